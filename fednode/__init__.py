@@ -1,0 +1,1 @@
+"""The nodes of a federation: policy, data, models, training, aggregation and roles."""

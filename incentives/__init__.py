@@ -1,0 +1,1 @@
+"""Contribution and reward: cooperative games, the Shapley value, exact splits."""

@@ -1,0 +1,1 @@
+"""What happened: records, trees, stores, chain access, history and audit by replay."""
