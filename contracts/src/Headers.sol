@@ -16,6 +16,8 @@ struct Common {
 /// @notice The part of a policy that the contract enforces.
 /// @dev `common.federation` and `common.round` are zero (the federation's id depends on this header's digest);
 /// `common.parent` is the settled result of `ancestor` that the federation goes on from, or zero.
+/// @param statistics Number of leading coordinates that the first result fills with the federation's statistics (every
+/// weight is 1 in that round, all other coordinates are zero; later updates leave these coordinates at zero); 0 = no such round.
 struct PolicyHeader {
     Common common;
     bytes32 ancestor;
@@ -29,7 +31,7 @@ struct PolicyHeader {
     uint32 maxParticipants;
     uint32 leastUpdates;
     bool open;
-    bool statistics;
+    uint32 statistics;
     uint32 committeeSize;
     uint16 quorumBps;
     uint8 attempts;
