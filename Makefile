@@ -1,0 +1,108 @@
+# Everything a developer or a user runs. `make help` lists it.
+
+# Which Python makes the virtual environment, 3.11 or newer:     make demo PYTHON=python3.12
+PYTHON ?= python3
+# Which build of torch to install; empty is the default index's: make demo TORCH_BACKEND=cpu
+TORCH_BACKEND ?=
+# More arguments for the demo, for pytest and for forge:         make test PYTEST_ARGS='-x -k merkle'
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+FORGE_ARGS ?=
+FOUNDRY_PROFILE ?= default
+# How many processes pytest runs in.
+WORKERS ?= 2
+
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+NODE_MODULES := contracts/node_modules
+LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --no-header --quiet
+SOURCES := fednode ledger incentives scripts tests
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long bench lint types format lock engines forge pytest clean distclean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.base ## four hospitals train one model; needs nothing but Python
+	$(BIN)/fednode demo $(DEMO_ARGS)
+
+test: lint types forge pytest ## lint, types, the contracts' tests, then Python's, end to end too
+
+test-long: ## the property tests of both languages with many more examples
+	$(MAKE) forge FOUNDRY_PROFILE=long
+	$(MAKE) pytest PYTEST_ARGS='--hypothesis-profile=long $(PYTEST_ARGS)'
+
+lint: $(VENV)/.dev ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## mypy --strict, on the packages, the scripts and the tests
+	$(BIN)/mypy --strict $(SOURCES)
+
+format: $(VENV)/.dev ## let ruff mend and format the Python code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The npm package's `forge` command exits 0 even when tests fail, so the binary for this platform is called itself.
+forge: export FOUNDRY_PROFILE := $(FOUNDRY_PROFILE)
+forge: $(NODE_MODULES)/.installed ## the contracts' size and tests
+	@cd contracts && set -e; \
+	forge="$$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)"; \
+	echo "$$forge build --sizes && $$forge test"; \
+	"$$forge" build --sizes && "$$forge" test $(FORGE_ARGS)
+
+pytest: $(VENV)/.dev $(NODE_MODULES)/.installed engines ## Python's tests, end to end too
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+bench: $(VENV)/.dev $(NODE_MODULES)/.installed ## what a round costs, from receipts and timers
+	$(BIN)/python scripts/bench/round.py
+
+engines: ## build Kubo and geth, once, if they are not on the PATH
+	@scripts/engines/build.sh
+
+# The first lock is what running needs, the second adds what developing needs; packages in both have one version.
+# UPGRADE=--upgrade moves to the newest versions.
+lock: $(VENV)/.dev ## renew the locks after a change of pyproject.toml
+	$(LOCK) $(UPGRADE) -o requirements.lock
+	$(LOCK) $(UPGRADE) --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove what builds, tests and linters left
+	rm -rf build dist contracts/out contracts/cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the environment, the node modules and the engines as well
+	rm -rf $(VENV) $(NODE_MODULES) .engines
+
+# The virtual environment, as files whose age says what is installed in it.
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "FedNode needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# With another build of torch, CUDA's libraries are that build's business and not the lock's.
+install = $(if $(TORCH_BACKEND),\
+grep -Ev '^(nvidia|cuda|triton)' $(1) > $(VENV)/without-cuda.lock && \
+$(UV) pip install --python $(BIN)/python --torch-backend=$(TORCH_BACKEND) -r $(VENV)/without-cuda.lock,\
+$(UV) pip install --python $(BIN)/python -r $(1))
+
+$(VENV)/.base: $(UV) requirements.lock pyproject.toml
+	$(call install,requirements.lock)
+	$(UV) pip install --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base requirements-dev.lock
+	$(call install,requirements-dev.lock)
+	@touch $@
+
+# Install scripts are left out: the packages for each platform carry their binaries as they are.
+$(NODE_MODULES)/.installed: contracts/package.json contracts/package-lock.json
+	@command -v npm >/dev/null || { echo "the contracts' tools need Node 20 or newer, with npm" >&2; exit 1; }
+	cd contracts && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
