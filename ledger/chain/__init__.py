@@ -1,0 +1,1 @@
+"""Access to the chain: engines, accounts and the contract's typed binding."""

@@ -1,0 +1,111 @@
+"""Accounts that sign locally: keystore files (Web3 Secret Storage, version 3) and plain keys.
+
+A key never leaves the process: nodes get signed transactions only.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from eth_account import Account as EthAccount
+from eth_account.messages import encode_typed_data
+from eth_account.signers.local import LocalAccount
+
+from ledger.chain.errors import AccountError
+from ledger.types import Address
+
+
+class Account:
+    """A key pair that signs transactions and EIP-712 messages."""
+
+    def __init__(self, key: LocalAccount) -> None:
+        self._key = key
+        self.address = Address(key.address)
+
+    def __repr__(self) -> str:
+        return f"Account({self.address})"
+
+    def sign_transaction(self, fields: Mapping[str, object]) -> bytes:
+        """Sign a transaction given by its JSON-RPC fields; return its raw bytes."""
+        signed = self._key.sign_transaction(cast("dict[str, Any]", dict(fields)))
+        return bytes(signed.raw_transaction)
+
+    def sign_typed(self, message: Mapping[str, object]) -> bytes:
+        """Sign an EIP-712 message in eth_signTypedData's form; return r, s, v (65 bytes)."""
+        return bytes(
+            self._key.sign_message(encode_typed_data(full_message=dict(message))).signature
+        )
+
+    def keystore(self, password: str) -> dict[str, object]:
+        """Encrypt the key under a password."""
+        return cast("dict[str, object]", EthAccount.encrypt(self._key.key, password))
+
+
+def from_key(key: bytes | str) -> Account:
+    """Use a private key (32 bytes or hex). Raise AccountError if it is none."""
+    try:
+        return Account(EthAccount.from_key(key))
+    except Exception:
+        # Neither the key nor the library's text, which may quote it, is repeated.
+        raise AccountError("private key", "not a valid key (32 bytes, as hex)") from None
+
+
+def new_account() -> Account:
+    """Make an account from the system's randomness."""
+    return Account(EthAccount.create())
+
+
+def load_keystore(path: Path | str, password: str) -> Account:
+    """Open a keystore file. Raise AccountError if it is none or the password is wrong."""
+    source = Path(path)
+    try:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AccountError(str(source), f"cannot read the keystore file ({error})") from error
+    try:
+        content = json.loads(text)
+        if not isinstance(content, dict) or "crypto" not in {key.lower() for key in content}:
+            raise AccountError(str(source), "not a keystore file (JSON with a 'crypto' object)")
+        return Account(EthAccount.from_key(EthAccount.decrypt(content, password)))
+    except AccountError:
+        raise
+    except ValueError as error:
+        reason = "wrong password" if "MAC mismatch" in str(error) else "not a keystore file"
+        raise AccountError(str(source), reason) from None
+    except (KeyError, TypeError, AttributeError, RecursionError):
+        raise AccountError(str(source), "not a keystore file") from None
+
+
+def create_keystore(path: Path | str, password: str, *, account: Account | None = None) -> Account:
+    """Write a new keystore file that only its owner can read; never over an existing one."""
+    target = Path(path)
+    account = account or new_account()
+    content = json.dumps(account.keystore(password)).encode()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".keystore-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(name, target)
+        finally:
+            Path(name).unlink()
+    except FileExistsError:
+        raise AccountError(str(target), "exists already; choose another name") from None
+    except OSError as error:
+        raise AccountError(str(target), f"cannot write the keystore file ({error})") from error
+    return account
+
+
+def read_password(path: Path | str) -> str:
+    """Read a password file: its first line, without the line's end."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AccountError(str(path), f"cannot read the password file ({error})") from error
+    return text.splitlines()[0] if text else ""

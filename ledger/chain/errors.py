@@ -1,0 +1,151 @@
+"""What can go wrong on the chain, as a tree of exceptions that carry fields as well as text."""
+
+from collections.abc import Mapping
+
+from ledger.errors import LedgerError
+from ledger.types import Address
+
+
+class ChainError(LedgerError):
+    """Base of every error of the chain layer."""
+
+
+class ChainUnreachable(ChainError):
+    """Nothing answers at the endpoint, after all retries."""
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        self.endpoint = endpoint
+        self.reason = reason
+        super().__init__(
+            f"the chain at {endpoint} does not answer ({reason}); check the address and that the "
+            "node is running"
+        )
+
+
+class WrongChain(ChainError):
+    """The endpoint serves another chain than the one that was asked for."""
+
+    def __init__(self, endpoint: str, expected: int, found: int) -> None:
+        self.endpoint = endpoint
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"{endpoint} is chain {found}, expected chain {expected}; give the right RPC address"
+        )
+
+
+class RpcRefused(ChainError):
+    """The node answered a request with an error that has no name of its own here."""
+
+    def __init__(self, method: str, code: int, reason: str) -> None:
+        self.method = method
+        self.code = code
+        self.reason = reason
+        super().__init__(f"the node refused {method}: {reason} (code {code})")
+
+
+class MalformedAnswer(ChainError):
+    """The node answered with something that is not what the method returns."""
+
+    def __init__(self, method: str, reason: str) -> None:
+        self.method = method
+        self.reason = reason
+        super().__init__(f"the node's answer to {method} makes no sense: {reason}")
+
+
+class Unfunded(ChainError):
+    """The account cannot pay for the transaction."""
+
+    def __init__(self, address: Address, balance: int, needed: int) -> None:
+        self.address = address
+        self.balance = balance
+        self.needed = needed
+        super().__init__(
+            f"account {address} has {balance} wei, needs {needed} wei; send it "
+            f"{needed - balance} wei or more and try again"
+        )
+
+
+class TransactionTooLarge(ChainError):
+    """A transaction that no node would take: too many bytes or too much gas."""
+
+    def __init__(self, what: str, amount: int, limit: int) -> None:
+        self.what = what
+        self.amount = amount
+        self.limit = limit
+        super().__init__(f"the transaction needs {amount} {what}, the limit is {limit}")
+
+
+class Reverted(ChainError):
+    """A call that the contract reverts, with the bytes that it returned; nothing was sent."""
+
+    def __init__(self, data: bytes, reason: str) -> None:
+        self.data = data
+        self.reason = reason
+        super().__init__(f"the contract reverts: {reason}")
+
+
+class ContractRejected(ChainError):
+    """The contract refused, with one of its own errors; nothing was sent."""
+
+    def __init__(self, name: str, fields: Mapping[str, object], advice: str = "") -> None:
+        self.name = name
+        self.fields = dict(fields)
+        self.advice = advice
+        shown = ", ".join(f"{key}={_show(value)}" for key, value in self.fields.items())
+        tail = f": {advice}" if advice else ""
+        super().__init__(f"the contract refuses with {name}({shown}){tail}")
+
+
+class UnknownContract(ChainError):
+    """There is no contract of ours at the address."""
+
+    def __init__(self, address: Address, reason: str) -> None:
+        self.address = address
+        self.reason = reason
+        super().__init__(f"no FedNode contract at {address}: {reason}")
+
+
+class TransactionFailed(ChainError):
+    """A transaction that was mined and did nothing, because the state changed under it."""
+
+    def __init__(self, transaction: bytes, gas_used: int, reason: str) -> None:
+        self.transaction = transaction
+        self.gas_used = gas_used
+        self.reason = reason
+        super().__init__(f"transaction 0x{transaction.hex()} was mined but failed: {reason}")
+
+
+class TransactionPending(ChainError):
+    """A transaction that was sent and is not mined yet; it may still be, so none replaces it."""
+
+    def __init__(self, transaction: bytes, nonce: int, seconds: float) -> None:
+        self.transaction = transaction
+        self.nonce = nonce
+        self.seconds = seconds
+        super().__init__(
+            f"transaction 0x{transaction.hex()} (nonce {nonce}) is not mined after "
+            f"{seconds:.0f} s; it may still be: look it up before sending anything again"
+        )
+
+
+class ChainTimeout(ChainError):
+    """Chain time did not reach a moment in the time that the caller allowed."""
+
+    def __init__(self, moment: int, now: int) -> None:
+        self.moment = moment
+        self.now = now
+        super().__init__(f"chain time is {now}, waited in vain for {moment}; does the chain go on?")
+
+
+class AccountError(ChainError):
+    """A keystore file or key that cannot be used."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.source = source
+        self.reason = reason
+        super().__init__(f"{source}: {reason}")
+
+
+def _show(value: object) -> str:
+    return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)

@@ -1,0 +1,565 @@
+"""The contract's events as typed values, read by cursor and checked against the accumulator.
+
+Every event of a federation has the topics [signature, federation]; its data are static words, the
+last one being the accumulator after it: h' = keccak256(h ++ timestamp ++ topic0 ++ data without its
+last word), h = 0 before the first. `Checkpoint` alone leaves h unchanged. So whoever serves the logs
+can neither leave one out nor add one, and a reader that is at the chain's own h has seen everything.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar, Protocol
+
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from ledger.chain.errors import RpcRefused
+from ledger.chain.types import Block, Log, Transaction
+from ledger.errors import LedgerError, MalformedRecord
+from ledger.types import (
+    ZERO_DIGEST,
+    Address,
+    Digest,
+    FederationId,
+    ParticipantId,
+    RoundIndex,
+    Wei,
+)
+
+WORD = 32
+
+
+class BrokenHistory(LedgerError):
+    """Events that do not hash to the accumulator they carry: one is missing or altered."""
+
+    def __init__(self, event: "Event", expected: Digest) -> None:
+        self.event = event
+        self.expected = expected
+        self.found = event.h
+        super().__init__(
+            f"{type(event).__name__} in block {event.meta.block_number}, log {event.meta.log_index}, "
+            f"carries h 0x{event.h.hex()}, the events before it give 0x{expected.hex()}: the node "
+            "left out or altered an event; ask another one"
+        )
+
+
+class Reorganised(LedgerError):
+    """The chain no longer has a block that was read from; reset the reader and read again."""
+
+    def __init__(self, number: int, expected: bytes, found: bytes | None) -> None:
+        self.number = number
+        self.expected = expected
+        self.found = found
+        now = "missing" if found is None else f"0x{found.hex()}"
+        super().__init__(
+            f"block {number} was 0x{expected.hex()} and is now {now}: the chain was reorganised; "
+            "read the history again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventMeta:
+    """Where an event stands in the chain, and who signed the transaction that caused it."""
+
+    block_number: int
+    block_hash: bytes
+    timestamp: int
+    transaction: bytes
+    log_index: int
+    sender: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What all events share. `words` names the ABI types of the data before `h`, in order."""
+
+    words: ClassVar[tuple[str, ...]] = ()
+
+    meta: EventMeta
+    federation: FederationId
+    h: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederationCreated(Event):
+    """A federation was created; `policy` is the digest of its policy header."""
+
+    words: ClassVar[tuple[str, ...]] = ("address", "bytes32", "bytes32", "uint256")
+
+    creator: Address
+    policy: Digest
+    salt: bytes
+    pool: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantJoined(Event):
+    """A participant joined, under the next free index."""
+
+    words: ClassVar[tuple[str, ...]] = (
+        "uint32",
+        "address",
+        "address",
+        "address",
+        "bytes32",
+        "bytes32",
+        "uint32",
+    )
+
+    participant: ParticipantId
+    signer: Address
+    controller: Address
+    payout: Address
+    identity: Digest
+    dataset_root: Digest
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantLeft(Event):
+    """A participant left; it has no seat in later rounds."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32",)
+
+    participant: ParticipantId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignerRotated(Event):
+    """A participant's controller named another signer."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "address")
+
+    participant: ParticipantId
+    signer: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetCommitted(Event):
+    """A participant committed to another data set, at place `dataset` of its list."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint32", "bytes32", "uint32")
+
+    participant: ParticipantId
+    dataset: int
+    root: Digest
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StakeWithdrawn(Event):
+    """A participant took its stake back."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint128")
+
+    participant: ParticipantId
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundOpened(Event):
+    """A round opened on the result `parent`."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "bytes32", "uint32", "uint40")
+
+    round: RoundIndex
+    parent: Digest
+    seats: int
+    commit_deadline: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateCommitted(Event):
+    """A participant committed to an update's header in the next slot."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint32", "uint32", "bytes32")
+
+    round: RoundIndex
+    slot: int
+    participant: ParticipantId
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitClosed(Event):
+    """The commit phase is over."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint32", "uint40", "uint40")
+
+    round: RoundIndex
+    commits: int
+    reveal_deadline: int
+    propose_deadline: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnMissed(Event):
+    """Nobody proposed in attempt `attempt` in time; the next one has until `propose_deadline`."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint8", "uint40")
+
+    round: RoundIndex
+    attempt: int
+    propose_deadline: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultProposed(Event):
+    """A result is put to the vote; `index` is the digest of the index of its artefacts."""
+
+    words: ClassVar[tuple[str, ...]] = (
+        "uint32",
+        "uint8",
+        "address",
+        "bytes32",
+        "bytes32",
+        "uint40",
+        "uint40",
+    )
+
+    round: RoundIndex
+    attempt: int
+    proposer: Address
+    result: Digest
+    index: Digest
+    attest_deadline: int
+    challenge_deadline: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voted(Event):
+    """A member of the committee voted."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint8", "uint32", "bytes32", "bool")
+
+    round: RoundIndex
+    attempt: int
+    participant: ParticipantId
+    result: Digest
+    support: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultAccepted(Event):
+    """A result became the head of the lineage."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "bytes32", "uint32")
+
+    round: RoundIndex
+    result: Digest
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRejected(Event):
+    """A result was voted down in attempt `attempt`."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint8", "bytes32", "uint40")
+
+    round: RoundIndex
+    attempt: int
+    result: Digest
+    propose_deadline: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundVoided(Event):
+    """A round ended without a result."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32",)
+
+    round: RoundIndex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultSettled(Event):
+    """A result's challenge window is over."""
+
+    words: ClassVar[tuple[str, ...]] = ("bytes32", "uint32")
+
+    result: Digest
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodEnded(Event):
+    """A reward period ended with `result`; its payouts are claimable."""
+
+    words: ClassVar[tuple[str, ...]] = ("bytes32", "bytes32", "uint128")
+
+    result: Digest
+    payouts: Digest
+    total: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederationEnded(Event):
+    """No round opens any more."""
+
+    words: ClassVar[tuple[str, ...]] = ("bool",)
+
+    idle: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutClaimed(Event):
+    """A participant was paid."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "address", "uint128")
+
+    participant: ParticipantId
+    payout: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refunded(Event):
+    """The creator got what the payouts left of the pool."""
+
+    words: ClassVar[tuple[str, ...]] = ("address", "uint128")
+
+    creator: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BondReturned(Event):
+    """A proposer's bond was credited."""
+
+    words: ClassVar[tuple[str, ...]] = ("address", "uint128")
+
+    proposer: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint(Event):
+    """The accumulator as it stands, repeated; changes nothing."""
+
+
+EVENTS: tuple[type[Event], ...] = (
+    FederationCreated,
+    ParticipantJoined,
+    ParticipantLeft,
+    SignerRotated,
+    DatasetCommitted,
+    StakeWithdrawn,
+    RoundOpened,
+    UpdateCommitted,
+    CommitClosed,
+    TurnMissed,
+    ResultProposed,
+    Voted,
+    ResultAccepted,
+    ResultRejected,
+    RoundVoided,
+    ResultSettled,
+    PeriodEnded,
+    FederationEnded,
+    PayoutClaimed,
+    Refunded,
+    BondReturned,
+    Checkpoint,
+)
+
+
+def signature(kind: type[Event]) -> str:
+    """Give an event's Solidity signature."""
+    return f"{kind.__name__}({','.join(('bytes32', *kind.words, 'bytes32'))})"
+
+
+TOPICS: dict[bytes, type[Event]] = {keccak(text=signature(kind)): kind for kind in EVENTS}
+TOPIC_OF: dict[type[Event], bytes] = {kind: topic for topic, kind in TOPICS.items()}
+_NAMES: dict[type[Event], tuple[str, ...]] = {
+    kind: tuple(field.name for field in fields(kind))[3:] for kind in EVENTS
+}
+
+
+def accumulate(h: Digest, timestamp: int, topic0: bytes, data: bytes) -> Digest:
+    """Take one event into the accumulator; `data` is the whole data, its last word is left out."""
+    if TOPICS.get(topic0) is Checkpoint:
+        return h
+    return Digest(keccak(h + timestamp.to_bytes(WORD, "big") + topic0 + data[:-WORD]))
+
+
+def _word(kind: str, word: bytes, where: str) -> object:
+    if kind == "bytes32":
+        return word
+    value = int.from_bytes(word, "big")
+    if kind == "address":
+        if value >> 160:
+            raise MalformedRecord("event", f"{where}: a word that is not an address")
+        return Address(to_checksum_address(word[12:]))
+    if kind == "bool":
+        if value > 1:
+            raise MalformedRecord("event", f"{where}: a word that is not a bool")
+        return bool(value)
+    if value >> int(kind.removeprefix("uint")):
+        raise MalformedRecord("event", f"{where}: a word that is not a {kind}")
+    return value
+
+
+def decode(log: Log, meta: EventMeta) -> Event:
+    """Read a log strictly. Raise MalformedRecord if it is not one of the contract's events."""
+    kind = TOPICS.get(log.topics[0]) if len(log.topics) == 2 else None
+    if kind is None:
+        raise MalformedRecord("event", "a log of our contract with unknown topics")
+    if len(log.data) != WORD * (len(kind.words) + 1):
+        raise MalformedRecord("event", f"{kind.__name__} of {len(log.data)} bytes")
+    values = {
+        name: _word(abi, log.data[WORD * i : WORD * (i + 1)], f"{kind.__name__}.{name}")
+        for i, (name, abi) in enumerate(zip(_NAMES[kind], kind.words, strict=True))
+    }
+    common: dict[str, object] = {
+        "meta": meta,
+        "federation": FederationId(log.topics[1]),
+        "h": Digest(log.data[-WORD:]),
+    }
+    return kind(**common, **values)  # type: ignore[arg-type]
+
+
+def verify(h: Digest, timestamp: int, log: Log, event: Event) -> Digest:
+    """Give the accumulator after an event. Raise BrokenHistory if the event carries another."""
+    expected = accumulate(h, timestamp, log.topics[0], log.data)
+    if expected != event.h:
+        raise BrokenHistory(event, expected)
+    return expected
+
+
+class LogSource(Protocol):
+    """What the reader asks of a chain."""
+
+    def block_number(self) -> int:
+        """Give the number of the newest block."""
+        ...
+
+    def block(self, which: int | bytes) -> Block | None:
+        """Give a block by number or hash."""
+        ...
+
+    def logs(
+        self,
+        address: Address,
+        topics: Sequence[bytes | None],
+        from_block: int,
+        to_block: int,
+    ) -> list[Log]:
+        """Give the logs of an address in a range of blocks."""
+        ...
+
+    def transaction(self, transaction: bytes) -> Transaction | None:
+        """Give a transaction by its hash."""
+        ...
+
+
+class HistoryReader:
+    """Reads one federation's events once, in order, at a chosen depth of confirmation.
+
+    Logs of other contracts are never asked for. `h` is the accumulator after the last event read.
+    """
+
+    def __init__(
+        self,
+        chain: LogSource,
+        address: Address,
+        federation: FederationId,
+        *,
+        confirmations: int = 1,
+        from_block: int = 0,
+        page: int = 10_000,
+    ) -> None:
+        if confirmations < 1:
+            raise ValueError("confirmations: at least 1, the block that holds the event")
+        self._chain = chain
+        self._address = address
+        self._federation = federation
+        self._depth = confirmations - 1
+        self._from_block = from_block
+        self._page = self._largest_page = page
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that was read; the next poll starts from the first block again."""
+        self.cursor = self._from_block
+        self.h = ZERO_DIGEST
+        self._anchor: tuple[int, bytes] | None = None
+        self.logs: list[Log] = []
+
+    def poll(self) -> list[Event]:
+        """Read what is new. After Reorganised, BrokenHistory or MalformedRecord nothing was read."""
+        self._check_anchor()
+        last = self._chain.block_number() - self._depth
+        if last < self.cursor:
+            return []
+        end = self._chain.block(last)
+        if end is None:
+            return []
+        logs = self._read(self.cursor, last)
+        events, h = self._take(logs)
+        self.cursor, self.h, self._anchor = last + 1, h, (last, end.hash)
+        self.logs.extend(logs)
+        return events
+
+    def _check_anchor(self) -> None:
+        if self._anchor is None:
+            return
+        number, expected = self._anchor
+        block = self._chain.block(number)
+        if block is None or block.hash != expected:
+            raise Reorganised(number, expected, block.hash if block else None)
+
+    def _read(self, first: int, last: int) -> list[Log]:
+        logs: list[Log] = []
+        while first <= last:
+            end = min(last, first + self._page - 1)
+            try:
+                logs += self._chain.logs(self._address, (None, self._federation), first, end)
+            except RpcRefused:
+                if self._page == 1:
+                    raise
+                self._page = max(1, min(self._page, end - first + 1) // 2)
+                continue
+            first = end + 1
+            self._page = min(self._largest_page, self._page * 2)
+        return sorted(logs, key=lambda log: (log.block_number, log.log_index))
+
+    def _take(self, logs: Iterable[Log]) -> tuple[list[Event], Digest]:
+        events, h = [], self.h
+        metas = _Metas(self._chain)
+        for log in logs:
+            if log.address != self._address or len(log.topics) < 2:
+                continue
+            meta = metas.of(log)
+            event = decode(log, meta)
+            h = verify(h, meta.timestamp, log, event)
+            events.append(event)
+        return events, h
+
+
+class _Metas:
+    """Looks up what a log does not say, once per block and transaction."""
+
+    def __init__(self, chain: LogSource) -> None:
+        self._chain = chain
+        self._timestamps: dict[bytes, int] = {}
+        self._senders: dict[bytes, Address] = {}
+
+    def of(self, log: Log) -> EventMeta:
+        if log.block_hash not in self._timestamps:
+            block = self._chain.block(log.block_hash)
+            if block is None or block.number != log.block_number:
+                raise Reorganised(log.block_number, log.block_hash, None)
+            self._timestamps[log.block_hash] = block.timestamp
+        if log.transaction not in self._senders:
+            transaction = self._chain.transaction(log.transaction)
+            if transaction is None:
+                raise Reorganised(log.block_number, log.block_hash, None)
+            self._senders[log.transaction] = transaction.sender
+        return EventMeta(
+            block_number=log.block_number,
+            block_hash=log.block_hash,
+            timestamp=self._timestamps[log.block_hash],
+            transaction=log.transaction,
+            log_index=log.log_index,
+            sender=self._senders[log.transaction],
+        )
