@@ -1,9 +1,9 @@
 """The contract's events as typed values, read by cursor and checked against the accumulator.
 
 Every event of a federation has the topics [signature, federation]; its data are static words, the
-last one being the accumulator after it: h' = keccak256(h ++ timestamp ++ topic0 ++ data without its
-last word), h = 0 before the first. `Checkpoint` alone leaves h unchanged. So whoever serves the logs
-can neither leave one out nor add one, and a reader that is at the chain's own h has seen everything.
+last one being the accumulator after it: h' = keccak256(h ++ timestamp ++ topic0 ++ data without
+its last word), h = 0 before the first. `Checkpoint` alone leaves h unchanged. So whoever serves the
+logs can neither leave one out nor add one, and a reader that is at the chain's own h has seen all.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,9 +37,9 @@ class BrokenHistory(LedgerError):
         self.expected = expected
         self.found = event.h
         super().__init__(
-            f"{type(event).__name__} in block {event.meta.block_number}, log {event.meta.log_index}, "
-            f"carries h 0x{event.h.hex()}, the events before it give 0x{expected.hex()}: the node "
-            "left out or altered an event; ask another one"
+            f"{type(event).__name__} in block {event.meta.block_number}, log "
+            f"{event.meta.log_index}, carries h 0x{event.h.hex()}, the events before it "
+            f"give 0x{expected.hex()}: the node left out or altered an event; ask another one"
         )
 
 
@@ -486,7 +486,7 @@ class HistoryReader:
         self.logs: list[Log] = []
 
     def poll(self) -> list[Event]:
-        """Read what is new. After Reorganised, BrokenHistory or MalformedRecord nothing was read."""
+        """Read what is new. After Reorganised or BrokenHistory nothing was read."""
         self._check_anchor()
         last = self._chain.block_number() - self._depth
         if last < self.cursor:

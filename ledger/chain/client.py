@@ -1,0 +1,109 @@
+"""The chain as the rest of the project sees it: one class over both engines.
+
+This is the one module that imports web3, and it does so only when a node is connected to: the
+import costs seconds.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from ledger.chain.accounts import Account
+from ledger.chain.embedded import GENESIS_TIME, EmbeddedEngine
+from ledger.chain.engine import Engine
+from ledger.chain.types import Block, Call, Log, Receipt, Transaction
+from ledger.types import Address, Wei
+
+ETHER: Final = 10**18
+SEND_TIMEOUT: Final = 180.0
+
+
+class Chain:
+    """One chain. Reads are of the pending state, time is the pending block's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.chain_id = engine.chain_id
+        self.endpoint = engine.endpoint
+
+    @classmethod
+    def embedded(
+        cls,
+        funded_accounts: Iterable[Address] | Mapping[Address, int] = (),
+        *,
+        genesis_time: int = GENESIS_TIME,
+    ) -> "Chain":
+        """Start a chain in the process; the accounts have 1,000 ether each unless it says."""
+        if not isinstance(funded_accounts, Mapping):
+            funded_accounts = dict.fromkeys(funded_accounts, 1_000 * ETHER)
+        return cls(EmbeddedEngine(funded_accounts, genesis_time=genesis_time))
+
+    def now(self) -> int:
+        """Give chain time: the timestamp that the next block would have."""
+        return self._engine.pending_timestamp()
+
+    def wait_until(self, moment: int, *, timeout: float | None = None) -> None:
+        """Wait for chain time (the embedded chain jumps). Raise ChainTimeout after `timeout` s."""
+        self._engine.wait_until(moment, timeout=timeout)
+
+    def block_number(self) -> int:
+        """Give the number of the newest block."""
+        return self._engine.block_number()
+
+    def block(self, which: int | bytes) -> Block | None:
+        """Give a block by number or hash, None if the chain has none."""
+        return self._engine.block(which)
+
+    def transaction(self, transaction: bytes) -> Transaction | None:
+        """Give a mined transaction by its hash."""
+        return self._engine.transaction(transaction)
+
+    def receipt(self, transaction: bytes) -> Receipt | None:
+        """Give a mined transaction's receipt."""
+        return self._engine.receipt(transaction)
+
+    def receipts(self, block: bytes) -> list[Receipt]:
+        """Give all receipts of the block with this hash, in order."""
+        return self._engine.receipts(block)
+
+    def logs(
+        self, address: Address, topics: Sequence[bytes | None], from_block: int, to_block: int
+    ) -> list[Log]:
+        """Give an address's logs in a range of blocks, both ends included; a None topic is any."""
+        return self._engine.logs(address, topics, from_block, to_block)
+
+    def balance(self, address: Address) -> Wei:
+        """Give an account's balance."""
+        return Wei(self._engine.balance(address))
+
+    def code(self, address: Address) -> bytes:
+        """Give a contract's code, empty if there is none."""
+        return self._engine.code(address)
+
+    def call(
+        self, to: Address, data: bytes, *, value: int = 0, sender: Address | None = None
+    ) -> bytes:
+        """Execute a message on the pending state, without effect. Raise Reverted."""
+        return self._engine.call(Call(to, data, value, sender))
+
+    def estimate(self, sender: Address, to: Address | None, data: bytes, *, value: int = 0) -> int:
+        """Say how much gas a message needs on the pending state. Raise Reverted."""
+        return self._engine.estimate(Call(to, data, value, sender))
+
+    def send(
+        self,
+        account: Account,
+        to: Address | None,
+        data: bytes = b"",
+        *,
+        value: int = 0,
+        gas: int | None = None,
+        timeout: float = SEND_TIMEOUT,
+    ) -> Receipt:
+        """Send one transaction and wait until it is mined; `to` None creates a contract.
+
+        It is simulated first: Reverted means that nothing was sent. Raises Unfunded,
+        TransactionTooLarge, TransactionFailed (mined without effect) and TransactionPending (sent,
+        not mined in `timeout` seconds).
+        """
+        call = Call(to, data, value, account.address)
+        return self._engine.send(account, call, gas=gas, timeout=timeout)

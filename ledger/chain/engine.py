@@ -1,0 +1,80 @@
+"""What a chain engine does, whichever it is: the embedded py-evm or a node behind JSON-RPC."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ledger.chain.accounts import Account
+from ledger.chain.types import Block, Call, Log, Receipt, Transaction
+from ledger.types import Address
+
+
+class Engine(Protocol):
+    """Blocking access to one chain; safe for several threads."""
+
+    @property
+    def chain_id(self) -> int:
+        """Give the chain's id."""
+        ...
+
+    @property
+    def endpoint(self) -> str:
+        """Name the engine in messages."""
+        ...
+
+    def pending_timestamp(self) -> int:
+        """Give the timestamp that the next block would have."""
+        ...
+
+    def wait_until(self, moment: int, *, timeout: float | None) -> None:
+        """Return once the pending block's timestamp is `moment` or later."""
+        ...
+
+    def block_number(self) -> int:
+        """Give the number of the newest block."""
+        ...
+
+    def block(self, which: int | bytes) -> Block | None:
+        """Give a block by number or hash."""
+        ...
+
+    def transaction(self, transaction: bytes) -> Transaction | None:
+        """Give a mined transaction."""
+        ...
+
+    def receipt(self, transaction: bytes) -> Receipt | None:
+        """Give a mined transaction's receipt."""
+        ...
+
+    def receipts(self, block: bytes) -> list[Receipt]:
+        """Give all receipts of a block, in order."""
+        ...
+
+    def logs(
+        self,
+        address: Address,
+        topics: Sequence[bytes | None],
+        from_block: int,
+        to_block: int,
+    ) -> list[Log]:
+        """Give an address's logs in a range of blocks, both ends included."""
+        ...
+
+    def balance(self, address: Address) -> int:
+        """Give an account's balance in wei."""
+        ...
+
+    def code(self, address: Address) -> bytes:
+        """Give a contract's code, empty if there is none."""
+        ...
+
+    def call(self, call: Call) -> bytes:
+        """Execute a message on the pending state, without effect. Raise Reverted."""
+        ...
+
+    def estimate(self, call: Call) -> int:
+        """Say how much gas a message needs on the pending state. Raise Reverted."""
+        ...
+
+    def send(self, account: Account, call: Call, *, gas: int | None, timeout: float) -> Receipt:
+        """Simulate, sign, send and wait for a transaction. Raise Reverted before sending."""
+        ...
