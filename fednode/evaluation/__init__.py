@@ -1,0 +1,1 @@
+"""Metrics in integers, and the utilities that contributions are computed from."""

@@ -1,0 +1,139 @@
+"""From the policy's words to a model: the built-in ones by name, a user's own as `module:factory`.
+
+A user's own model is program code. A policy that came from somebody else must not decide which code
+runs here, so a factory is called only if the node's owner has allowed it by name.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from importlib import import_module
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from fednode.models.base import Model, ModelSpec
+from fednode.models.cnn import CnnOptions, cnn
+from fednode.models.errors import ModelDescriptionError, ModelNotAllowed
+from fednode.models.layout import WEIGHT_BITS
+from fednode.models.logistic import LogisticOptions, logistic
+from fednode.models.mlp import MlpOptions, mlp
+from fednode.models.stack import StackModel
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+class DataShape(Protocol):
+    """The policy's schema, as far as a model needs it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of one encoded row."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """Count the classes."""
+        ...
+
+
+class Task(Protocol):
+    """The policy's task section, as far as a model needs it."""
+
+    @property
+    def model(self) -> str:
+        """Return a built-in model's name, or `module:factory`."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, object]:
+        """Return the model's own options."""
+        ...
+
+    @property
+    def private(self) -> Sequence[str]:
+        """Return the names of the private tensors."""
+        ...
+
+
+def describe(task: Task, schema: DataShape, *, fraction_bits: int = WEIGHT_BITS) -> ModelSpec:
+    """Join the policy's task section with the shape of its data."""
+    if schema.classes < 2:
+        raise ModelDescriptionError("schema", f"{schema.classes} classes; at least 2 are needed")
+    return ModelSpec(
+        model=task.model,
+        input_shape=tuple(schema.shape),
+        classes=schema.classes,
+        options=dict(task.options),
+        private=tuple(task.private),
+        fraction_bits=fraction_bits,
+    )
+
+
+def open_model(
+    task: Task, schema: DataShape, *, fraction_bits: int = WEIGHT_BITS, own: Collection[str] = ()
+) -> Model:
+    """Open the policy's model; `own` names the users' factories that may run here.
+
+    Raises ModelNotAllowed, or ModelDescriptionError, naming the policy's key.
+    """
+    made = open_spec(describe(task, schema, fraction_bits=fraction_bits), own=own)
+    if not isinstance(made, Model):
+        raise ModelDescriptionError(
+            "task.model", f"{task.model!r} makes a {type(made).__name__}, not an exact model"
+        )
+    return made
+
+
+def open_spec(spec: ModelSpec, *, own: Collection[str] = ()) -> object:
+    """Build a built-in model, or whatever the user's factory makes of the description."""
+    return call_factory(spec, own) if is_own(spec.model) else build(spec)
+
+
+def build(spec: ModelSpec) -> Model:
+    """Build a built-in model."""
+    if spec.model == "logistic":
+        return _built_in(spec, LogisticOptions, logistic)
+    if spec.model == "mlp":
+        return _built_in(spec, MlpOptions, mlp)
+    if spec.model == "cnn":
+        return _built_in(spec, CnnOptions, cnn)
+    raise ModelDescriptionError(
+        "task.model", f"{spec.model!r} is none of logistic, mlp, cnn, nor a module:factory"
+    )
+
+
+def is_own(model: str) -> bool:
+    """Tell whether a policy's model is a user's own factory."""
+    return ":" in model
+
+
+def call_factory(spec: ModelSpec, allowed: Collection[str]) -> object:
+    """Import `module:factory` and call it with the model's description."""
+    if spec.model not in allowed:
+        raise ModelNotAllowed(spec.model)
+    module_name, _, name = spec.model.partition(":")
+    try:
+        factory = getattr(import_module(module_name), name)
+    except ImportError as error:
+        raise ModelDescriptionError(
+            "task.model", f"cannot import {module_name!r} ({error}); put its folder on PYTHONPATH"
+        ) from error
+    except AttributeError as error:
+        raise ModelDescriptionError(
+            "task.model", f"module {module_name!r} has no {name!r}"
+        ) from error
+    if not callable(factory):
+        raise ModelDescriptionError("task.model", f"{spec.model!r} is not a function")
+    made: object = factory(spec)
+    return made
+
+
+def _built_in(
+    spec: ModelSpec, kind: type[Options], make: Callable[[ModelSpec, Options], StackModel]
+) -> StackModel:
+    try:
+        options = kind.model_validate(dict(spec.options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in ("task.options", *first["loc"]))
+        raise ModelDescriptionError(key, first["msg"]) from error
+    return make(spec, options)
