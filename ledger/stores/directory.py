@@ -1,0 +1,108 @@
+"""A content store without a server: a directory with one file per CID.
+
+A file appears under its name only when all its bytes are on the disk: it is written next to it,
+synced and renamed. The roots of an artefact come last, so whoever finds a root finds what was put
+with it. There is no garbage collection, hence no pins.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ledger.cid import CID
+from ledger.errors import MalformedRecord
+from ledger.stores.base import (
+    MAX_BLOCK,
+    Artefact,
+    BlockCorrupt,
+    BlockNotFound,
+    StoreUnreachable,
+    verified,
+)
+
+
+class DirectoryStore:
+    """Blocks as files under `path`, spread over folders by two characters of the CID."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnreachable(str(self.path), _reason(error)) from error
+
+    def get(self, cid: CID) -> bytes:
+        """Return a block's verified bytes."""
+        try:
+            with self._file(cid).open("rb") as file:
+                data = file.read(MAX_BLOCK + 1)
+        except FileNotFoundError as error:
+            raise BlockNotFound(cid, str(self.path)) from error
+        except OSError as error:
+            raise BlockCorrupt(cid, str(self.path), _reason(error)) from error
+        return verified(cid, data, store=str(self.path))
+
+    def put(self, artefact: Artefact) -> None:
+        """Store all blocks, the roots last; a file that holds other bytes is replaced."""
+        touched: dict[Path, None] = {}
+        try:
+            for cid in artefact.leaves_first():
+                file = self._file(cid)
+                if not _holds(file, artefact.blocks[cid]):
+                    _write(file, artefact.blocks[cid])
+                    touched[file.parent] = None
+            for folder in (*touched, self.path):
+                _sync_folder(folder)
+        except OSError as error:
+            raise StoreUnreachable(str(self.path), f"cannot write: {_reason(error)}") from error
+
+    def has(self, cid: CID) -> bool:
+        """Tell whether the block's file is here."""
+        return self._file(cid).is_file()
+
+    def cids(self) -> Iterator[CID]:
+        """List all blocks; files with other names are passed over."""
+        for file in sorted(self.path.glob("??/b*")):
+            with contextlib.suppress(MalformedRecord):
+                yield CID.parse(file.name)
+
+    def _file(self, cid: CID) -> Path:
+        text = str(cid)
+        return self.path / text[-3:-1] / text
+
+
+def _holds(file: Path, data: bytes) -> bool:
+    try:
+        return file.stat().st_size == len(data) and file.read_bytes() == data
+    except OSError:
+        return False
+
+
+def _write(file: Path, data: bytes) -> None:
+    file.parent.mkdir(exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".")
+    try:
+        with os.fdopen(handle, "wb") as temporary:
+            temporary.write(data)
+            temporary.flush()
+            os.fsync(temporary.fileno())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames last; some systems cannot open a folder, and need no such call."""
+    with contextlib.suppress(PermissionError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

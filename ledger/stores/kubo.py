@@ -1,0 +1,162 @@
+"""Kubo as a content store, through its RPC API: the only module that speaks HTTP to IPFS.
+
+A whole artefact goes over as one CAR (`dag import`), which also pins its roots: some hundred times
+fewer calls than block by block. Kubo is not trusted: its answers are bounded while they are read,
+and verified.
+
+The client is constructed directly, because `ipfshttpclient.connect` refuses every recent Kubo by
+its version.
+
+Source: https://docs.ipfs.tech/reference/kubo/rpc/
+"""
+
+import io
+import re
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import ipfshttpclient
+import requests
+from ipfshttpclient import exceptions
+
+from ledger.cid import CID
+from ledger.stores.base import (
+    MAX_BLOCK,
+    Artefact,
+    BlockCorrupt,
+    BlockNotFound,
+    StoreError,
+    StoreUnreachable,
+    verified,
+)
+from ledger.stores.car import write_car
+
+_GRACE = 5.0
+_MISSING = re.compile("not found|could not find|deadline exceeded|context canceled")
+
+
+class KuboStore:
+    """Blocks in a Kubo node, reached at a multiaddr or an http URL.
+
+    `timeout` is how many seconds the node may look for a block among its peers.
+    """
+
+    def __init__(self, address: str, *, timeout: float = 30.0) -> None:
+        self.address = address
+        self._timeout = timeout
+        self._multiaddr = _multiaddr(address)
+        self._threads = threading.local()
+
+    def get(self, cid: CID) -> bytes:
+        """Return a block's verified bytes; the node asks its peers for one that it lacks."""
+        deadline = time.monotonic() + self._timeout + _GRACE
+        with self._errors(cid):
+            stream = self._client().block.get(str(cid), stream=True, **self._patience())
+            with stream:
+                data = self._read(cid, stream, deadline)
+        return verified(cid, data, store=self.address)
+
+    def put(self, artefact: Artefact) -> None:
+        """Store all blocks as one CAR and pin its roots."""
+        if not artefact.roots:
+            raise StoreError(f"an artefact without roots cannot be kept in {self.address}")
+        car = io.BytesIO(write_car(artefact))
+        with self._errors(artefact.roots[0]):
+            options = self._patience({"pin-roots": "true"})
+            answer = self._client().dag.imprt(car, stream=True, **options)
+            pinned = dict(_pins(answer))
+        for root in artefact.roots:
+            failure = pinned.get(str(root), "the node does not confirm it")
+            if failure:
+                raise StoreError(f"{self.address} did not pin {root}: {failure}")
+
+    def has(self, cid: CID) -> bool:
+        """Tell whether the node holds the block itself; its peers are not asked."""
+        try:
+            with self._errors(cid):
+                self._client().block.stat(str(cid), offline=True, **self._patience())
+        except BlockNotFound:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close this thread's connections."""
+        client = getattr(self._threads, "client", None)
+        if client is not None:
+            client.close()
+            del self._threads.client
+
+    def _client(self) -> Any:  # noqa: ANN401 - the library is untyped
+        """Return this thread's client: a session's connections are not shared between threads."""
+        if not hasattr(self._threads, "client"):
+            self._threads.client = ipfshttpclient.Client(self._multiaddr, session=True)
+        return self._threads.client
+
+    def _patience(self, options: dict[str, str] | None = None) -> dict[str, Any]:
+        """Let the node give up first, so that its own reason arrives."""
+        opts = {"timeout": f"{int(self._timeout * 1000)}ms", **(options or {})}
+        return {"opts": opts, "timeout": self._timeout + _GRACE}
+
+    def _read(self, cid: CID, chunks: Iterable[bytes], deadline: float) -> bytes:
+        data = bytearray()
+        for chunk in chunks:
+            data += chunk
+            if len(data) > MAX_BLOCK:
+                raise BlockCorrupt(cid, self.address, f"longer than {MAX_BLOCK} bytes")
+            if time.monotonic() > deadline:
+                raise BlockNotFound(cid, self.address, "its bytes arrive too slowly")
+        return bytes(data)
+
+    @contextmanager
+    def _errors(self, cid: CID) -> Iterator[None]:
+        """Turn the client's exceptions into the store's."""
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="The 'strict' parameter")
+                yield
+        except exceptions.ErrorResponse as error:
+            if _MISSING.search(str(error)):
+                raise BlockNotFound(cid, self.address, _one_line(error)) from error
+            raise StoreUnreachable(self.address, _one_line(error)) from error
+        except exceptions.Error as error:
+            raise StoreUnreachable(self.address, _one_line(error)) from error
+        except requests.RequestException as error:
+            raise StoreUnreachable(self.address, _one_line(error)) from error
+
+
+def _pins(answer: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Read which roots the node pinned, and why not where it did not."""
+    for line in answer:
+        item = line.as_json().get("Root")
+        if isinstance(item, dict):
+            yield str(item.get("Cid", {}).get("/")), str(item.get("PinErrorMsg") or "")
+
+
+def _multiaddr(address: str) -> str:
+    """Return the multiaddr of a multiaddr or an http URL."""
+    if address.startswith("/"):
+        return address
+    url = urlsplit(address)
+    try:
+        port = url.port or (443 if url.scheme == "https" else 80)
+    except ValueError as error:
+        raise StoreUnreachable(address, str(error)) from error
+    plain = url.path in ("", "/") and not (url.query or url.fragment or url.username)
+    if url.scheme not in ("http", "https") or not url.hostname or not plain:
+        raise StoreUnreachable(
+            address, "write /ip4/127.0.0.1/tcp/5001 or http://127.0.0.1:5001, without a path"
+        )
+    if re.fullmatch(r"[0-9.]+", url.hostname):
+        kind = "ip4"
+    else:
+        kind = "ip6" if ":" in url.hostname else "dns"
+    return f"/{kind}/{url.hostname}/tcp/{port}/{url.scheme}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
