@@ -1,0 +1,1 @@
+"""Data at a site: schema, sources, partitions, exact preprocessing, splits and commitments."""

@@ -1,0 +1,223 @@
+"""Reading a user's files with a bound on everything: bytes, members, pixels, dimensions.
+
+Formats: CSV (RFC 4180), IDX (Y. LeCun, MNIST), NPZ without pickles, zip archives of an image
+folder. A file that claims more than its bytes hold is refused before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fednode.data.errors import DataMissing, ExtraMissing, MalformedData
+
+MOST_BYTES: Final = 1 << 29
+MOST_IMAGE_BYTES: Final = 1 << 24
+MOST_IMAGES: Final = 2_000_000
+MOST_COLUMNS: Final = 5000
+
+_MEMBER = re.compile(r"(train|test)/([^/\\]+)/[^/\\]+\.(jpg|jpeg|png)", re.IGNORECASE)
+_IDX_UNSIGNED_BYTE = 0x08
+
+
+def read_bounded(path: Path, *, limit: int = MOST_BYTES) -> bytes:
+    """Read a file, unpacking gzip by its name, up to a number of bytes."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        raise DataMissing(path, "data file") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise MalformedData(path, f"damaged gzip file ({error})") from None
+    except OSError as error:
+        raise MalformedData(path, error.strerror or "cannot be opened") from None
+    if len(data) > limit:
+        raise MalformedData(path, f"more than {limit} bytes")
+    return data
+
+
+def read_csv(data: bytes, path: Path | str, *, delimiter: str = ",") -> list[tuple[str, ...]]:
+    """Split CSV text into rows of cells; blank lines at the end are dropped."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MalformedData(path, f"not UTF-8 text at byte {error.start}") from None
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[tuple[str, ...]] = []
+    try:
+        for row in reader:
+            if len(row) > MOST_COLUMNS:
+                raise MalformedData(path, f"row {len(rows) + 1} has over {MOST_COLUMNS} cells")
+            rows.append(tuple(row))
+    except csv.Error as error:
+        raise MalformedData(path, f"not CSV near row {len(rows) + 1} ({error})") from None
+    while rows and not any(cell.strip() for cell in rows[-1]):
+        rows.pop()
+    if not rows:
+        raise MalformedData(path, "no rows")
+    return rows
+
+
+def parse_idx(data: bytes, path: Path | str) -> NDArray[np.uint8]:
+    """Read an IDX array of unsigned bytes; its dimensions must account for every byte."""
+    if len(data) < 4 or data[:2] != b"\0\0":
+        raise MalformedData(path, "not an IDX file (it must start with two zero bytes)")
+    kind, dimensions = data[2], data[3]
+    if kind != _IDX_UNSIGNED_BYTE:
+        raise MalformedData(path, f"IDX element type 0x{kind:02x}; only unsigned bytes are read")
+    start = 4 + 4 * dimensions
+    if not 1 <= dimensions <= 4 or len(data) < start:
+        raise MalformedData(path, f"IDX header with {dimensions} dimensions is cut short or odd")
+    shape = tuple(
+        int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(dimensions)
+    )
+    if prod(shape) != len(data) - start:
+        raise MalformedData(
+            path, f"IDX header promises {prod(shape)} bytes, {len(data) - start} follow"
+        )
+    return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
+
+
+def read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
+    """Read the arrays of an NPZ file, never a pickled object."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
+                raise MalformedData(path, f"arrays of more than {MOST_BYTES} bytes")
+            for member in archive.infolist():
+                with archive.open(member) as file:
+                    data = file.read(member.file_size + 1)
+                arrays[member.filename.removesuffix(".npy")] = parse_npy(data, path)
+    except FileNotFoundError:
+        raise DataMissing(path, "NPZ file") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise MalformedData(path, f"damaged NPZ file ({error})") from None
+    except OSError as error:
+        raise MalformedData(path, error.strerror or "cannot be opened") from None
+    return arrays
+
+
+def parse_npy(data: bytes, path: Path | str) -> NDArray[np.generic]:
+    """Read one NPY array whose header promises no more than the bytes that follow it."""
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        elif version == (2, 0):
+            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        else:
+            raise MalformedData(path, f"NPY version {version} is not read")
+        if dtype.hasobject or dtype.kind not in "biufU":
+            raise MalformedData(path, f"arrays of {dtype} are not read; save numbers or texts")
+        if prod(shape) * dtype.itemsize != len(data) - stream.tell():
+            raise MalformedData(path, "an NPY header does not match its bytes")
+        stream.seek(0)
+        array: NDArray[np.generic] = np.lib.format.read_array(stream, allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+        raise MalformedData(path, f"damaged NPY array ({error})") from None
+    return array
+
+
+def pillow(source: str) -> ModuleType:
+    """Import Pillow's Image module, or say how to install it."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ExtraMissing("Pillow", source) from None
+    return Image
+
+
+@dataclass(frozen=True)
+class ImageZip:
+    """A zip archive of `train/<class>/<name>.jpg` and `test/<class>/<name>.jpg` (or .png)."""
+
+    path: Path
+    shape: tuple[int, int, int]
+
+    @cached_property
+    def members(self) -> list[tuple[str, str, bool]]:
+        """Name, class and whether it is a test image, sorted by name."""
+        found = []
+        with self._archive() as archive:
+            infos = archive.infolist()
+            if len(infos) > MOST_IMAGES:
+                raise MalformedData(self.path, f"more than {MOST_IMAGES} members")
+            for info in infos:
+                if info.is_dir():
+                    continue
+                match = _MEMBER.fullmatch(info.filename)
+                if match is None:
+                    raise MalformedData(
+                        self.path,
+                        f"member {info.filename[:80]!r} is not train|test/<class>/<name>.jpg|.png",
+                    )
+                if info.file_size > MOST_IMAGE_BYTES:
+                    raise MalformedData(self.path, f"{info.filename} is larger than 16 MiB")
+                found.append((info.filename, match[2], match[1].lower() == "test"))
+        if not found:
+            raise MalformedData(self.path, "no images")
+        return sorted(found)
+
+    def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Decode some images, (rows, channels, height, width)."""
+        image = pillow("images")
+        result = np.empty((len(indices), *self.shape), dtype=np.uint8)
+        with self._archive() as archive:
+            for row, index in enumerate(indices.tolist()):
+                result[row] = self._decode(archive, image, self.members[index][0])
+        return result
+
+    def _archive(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except FileNotFoundError:
+            raise DataMissing(self.path, "image archive") from None
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise MalformedData(self.path, f"damaged zip archive ({error})") from None
+        except OSError as error:
+            raise MalformedData(self.path, error.strerror or "cannot be opened") from None
+
+    def _decode(self, archive: zipfile.ZipFile, image: ModuleType, name: str) -> NDArray[np.uint8]:
+        channels, height, width = self.shape
+        modes = {1: "L", 3: "RGB", 4: "RGBA"}
+        if channels not in modes:
+            raise MalformedData(self.path, f"no image has {channels} channels: mend schema.shape")
+        try:
+            with archive.open(name) as file:
+                data = file.read(MOST_IMAGE_BYTES + 1)
+            with image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as picture:
+                if picture.size != (width, height):
+                    found = f"{picture.size[0]}x{picture.size[1]}"
+                    raise MalformedData(
+                        self.path, f"{name} is {found}, the schema says {width}x{height}"
+                    )
+                pixels = np.asarray(picture.convert(modes[channels]), dtype=np.uint8)
+        except MalformedData:
+            raise
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            EOFError,
+            RuntimeError,
+            NotImplementedError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise MalformedData(self.path, f"{name} is not an image ({error})") from None
+        return pixels.reshape(height, width, channels).transpose(2, 0, 1)
