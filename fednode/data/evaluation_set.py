@@ -1,0 +1,145 @@
+"""The rows that utilities are measured on, published and committed to before training starts.
+
+A dag-cbor record names the shape and lists the raw blocks of three little-endian arrays: encoded
+features int32, labels int32, groups int32. Every member and every auditor measures on these bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fednode.data.fixed import MISSING, ONE
+from fednode.data.schema import Schema
+from fednode.data.table import Table
+from ledger import cbor
+from ledger.cid import CID, Codec
+from ledger.errors import MalformedRecord
+from ledger.stores import Artefact, ContentStore
+from ledger.types import Digest
+
+KIND: Final = "evaluation set"
+BLOCK_SIZE: Final = 1 << 20
+MOST_BYTES: Final = 1 << 28
+MOST_ROWS: Final = 1 << 20
+_KEYS: Final = ("rows", "shape", "features", "labels", "groups")
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """Encoded rows: `features` int32 (rows, *shape), `labels` and `groups` (site) int64."""
+
+    features: NDArray[np.int32]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if not len(self.features) == len(self.labels) == len(self.groups):
+            raise ValueError("features, labels and groups must have one entry per row")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def of(cls, table: Table) -> Self:
+        """Publish a table's rows."""
+        return cls(table.features, table.labels, table.groups)
+
+    def artefact(self) -> Artefact:
+        """Return the record, as the root, and its blocks."""
+        blocks: dict[CID, bytes] = {}
+        record: dict[str, cbor.Value] = {
+            "rows": len(self),
+            "shape": list(self.features.shape[1:]),
+            "features": _blocks(self.features, blocks),
+            "labels": _blocks(self.labels, blocks),
+            "groups": _blocks(self.groups, blocks),
+        }
+        data = cbor.encode(record)
+        root = CID.of(Codec.DAG_CBOR, data)
+        return Artefact((root,), {root: data, **blocks})
+
+    @property
+    def digest(self) -> Digest:
+        """Digest of the record: what a policy commits to."""
+        return self.artefact().roots[0].digest
+
+    @classmethod
+    def fetch(cls, store: ContentStore, digest: Digest, *, schema: Schema | None = None) -> Self:
+        """Read committed rows from a store; `schema` also checks that they are rows of its kind.
+
+        MalformedRecord: the record or a block is not what an evaluation set has.
+        """
+        record = cbor.decode_map(store.get(CID(Codec.DAG_CBOR, digest)), KIND, _KEYS)
+        rows, shape = _dimensions(record)
+        features = _fetch(store, record, "features", rows * prod(shape)).reshape(rows, *shape)
+        labels = _fetch(store, record, "labels", rows).astype(np.int64)
+        groups = _fetch(store, record, "groups", rows).astype(np.int64)
+        found = cls(features, labels, groups)
+        if schema is not None:
+            found.check(schema)
+        return found
+
+    def check(self, schema: Schema) -> None:
+        """Refuse rows that the schema's encoding cannot have made."""
+        if self.features.shape[1:] != schema.shape:
+            raise MalformedRecord(KIND, f"rows of shape {self.features.shape[1:]}")
+        missing = self.features == MISSING
+        if missing.any():
+            others = np.ones(schema.features, dtype=np.bool_)
+            others[list(schema.numeric)] = False
+            if missing.reshape(len(self), -1)[:, others].any():
+                raise MalformedRecord(KIND, "a missing value outside the numeric columns")
+        if (((self.features < 0) | (self.features > ONE)) & ~missing).any():
+            raise MalformedRecord(KIND, "a feature outside 0..1")
+        if ((self.labels < 0) | (self.labels >= schema.classes)).any():
+            raise MalformedRecord(KIND, "a label that the schema does not have")
+        if (self.groups < 0).any():
+            raise MalformedRecord(KIND, "a negative site")
+
+
+def _blocks(
+    array: NDArray[np.int32] | NDArray[np.int64], blocks: dict[CID, bytes]
+) -> list[cbor.Value]:
+    data = array.astype("<i4").tobytes()
+    links: list[cbor.Value] = []
+    for start in range(0, len(data), BLOCK_SIZE):
+        piece = data[start : start + BLOCK_SIZE]
+        cid = CID.of(Codec.RAW, piece)
+        blocks[cid] = piece
+        links.append(cid)
+    return links
+
+
+def _dimensions(record: Mapping[str, cbor.Value]) -> tuple[int, tuple[int, ...]]:
+    rows = cbor.field(record, "rows", int, kind=KIND)
+    axes: list[cbor.Value] = cbor.field(record, "shape", list, kind=KIND)
+    shape = tuple(axis for axis in axes if isinstance(axis, int) and 0 < axis <= MOST_ROWS)
+    if len(shape) != len(axes) or not 1 <= len(shape) <= 3:
+        raise MalformedRecord(KIND, "shape must be one to three positive integers")
+    if not 0 < rows <= MOST_ROWS or rows * prod(shape) * 4 > MOST_BYTES:
+        raise MalformedRecord(KIND, f"{rows} rows of shape {shape} are none, or too many")
+    return rows, shape
+
+
+def _fetch(
+    store: ContentStore, record: Mapping[str, cbor.Value], name: str, count: int
+) -> NDArray[np.int32]:
+    size = 4 * count
+    links: list[cbor.Value] = cbor.field(record, name, list, kind=KIND)
+    if len(links) != -(-size // BLOCK_SIZE):
+        raise MalformedRecord(KIND, f"{name} must be one link per MiB")
+    parts = []
+    for position, link in enumerate(links):
+        if not isinstance(link, CID) or link.codec is not Codec.RAW:
+            raise MalformedRecord(KIND, f"{name} must be links of raw blocks")
+        part = store.get(link)
+        if len(part) != min(BLOCK_SIZE, size - position * BLOCK_SIZE):
+            raise MalformedRecord(KIND, f"{name}: block {position} has {len(part)} bytes")
+        parts.append(part)
+    return np.frombuffer(b"".join(parts), dtype="<i4").astype(np.int32)
