@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Phase} from "../interfaces/IFederations.sol";
+
+/// @notice The one hot word of a federation: everything about its current round that changes while it runs, and the policy's
+/// constants that closing a commit phase needs, so that a commit reads no other word. Zero: no such federation.
+/// @dev From the lowest bit: round 32, attempt 8, phase 8, seats 16, known 16, commits 16, votes for 16, votes against 16,
+/// deadline 40, turn missed 8, least updates 16, reveal window 32, propose window 32.
+type RoundState is uint256;
+
+using RoundStates for RoundState global;
+
+/// @notice Reading and changing a `RoundState`.
+library RoundStates {
+    uint256 private constant ATTEMPT = 32;
+    uint256 private constant PHASE = 40;
+    uint256 private constant SEATS = 48;
+    uint256 private constant KNOWN = 64;
+    uint256 private constant COMMITS = 80;
+    uint256 private constant FOR = 96;
+    uint256 private constant AGAINST = 112;
+    uint256 private constant DEADLINE = 128;
+    uint256 private constant MISSED = 168;
+    uint256 private constant LEAST = 176;
+    uint256 private constant REVEAL = 192;
+    uint256 private constant PROPOSE = 224;
+
+    uint256 private constant CONSTANTS = ~uint256(0) << LEAST;
+
+    /// @notice The word of a federation that waits for participants.
+    function forming(uint32 leastUpdates, uint32 reveal, uint32 propose) internal pure returns (RoundState) {
+        return RoundState.wrap(uint256(leastUpdates) << LEAST | uint256(reveal) << REVEAL | uint256(propose) << PROPOSE);
+    }
+
+    function round(RoundState s) internal pure returns (uint32) {
+        return uint32(RoundState.unwrap(s));
+    }
+
+    function attempt(RoundState s) internal pure returns (uint8) {
+        return uint8(RoundState.unwrap(s) >> ATTEMPT);
+    }
+
+    function phase(RoundState s) internal pure returns (Phase) {
+        return Phase(uint8(RoundState.unwrap(s) >> PHASE));
+    }
+
+    function seats(RoundState s) internal pure returns (uint32) {
+        return uint16(RoundState.unwrap(s) >> SEATS);
+    }
+
+    function known(RoundState s) internal pure returns (uint32) {
+        return uint16(RoundState.unwrap(s) >> KNOWN);
+    }
+
+    function commits(RoundState s) internal pure returns (uint32) {
+        return uint16(RoundState.unwrap(s) >> COMMITS);
+    }
+
+    function votesFor(RoundState s) internal pure returns (uint32) {
+        return uint16(RoundState.unwrap(s) >> FOR);
+    }
+
+    function votesAgainst(RoundState s) internal pure returns (uint32) {
+        return uint16(RoundState.unwrap(s) >> AGAINST);
+    }
+
+    function deadline(RoundState s) internal pure returns (uint40) {
+        return uint40(RoundState.unwrap(s) >> DEADLINE);
+    }
+
+    function turnMissed(RoundState s) internal pure returns (bool) {
+        return uint8(RoundState.unwrap(s) >> MISSED) != 0;
+    }
+
+    function leastUpdates(RoundState s) internal pure returns (uint32) {
+        return uint16(RoundState.unwrap(s) >> LEAST);
+    }
+
+    function revealWindow(RoundState s) internal pure returns (uint32) {
+        return uint32(RoundState.unwrap(s) >> REVEAL);
+    }
+
+    function proposeWindow(RoundState s) internal pure returns (uint32) {
+        return uint32(RoundState.unwrap(s) >> PROPOSE);
+    }
+
+    /// @notice A round's first state.
+    function opened(RoundState s, uint256 round_, uint256 seats_, uint256 known_, uint256 until)
+        internal
+        pure
+        returns (RoundState)
+    {
+        return RoundState.wrap(
+            RoundState.unwrap(s) & CONSTANTS | round_ | uint256(Phase.Commit) << PHASE | seats_ << SEATS | known_ << KNOWN
+                | until << DEADLINE
+        );
+    }
+
+    function withCommit(RoundState s) internal pure returns (RoundState) {
+        return RoundState.wrap(RoundState.unwrap(s) + (1 << COMMITS));
+    }
+
+    /// @notice Waiting for a proposal of attempt 0.
+    function proposing(RoundState s, uint256 until) internal pure returns (RoundState) {
+        return _moved(s, Phase.Propose, until);
+    }
+
+    /// @notice Waiting for a proposal of the next attempt.
+    function retrying(RoundState s, uint256 until, bool missed) internal pure returns (RoundState) {
+        uint256 word = RoundState.unwrap(_moved(s, Phase.Propose, until)) + (1 << ATTEMPT);
+        return RoundState.wrap(missed ? word | 1 << MISSED : word);
+    }
+
+    /// @notice Voting, from no votes on.
+    function attesting(RoundState s, uint256 until) internal pure returns (RoundState) {
+        return RoundState.wrap(RoundState.unwrap(_moved(s, Phase.Attest, until)) & ~(uint256(type(uint32).max) << FOR));
+    }
+
+    function withVote(RoundState s, bool support) internal pure returns (RoundState) {
+        return RoundState.wrap(RoundState.unwrap(s) + (1 << (support ? FOR : AGAINST)));
+    }
+
+    function ended(RoundState s) internal pure returns (RoundState) {
+        return _moved(s, Phase.Ended, 0);
+    }
+
+    function _moved(RoundState s, Phase to, uint256 until) private pure returns (RoundState) {
+        uint256 cleared =
+            RoundState.unwrap(s) & ~(uint256(type(uint8).max) << PHASE | uint256(type(uint40).max) << DEADLINE);
+        return RoundState.wrap(cleared | uint256(to) << PHASE | until << DEADLINE);
+    }
+}
