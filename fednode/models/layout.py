@@ -103,6 +103,10 @@ class Layout:
             return np.zeros(0, dtype=np.int32)
         return np.concatenate([_checked(spec, tensors).reshape(-1) for spec in self.payload])
 
+    def pack_update(self, update: Mapping[str, NDArray[np.int32]]) -> NDArray[np.int32]:
+        """Lay a change out as one payload; tensors that it does not name are unchanged, zero."""
+        return self.pack({**zeros(self.payload), **update})
+
     def unpack(self, values: NDArray[np.int32]) -> Tensors:
         """Cut a payload into its tensors (copies); coordinates beyond `size` are padding."""
         if values.ndim != 1 or values.dtype != np.int32 or values.size < self.size:

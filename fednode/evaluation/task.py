@@ -1,0 +1,153 @@
+"""Utilities of model versions as they lie in payloads: what a round's rules and an audit ask for.
+
+Evaluation rows are committed encoded but not scaled; how they are scaled is part of the model
+version itself (its statistics), so each version is measured as it would be used.
+
+A model without the exact forward pass states a tolerance t. Its utilities stand in the result as
+multiples of 2t; a second measurement, at most t away, then lands on the same multiple or on its
+neighbour, and either is accepted (architecture, decision 2).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fednode.data.schema import Schema
+from fednode.data.statistics import Preprocessing
+from fednode.evaluation.metrics import LabelledRows, Rows, known, minimum, utilities
+from fednode.models.layout import STATISTICS, Layout, Tensors, dequantise
+from fednode.training.task import SgdTask, TrainingTask
+
+Payload = NDArray[np.int32]
+
+
+class Evaluator(Protocol):
+    """Measures model versions; a total function of their payloads."""
+
+    @property
+    def tolerance(self) -> int:
+        """Return how far (ppm) two machines' measurements may differ; 0 if they are exact."""
+        ...
+
+    def utilities(self, models: Sequence[Payload]) -> tuple[int, ...]:
+        """Measure these model versions, in millionths."""
+        ...
+
+
+def open_evaluator(
+    task: TrainingTask, layout: Layout, *, schema: Schema, rows: Rows, metric: str
+) -> Evaluator:
+    """Make the evaluator of a task; `rows` are encoded, not scaled."""
+    scaling = Scaling(layout, schema, LabelledRows(rows.features, rows.labels, rows.groups))
+    known(metric)
+    if isinstance(task, SgdTask):
+        return ExactEvaluator(task, scaling, metric)
+    return TolerantEvaluator(task, scaling, metric)
+
+
+def preprocessing_of(layout: Layout, tensors: Tensors, schema: Schema) -> Preprocessing:
+    """Return the imputation and scaling that a model version carries."""
+    if layout.tensors[0].name != STATISTICS:
+        return Preprocessing.identity(schema)
+    return Preprocessing.from_statistics(tensors[STATISTICS].reshape(-1), schema)
+
+
+def scaled(rows: Rows, preprocessing: Preprocessing) -> LabelledRows:
+    """Scale encoded rows for a model."""
+    return LabelledRows(preprocessing.apply(rows.features), rows.labels, rows.groups)
+
+
+def agree(stated: Sequence[int], measured: Sequence[int], *, tolerance: int) -> bool:
+    """Tell whether a result's utilities may stand, given our own measurement of them."""
+    if len(stated) != len(measured):
+        return False
+    step = 2 * tolerance
+    if step == 0:
+        return list(stated) == list(measured)
+    return all(
+        one % step == 0 and abs(one - other) <= step
+        for one, other in zip(stated, measured, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Encoded rows, and how model versions scale them."""
+
+    layout: Layout
+    schema: Schema
+    rows: LabelledRows
+
+    def of(self, tensors: Tensors) -> LabelledRows:
+        """Scale the rows as this model version does."""
+        return scaled(self.rows, preprocessing_of(self.layout, tensors, self.schema))
+
+
+@dataclass(frozen=True, slots=True)
+class ExactEvaluator:
+    """Measures an exact model: the same integers on every machine."""
+
+    task: SgdTask
+    scaling: Scaling
+    metric: str
+
+    @property
+    def tolerance(self) -> int:
+        """Return 0."""
+        return 0
+
+    def utilities(self, models: Sequence[Payload]) -> tuple[int, ...]:
+        """Measure these model versions; those that scale alike in one pass."""
+        alike: dict[bytes, list[int]] = {}
+        versions = [self.scaling.layout.unpack(model) for model in models]
+        for i, version in enumerate(versions):
+            alike.setdefault(_statistics(version), []).append(i)
+        values = [0] * len(models)
+        for members in alike.values():
+            group = [versions[i] for i in members]
+            rows = self.scaling.of(group[0])
+            measured = utilities(self.task.model, group, rows, self.metric)
+            for i, value in zip(members, measured, strict=True):
+                values[i] = value
+        return tuple(values)
+
+
+@dataclass(frozen=True, slots=True)
+class TolerantEvaluator:
+    """Measures a user's task: within its tolerance on every machine."""
+
+    task: TrainingTask
+    scaling: Scaling
+    metric: str
+
+    @property
+    def tolerance(self) -> int:
+        """Return the task's tolerance."""
+        return self.task.utility_tolerance
+
+    def utilities(self, models: Sequence[Payload]) -> tuple[int, ...]:
+        """Measure these model versions one by one."""
+        return tuple(self._utility(self.scaling.layout.unpack(model)) for model in models)
+
+    def _utility(self, version: Tensors) -> int:
+        tensors = {**self.task.private_initial(), **version}
+        self.task.set_tensors(
+            {
+                spec.name: dequantise(tensors[spec.name], spec.fraction_bits)
+                for spec in self.task.tensors
+            }
+        )
+        try:
+            measured = self.task.evaluate(self.scaling.of(version), self.metric)
+        except (ArithmeticError, ValueError):
+            measured = minimum(self.metric)
+        step = 2 * self.tolerance
+        return (measured + self.tolerance) // step * step
+
+
+def _statistics(version: Tensors) -> bytes:
+    statistics = version.get(STATISTICS)
+    return b"" if statistics is None else statistics.tobytes()

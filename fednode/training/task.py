@@ -1,0 +1,246 @@
+"""Training as a protocol: fit, evaluate, get and set tensors; any framework fits behind it.
+
+A task holds floats and may use them as it likes. What leaves it is taken here as a difference to
+what it was given, and turned into fixed point; only that crosses the network. Importing this module
+does not import torch, so an auditor's replay does not need it.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fednode.errors import FedNodeError
+from fednode.evaluation.metrics import Rows, utility
+from fednode.models.base import Model
+from fednode.models.errors import ModelDescriptionError, TensorError
+from fednode.models.layout import (
+    WEIGHT_BITS,
+    FloatTensors,
+    Layout,
+    TensorKind,
+    Tensors,
+    TensorSpec,
+    dequantise,
+    quantise,
+    with_statistics,
+)
+from fednode.models.registry import DataShape, Task, describe, open_spec
+from fednode.models.stack import StackModel
+
+Floats = Mapping[str, NDArray[np.floating]]
+
+
+class TrainingError(FedNodeError):
+    """Local training that cannot start, or whose outcome cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """Local training as the policy says it; the learning rate and its kin are finite floats."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        rates = (self.learning_rate, self.momentum, self.weight_decay)
+        if not all(np.isfinite(rate) and rate >= 0 for rate in rates):
+            raise TrainingError(f"training rates {rates} must be finite and not negative")
+        if self.epochs < 1 or self.batch_size < 1:
+            raise TrainingError(
+                f"epochs ({self.epochs}) and batch_size ({self.batch_size}) must be at least 1"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRun:
+    """One participant's training in one round: all its randomness follows from this."""
+
+    spec: TrainingSpec
+    seed: int
+    round: int
+    participant: int
+
+    def generator(self) -> np.random.Generator:
+        """Make the generator that belongs to (seed, round, participant)."""
+        return np.random.default_rng((self.seed, self.round, self.participant))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a participant's training made: the change to send, and the private tensors to keep."""
+
+    update: Tensors
+    private: Tensors
+
+
+@runtime_checkable
+class TrainingTask(Protocol):
+    """What the network needs of a training framework."""
+
+    @property
+    def utility_tolerance(self) -> int:
+        """Return how far (ppm) two machines' evaluations may differ; 0 if they are exact."""
+        ...
+
+    @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """Return the specifications of all tensors, in a fixed order."""
+        ...
+
+    def initial(self, seed: int) -> Tensors:
+        """Return the travelling tensors at the start, the same on every machine."""
+        ...
+
+    def private_initial(self, seed: int = 0) -> Tensors:
+        """Return the private tensors at the start."""
+        ...
+
+    def get_tensors(self) -> Floats:
+        """Return all tensors as they are now."""
+        ...
+
+    def set_tensors(self, tensors: Floats) -> None:
+        """Take these values; tensors that are not named keep theirs."""
+        ...
+
+    def fit(self, rows: Rows, run: LocalRun) -> None:
+        """Train on these rows; a function of the tensors, the rows and the run."""
+        ...
+
+    def evaluate(self, rows: Rows, metric: str) -> int:
+        """Measure the tensors on these rows, in millionths."""
+        ...
+
+
+class SgdTask:
+    """The built-in task: an exact model, trained by plain SGD on torch."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._tensors: FloatTensors = _floats(
+            model.tensors, {**model.initial(0), **model.private_initial()}
+        )
+
+    @property
+    def utility_tolerance(self) -> int:
+        """Return 0: an exact model's utilities are the same everywhere."""
+        return 0
+
+    @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """Return the model's tensors."""
+        return self.model.tensors
+
+    def initial(self, seed: int) -> Tensors:
+        """Return the travelling tensors at the start, the same on every machine."""
+        return self.model.initial(seed)
+
+    def private_initial(self, seed: int = 0) -> Tensors:
+        """Return the private tensors at the start."""
+        return self.model.private_initial(seed)
+
+    def get_tensors(self) -> FloatTensors:
+        """Return all tensors as they are now."""
+        return dict(self._tensors)
+
+    def set_tensors(self, tensors: Floats) -> None:
+        """Take these values; tensors that are not named keep theirs."""
+        for spec in self.tensors:
+            if spec.name in tensors:
+                self._tensors[spec.name] = np.asarray(tensors[spec.name], dtype=np.float64)
+
+    def fit(self, rows: Rows, run: LocalRun) -> None:
+        """Train by SGD, as the run says."""
+        if not isinstance(self.model, StackModel):
+            raise TrainingError(
+                f"SGD trains stacks of the built-in layers; {type(self.model).__name__} is none: "
+                "let its factory return a training task"
+            )
+        from fednode.training import sgd
+
+        self._tensors = sgd.fit(self.model, self._tensors, rows, run)
+
+    def evaluate(self, rows: Rows, metric: str) -> int:
+        """Measure the tensors on these rows, in millionths."""
+        tensors = {
+            spec.name: quantise(spec.name, self._tensors[spec.name], spec.fraction_bits)
+            for spec in self.tensors
+        }
+        return utility(self.model, tensors, rows, metric)
+
+
+def open_task(
+    task: Task, schema: DataShape, *, fraction_bits: int = WEIGHT_BITS, own: Collection[str] = ()
+) -> TrainingTask:
+    """Open the policy's model as a training task; `own` names the users' factories that may run.
+
+    A user's factory returns an exact model, or a task with a utility tolerance.
+    """
+    made = open_spec(describe(task, schema, fraction_bits=fraction_bits), own=own)
+    if isinstance(made, Model):
+        return SgdTask(made)
+    if not isinstance(made, TrainingTask):
+        raise ModelDescriptionError(
+            "task.model",
+            f"{task.model!r} makes a {type(made).__name__}: neither an exact model nor a training "
+            "task (utility_tolerance, tensors, initial, private_initial, get_tensors, set_tensors, "
+            "fit, evaluate)",
+        )
+    if made.utility_tolerance < 1:
+        raise ModelDescriptionError(
+            "task.model",
+            f"{task.model!r} states a utility tolerance of {made.utility_tolerance} ppm; a model "
+            "without the exact forward pass needs at least 1",
+        )
+    return made
+
+
+def layout_of(task: TrainingTask, numeric: int = 0) -> Layout:
+    """Lay out a task's payload, behind the statistics of `numeric` columns where there are any."""
+    return with_statistics(task.tensors, numeric)
+
+
+def train(task: TrainingTask, start: Tensors, rows: Rows, run: LocalRun) -> Fitted:
+    """Train from `start` (all tensors, private ones too) and return the change in fixed point.
+
+    Raises TrainingError without rows, and TensorError, naming the tensor, where the change is not
+    finite or does not fit.
+    """
+    if not len(rows.labels):
+        raise TrainingError("there is no row to train on: check the data and its split")
+    task.set_tensors(_floats(task.tensors, start))
+    before = {name: np.array(values) for name, values in task.get_tensors().items()}
+    task.fit(rows, run)
+    after = task.get_tensors()
+    update: Tensors = {}
+    private: Tensors = {}
+    for spec in task.tensors:
+        change = _difference(spec, before, after)
+        if spec.kind is TensorKind.SHARED:
+            update[spec.name] = quantise(spec.name, change, spec.fraction_bits)
+        elif spec.kind is TensorKind.PRIVATE:
+            value = dequantise(start[spec.name], spec.fraction_bits) + change
+            private[spec.name] = quantise(spec.name, value, spec.fraction_bits)
+    return Fitted(update, private)
+
+
+def _difference(spec: TensorSpec, before: Floats, after: Floats) -> NDArray[np.float64]:
+    new = after.get(spec.name)
+    if new is None or new.shape != spec.shape:
+        found = "missing" if new is None else f"of shape {new.shape}"
+        raise TensorError(spec.name, f"is {found} after training, not of shape {spec.shape}")
+    with np.errstate(invalid="ignore"):
+        return np.asarray(new, dtype=np.float64) - np.asarray(before[spec.name], dtype=np.float64)
+
+
+def _floats(specs: Collection[TensorSpec], tensors: Tensors) -> FloatTensors:
+    missing = [spec.name for spec in specs if spec.name not in tensors]
+    if missing:
+        raise TensorError(missing[0], "is missing from the model version")
+    return {spec.name: dequantise(tensors[spec.name], spec.fraction_bits) for spec in specs}
