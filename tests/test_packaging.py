@@ -5,6 +5,7 @@ that a build may leave out, and `.gitignore` may hide more than is meant. The wh
 environment's hatchling, without a network.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -125,5 +126,13 @@ def test_the_locks_agree() -> None:
     assert base <= everything
 
 
-def test_the_npm_lock_names_no_address() -> None:
-    assert "resolved" not in (ROOT / "contracts/package-lock.json").read_text("utf-8")
+def test_the_npm_lock_names_no_address_and_every_platform() -> None:
+    """An entry that npm leaves out, because its registry had no such platform, makes `npm ci` fail."""
+    text = (ROOT / "contracts/package-lock.json").read_text("utf-8")
+    assert "resolved" not in text
+    packages: dict[str, dict[str, object]] = json.loads(text)["packages"]
+    for package in packages.values():
+        optional = package.get("optionalDependencies", {})
+        assert isinstance(optional, dict)
+        for name, version in optional.items():
+            assert packages[f"node_modules/{name}"]["version"] == version
