@@ -5,16 +5,74 @@ import costs seconds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
+from urllib.parse import urlsplit, urlunsplit
 
 from ledger.chain.accounts import Account
 from ledger.chain.embedded import GENESIS_TIME, EmbeddedEngine
 from ledger.chain.engine import Engine
+from ledger.chain.errors import ChainUnreachable
+from ledger.chain.rpc import Json, RpcEngine, Transport, TransportFailure
 from ledger.chain.types import Block, Call, Log, Receipt, Transaction
 from ledger.types import Address, Wei
 
 ETHER: Final = 10**18
 SEND_TIMEOUT: Final = 180.0
+REQUEST_TIMEOUT: Final = 30.0
+
+
+def _transport(url: str) -> Transport:
+    """Open a node's JSON-RPC through web3's providers: http(s), or an IPC socket's path."""
+    import requests
+    from web3 import HTTPProvider, IPCProvider
+    from web3.exceptions import Web3Exception
+    from web3.types import RPCEndpoint
+
+    scheme = urlsplit(url).scheme
+    provider: HTTPProvider | IPCProvider
+    if scheme in ("http", "https"):
+        provider = HTTPProvider(
+            url,
+            request_kwargs={"timeout": REQUEST_TIMEOUT},
+            exception_retry_configuration=None,
+        )
+    elif scheme == "":
+        provider = IPCProvider(url)
+    else:
+        raise ChainUnreachable(
+            url, f"unknown scheme {scheme!r}; use http, https, ws, wss or a path"
+        )
+
+    def transport(method: str, params: Sequence[object]) -> Json:
+        try:
+            answer = provider.make_request(RPCEndpoint(method), params)
+        except requests.exceptions.ConnectTimeout as error:
+            raise TransportFailure("no connection in time", sent=False) from error
+        except requests.exceptions.ConnectionError as error:
+            refused = "NewConnectionError" in str(error) or "refused" in str(error)
+            text = "connection refused" if refused else "connection lost"
+            raise TransportFailure(text, sent=not refused) from error
+        except requests.exceptions.HTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            raise TransportFailure(f"HTTP status {status}", sent=True) from error
+        except (requests.exceptions.RequestException, OSError, Web3Exception) as error:
+            raise TransportFailure(type(error).__name__, sent=True) from error
+        except ValueError as error:
+            raise TransportFailure("the answer is not JSON-RPC", sent=True) from error
+        if not isinstance(answer, Mapping):
+            raise TransportFailure("the answer is not JSON-RPC", sent=True)
+        return cast("Json", answer)
+
+    return transport
+
+
+def _public(url: str) -> str:
+    """Leave out a user name, password or key in the address: messages are shown and logged."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return url
+    port = f":{parts.port}" if parts.port else ""
+    return urlunsplit((parts.scheme, parts.hostname + port, "", "", ""))
 
 
 class Chain:
@@ -36,6 +94,12 @@ class Chain:
         if not isinstance(funded_accounts, Mapping):
             funded_accounts = dict.fromkeys(funded_accounts, 1_000 * ETHER)
         return cls(EmbeddedEngine(funded_accounts, genesis_time=genesis_time))
+
+    @classmethod
+    def connect(cls, url: str, expected_chain_id: int | None = None) -> "Chain":
+        """Connect to a node. Raise ChainUnreachable or WrongChain."""
+        engine = RpcEngine(_transport(url), _public(url), expected_chain_id=expected_chain_id)
+        return cls(engine)
 
     def now(self) -> int:
         """Give chain time: the timestamp that the next block would have."""

@@ -73,7 +73,7 @@ class TransactionTooLarge(ChainError):
         self.what = what
         self.amount = amount
         self.limit = limit
-        super().__init__(f"the transaction needs {amount} {what}, the limit is {limit}")
+        super().__init__(f"the transaction needs at least {amount} {what}, the limit is {limit}")
 
 
 class Reverted(ChainError):
@@ -109,10 +109,11 @@ class UnknownContract(ChainError):
 class TransactionFailed(ChainError):
     """A transaction that was mined and did nothing, because the state changed under it."""
 
-    def __init__(self, transaction: bytes, gas_used: int, reason: str) -> None:
+    def __init__(self, transaction: bytes, gas_used: int, reason: str, data: bytes = b"") -> None:
         self.transaction = transaction
         self.gas_used = gas_used
         self.reason = reason
+        self.data = data
         super().__init__(f"transaction 0x{transaction.hex()} was mined but failed: {reason}")
 
 

@@ -1,0 +1,167 @@
+"""Block headers, transactions and receipts as the bytes that Ethereum hashes (RLP, EIP-2718).
+
+Header layouts grow with every fork, always at the end: a header is encoded by the fields that are
+present, and its hash decides whether that was right.
+"""
+
+from collections.abc import Mapping
+
+import rlp
+from eth_bloom.bloom import BloomFilter
+from eth_utils.address import to_canonical_address
+from eth_utils.crypto import keccak
+from trie.hexary import HexaryTrie
+
+from ledger.chain.types import Block, Log, Receipt
+from ledger.errors import LedgerError
+
+HEADER_FIELDS = (
+    "parentHash",
+    "sha3Uncles",
+    "miner",
+    "stateRoot",
+    "transactionsRoot",
+    "receiptsRoot",
+    "logsBloom",
+    "difficulty",
+    "number",
+    "gasLimit",
+    "gasUsed",
+    "timestamp",
+    "extraData",
+    "mixHash",
+    "nonce",
+    "baseFeePerGas",
+    "withdrawalsRoot",
+    "blobGasUsed",
+    "excessBlobGas",
+    "parentBeaconBlockRoot",
+    "requestsHash",
+)
+_INTEGERS = frozenset(
+    {
+        "difficulty",
+        "number",
+        "gasLimit",
+        "gasUsed",
+        "timestamp",
+        "baseFeePerGas",
+        "blobGasUsed",
+        "excessBlobGas",
+    }
+)
+
+
+class UnknownHeaderLayout(LedgerError):
+    """A header whose fields, encoded as Ethereum does, do not give the block's hash."""
+
+    def __init__(self, number: int, expected: bytes, found: bytes) -> None:
+        self.number = number
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"block {number}: the header's fields hash to 0x{found.hex()}, the block is "
+            f"0x{expected.hex()}; the chain uses a header layout that is not known here (a newer "
+            "fork, or QBFT or IBFT2, whose hashes leave out the commit seals)"
+        )
+
+
+def integer(value: int) -> bytes:
+    """Encode a number as RLP does: big-endian without leading zeros."""
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
+
+
+def header_item(name: str, text: str) -> bytes:
+    """Read a header's field from JSON-RPC's hex into the bytes that RLP takes."""
+    digits = text.removeprefix("0x")
+    if name in _INTEGERS:
+        return integer(int(digits or "0", 16))
+    return bytes.fromhex(digits)
+
+
+def header_rlp(block: Block) -> bytes:
+    """Encode a header. Raise UnknownHeaderLayout if it does not hash to the block's hash."""
+    items = [block.header[name] for name in HEADER_FIELDS if name in block.header]
+    encoded = bytes(rlp.encode(items))
+    found = keccak(encoded)
+    if found != block.hash:
+        raise UnknownHeaderLayout(block.number, block.hash, found)
+    return encoded
+
+
+def _bloom(logs: tuple[Log, ...]) -> bytes:
+    bloom = BloomFilter()
+    for log in logs:
+        bloom.add(to_canonical_address(log.address))
+        for topic in log.topics:
+            bloom.add(topic)
+    return int(bloom).to_bytes(256, "big")
+
+
+def receipt_bytes(receipt: Receipt) -> bytes:
+    """Encode a receipt as the receipts trie holds it (EIP-658, EIP-2718)."""
+    body = [
+        integer(receipt.status),
+        integer(receipt.cumulative_gas_used),
+        _bloom(receipt.logs),
+        [[to_canonical_address(log.address), list(log.topics), log.data] for log in receipt.logs],
+    ]
+    prefix = bytes([receipt.type]) if receipt.type else b""
+    return prefix + bytes(rlp.encode(body))
+
+
+def trie_root(items: list[bytes]) -> bytes:
+    """Give the root of the trie that maps rlp(index) to each item."""
+    trie = HexaryTrie({})
+    for index, item in enumerate(items):
+        trie[rlp.encode(index)] = item
+    return bytes(trie.root_hash)
+
+
+def raw_transaction(fields: Mapping[str, object], expected: bytes) -> bytes | None:
+    """Rebuild a signed transaction from its JSON-RPC fields; None if it is of an unknown kind."""
+    try:
+        raw = _encode_transaction(fields)
+    except (KeyError, ValueError, TypeError):
+        return None
+    return raw if raw is not None and keccak(raw) == expected else None
+
+
+def _encode_transaction(fields: Mapping[str, object]) -> bytes | None:
+    kind = _number(fields.get("type", "0x0"))
+    target = _data(fields["to"]) if fields.get("to") else b""
+    message = [target, _quantity(fields["value"]), _data(fields["input"])]
+    nonce, gas = _quantity(fields["nonce"]), _quantity(fields["gas"])
+    r, s = _quantity(fields["r"]), _quantity(fields["s"])
+    if kind == 0:
+        price = _quantity(fields["gasPrice"])
+        return bytes(rlp.encode([nonce, price, gas, *message, _quantity(fields["v"]), r, s]))
+    parity = _quantity(fields.get("yParity", fields.get("v")))
+    tail = [*message, _access_list(fields.get("accessList")), parity, r, s]
+    chain = _quantity(fields["chainId"])
+    if kind == 1:
+        items = [chain, nonce, _quantity(fields["gasPrice"]), gas, *tail]
+    elif kind == 2:
+        tip, fee = _quantity(fields["maxPriorityFeePerGas"]), _quantity(fields["maxFeePerGas"])
+        items = [chain, nonce, tip, fee, gas, *tail]
+    else:
+        return None
+    return bytes([kind]) + bytes(rlp.encode(items))
+
+
+def _number(value: object) -> int:
+    return int(str(value), 16)
+
+
+def _quantity(value: object) -> bytes:
+    return integer(_number(value))
+
+
+def _data(value: object) -> bytes:
+    return bytes.fromhex(str(value).removeprefix("0x"))
+
+
+def _access_list(entries: object) -> list[list[object]]:
+    if not isinstance(entries, list):
+        return []
+    return [[_data(e["address"]), [_data(key) for key in e["storageKeys"]]] for e in entries]

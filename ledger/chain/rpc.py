@@ -1,0 +1,539 @@
+"""A node behind JSON-RPC: Ethereum, a consortium chain at zero gas price, or a local anvil or geth.
+
+It speaks in plain requests and checks every answer's form itself, so that proof-of-authority
+headers and the habits of one library or node make no difference. Three rules keep a transaction
+from being sent twice: the same signed bytes are broadcast again after a network error; another
+nonce is signed only when somebody else's transaction has ours, in a block or in the pool; and a
+transaction that is late is reported as pending, never replaced.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from eth_utils.address import is_hex_address, to_checksum_address
+from eth_utils.crypto import keccak
+
+from ledger.chain.accounts import Account
+from ledger.chain.blocks import HEADER_FIELDS, header_item, raw_transaction
+from ledger.chain.embedded import revert_reason
+from ledger.chain.errors import (
+    ChainTimeout,
+    ChainUnreachable,
+    MalformedAnswer,
+    Reverted,
+    RpcRefused,
+    TransactionFailed,
+    TransactionPending,
+    TransactionTooLarge,
+    Unfunded,
+    WrongChain,
+)
+from ledger.chain.types import (
+    MAX_GAS,
+    MAX_TRANSACTION_BYTES,
+    Block,
+    Call,
+    Log,
+    Receipt,
+    Transaction,
+)
+from ledger.types import Address, Wei
+
+ATTEMPTS = 6
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+LONGEST_POLL = 0.5
+
+Json = Mapping[str, object]
+Transport = Callable[[str, Sequence[object]], Json]
+
+
+class TransportFailure(Exception):
+    """A request without an answer; `sent` tells whether the node may have got it."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        self.sent = sent
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A signed transaction on its way."""
+
+    raw: bytes
+    hash: bytes
+    nonce: int
+    sender: Address
+    cost: int
+
+
+class RpcEngine:
+    """One node. Requests are retried with growing pauses; safe for several threads."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        endpoint: str,
+        *,
+        expected_chain_id: int | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._transport = transport
+        self.endpoint = endpoint
+        self._pause = pause
+        self._locks: defaultdict[Address, threading.Lock] = defaultdict(threading.Lock)
+        self._locks_guard = threading.Lock()
+        self.chain_id = self._integer("eth_chainId", [])
+        if expected_chain_id is not None and self.chain_id != expected_chain_id:
+            raise WrongChain(endpoint, expected_chain_id, self.chain_id)
+
+    def pending_timestamp(self) -> int:
+        """Give the pending block's timestamp, or the newest one's where a node has no pending."""
+        header = self._header("pending") or self._header("latest")
+        if header is None:
+            raise MalformedAnswer("eth_getBlockByNumber", "the chain has no newest block")
+        return _int(header, "timestamp")
+
+    def wait_until(self, moment: int, *, timeout: float | None) -> None:
+        """Poll until chain time is `moment`. Raise ChainTimeout."""
+        waited = 0.0
+        while (now := self.pending_timestamp()) < moment:
+            if timeout is not None and waited >= timeout:
+                raise ChainTimeout(moment, now)
+            step = min(1.0, max(0.1, (moment - now) / 2))
+            self._pause(step)
+            waited += step
+
+    def block_number(self) -> int:
+        """Give the number of the newest block."""
+        return self._integer("eth_blockNumber", [])
+
+    def block(self, which: int | bytes) -> Block | None:
+        """Give a block by number or hash."""
+        if isinstance(which, bytes):
+            found = self._request("eth_getBlockByHash", [_hex(which), False])
+        else:
+            found = self._request("eth_getBlockByNumber", [hex(which), False])
+        if found is None:
+            return None
+        return _block(_object(found, "eth_getBlockByHash"))
+
+    def transaction(self, transaction: bytes) -> Transaction | None:
+        """Give a mined transaction."""
+        found = self._request("eth_getTransactionByHash", [_hex(transaction)])
+        if found is None:
+            return None
+        fields = _object(found, "eth_getTransactionByHash")
+        if fields.get("blockHash") is None:
+            return None
+        return Transaction(
+            hash=transaction,
+            sender=_address(fields, "from"),
+            to=_address(fields, "to") if fields.get("to") else None,
+            nonce=_int(fields, "nonce"),
+            value=Wei(_int(fields, "value")),
+            data=_bytes(fields, "input"),
+            raw=raw_transaction(fields, transaction),
+        )
+
+    def receipt(self, transaction: bytes) -> Receipt | None:
+        """Give a mined transaction's receipt."""
+        try:
+            found = self._request("eth_getTransactionReceipt", [_hex(transaction)])
+        except RpcRefused as error:
+            if "indexing" in error.reason:
+                return None
+            raise
+        if found is None:
+            return None
+        fields = _object(found, "eth_getTransactionReceipt")
+        return _receipt(fields) if fields.get("blockHash") is not None else None
+
+    def receipts(self, block: bytes) -> list[Receipt]:
+        """Give all receipts of a block, one by one where the node cannot give them together."""
+        try:
+            found = self._request("eth_getBlockReceipts", [_hex(block)])
+        except RpcRefused:
+            found = None
+        if isinstance(found, list):
+            return [_receipt(_object(item, "eth_getBlockReceipts")) for item in found]
+        holder = self.block(block)
+        receipts = [self.receipt(hash_) for hash_ in holder.transactions] if holder else []
+        return [receipt for receipt in receipts if receipt is not None]
+
+    def logs(
+        self,
+        address: Address,
+        topics: Sequence[bytes | None],
+        from_block: int,
+        to_block: int,
+    ) -> list[Log]:
+        """Give an address's logs in a range of blocks. RpcRefused: ask for a shorter range."""
+        query = {
+            "address": address,
+            "topics": [None if topic is None else _hex(topic) for topic in topics],
+            "fromBlock": hex(from_block),
+            "toBlock": hex(to_block),
+        }
+        found = self._request("eth_getLogs", [query])
+        if not isinstance(found, list):
+            raise MalformedAnswer("eth_getLogs", "not a list")
+        entries = [_object(item, "eth_getLogs") for item in found]
+        return [_log(entry) for entry in entries if entry.get("removed") is not True]
+
+    def balance(self, address: Address) -> int:
+        """Give an account's balance in wei."""
+        return self._integer("eth_getBalance", [address, "pending"])
+
+    def code(self, address: Address) -> bytes:
+        """Give a contract's code."""
+        return _decode(self._request("eth_getCode", [address, "latest"]), "eth_getCode")
+
+    def call(self, call: Call) -> bytes:
+        """Execute a message on the pending state. Raise Reverted."""
+        return _decode(self._simulate("eth_call", call), "eth_call")
+
+    def estimate(self, call: Call) -> int:
+        """Say how much gas a message needs on the pending state. Raise Reverted."""
+        return _number(self._simulate("eth_estimateGas", call), "eth_estimateGas")
+
+    def send(self, account: Account, call: Call, *, gas: int | None, timeout: float) -> Receipt:
+        """Simulate, sign, send, wait; sign again only if our nonce went to another transaction."""
+        taken = -1
+        deadline = time.monotonic() + timeout
+        while True:
+            limit = self._gas_limit(call, gas)
+            with self._lock_of(account.address):
+                signed = self._sign(account, call, limit, above=taken)
+                ours = self._broadcast(signed)
+            receipt = self._await(signed, deadline, timeout) if ours else None
+            if receipt is not None:
+                return self._checked(receipt, call, limit)
+            taken = signed.nonce
+
+    def _lock_of(self, address: Address) -> threading.Lock:
+        with self._locks_guard:
+            return self._locks[address]
+
+    def _gas_limit(self, call: Call, gas: int | None) -> int:
+        if gas is not None:
+            if gas > MAX_GAS:
+                raise TransactionTooLarge("gas", gas, MAX_GAS)
+            self._simulate("eth_call", call, gas=gas)
+            return gas
+        needed = self.estimate(call)
+        if needed > MAX_GAS:
+            raise TransactionTooLarge("gas", needed, MAX_GAS)
+        # Another transaction may come first and leave more to do, such as ending a round.
+        return needed if not call.data else min(MAX_GAS, needed + needed // 2 + 100_000)
+
+    def _sign(self, account: Account, call: Call, gas: int, *, above: int) -> _Signed:
+        fees, price = self._fees(account.address, gas, call.value)
+        count = self._integer("eth_getTransactionCount", [account.address, "pending"])
+        nonce = max(count, above + 1)
+        fields: dict[str, object] = {
+            "nonce": nonce,
+            "gas": gas,
+            "value": call.value,
+            "data": call.data,
+            "chainId": self.chain_id,
+            **fees,
+        }
+        if call.to is not None:
+            fields["to"] = call.to
+        raw = account.sign_transaction(fields)
+        if len(raw) > MAX_TRANSACTION_BYTES:
+            raise TransactionTooLarge("bytes", len(raw), MAX_TRANSACTION_BYTES)
+        cost = call.value + gas * price
+        return _Signed(raw, keccak(raw), nonce, account.address, cost)
+
+    def _fees(self, address: Address, gas: int, value: int) -> tuple[dict[str, object], int]:
+        header = self._header("pending") or self._header("latest") or {}
+        balance = self.balance(address)
+        if header.get("baseFeePerGas") is None:
+            price = self._integer("eth_gasPrice", [])
+            fees: dict[str, object] = {"gasPrice": price}
+        else:
+            base = _int(header, "baseFeePerGas")
+            tip = self._tip()
+            if base == 0 and balance < value + gas * tip:
+                tip = 0
+            price = 2 * base + tip
+            fees = {"maxFeePerGas": price, "maxPriorityFeePerGas": tip}
+        if balance < value + gas * price:
+            raise Unfunded(address, balance, value + gas * price)
+        return fees, price
+
+    def _tip(self) -> int:
+        try:
+            return self._integer("eth_maxPriorityFeePerGas", [])
+        except RpcRefused:
+            return 0
+
+    def _broadcast(self, signed: _Signed) -> bool:
+        """Hand the signed bytes to the node; False if its nonce belongs to another transaction."""
+        doubtful, last = False, "no answer"
+        for attempt in range(ATTEMPTS):
+            try:
+                answer = self._transport("eth_sendRawTransaction", [_hex(signed.raw)])
+            except TransportFailure as failure:
+                doubtful, last = doubtful or failure.sent, str(failure)
+                self._pause(_pause_after(attempt))
+                continue
+            error = answer.get("error")
+            if error is None:
+                return True
+            code, text, _ = _error(error)
+            verdict = self._verdict(signed, text.lower(), doubtful=doubtful)
+            if verdict is not None:
+                return verdict
+            if "nonce" not in text.lower():
+                self._raise_refusal(signed, code, text)
+            last = text
+            self._pause(_pause_after(attempt))
+        if doubtful:
+            raise TransactionPending(signed.hash, signed.nonce, 0.0)
+        raise ChainUnreachable(self.endpoint, last)
+
+    def _verdict(self, signed: _Signed, text: str, *, doubtful: bool) -> bool | None:
+        """Read a refusal: True it has ours already, False another one took the nonce, else None."""
+        if any(known in text for known in ("already known", "already imported", "known trans")):
+            return True
+        if "replacement" in text:
+            return False
+        if "nonce too low" in text:
+            return None if not self._nonce_used(signed) else self._is_ours(signed)
+        if doubtful and self._is_ours(signed):
+            return True
+        return None
+
+    def _raise_refusal(self, signed: _Signed, code: int, text: str) -> None:
+        if "insufficient funds" in text.lower():
+            raise Unfunded(signed.sender, self.balance(signed.sender), signed.cost)
+        if "oversized" in text.lower():
+            raise TransactionTooLarge("bytes", len(signed.raw), MAX_TRANSACTION_BYTES)
+        raise RpcRefused("eth_sendRawTransaction", code, text)
+
+    def _nonce_used(self, signed: _Signed) -> bool:
+        count = self._integer("eth_getTransactionCount", [signed.sender, "latest"])
+        return count > signed.nonce
+
+    def _is_ours(self, signed: _Signed) -> bool:
+        """Look for our transaction, more than once: a busy node may index it late."""
+        for attempt in range(3):
+            if self._known(signed.hash):
+                return True
+            self._pause(_pause_after(attempt))
+        return self._known(signed.hash)
+
+    def _known(self, transaction: bytes) -> bool:
+        return self._request("eth_getTransactionByHash", [_hex(transaction)]) is not None
+
+    def _await(self, signed: _Signed, deadline: float, timeout: float) -> Receipt | None:
+        """Wait for the receipt; None if another transaction was mined at our nonce."""
+        poll, look = 0.005, time.monotonic() + 2.0
+        while time.monotonic() < deadline:
+            receipt = self.receipt(signed.hash)
+            if receipt is not None:
+                return receipt
+            if time.monotonic() > look:
+                look = time.monotonic() + 5.0
+                lost = self._nonce_used(signed) and not self._is_ours(signed)
+                if lost or (not self._known(signed.hash) and not self._broadcast(signed)):
+                    return None
+            self._pause(poll)
+            poll = min(LONGEST_POLL, poll * 1.5)
+        raise TransactionPending(signed.hash, signed.nonce, timeout)
+
+    def _checked(self, receipt: Receipt, call: Call, gas: int) -> Receipt:
+        if receipt.status == 1:
+            return receipt
+        data = b""
+        if receipt.gas_used * 64 >= gas * 63:
+            reason = f"it ran out of gas ({gas})"
+        else:
+            reason = "the state changed before it was mined"
+            try:
+                self.call(call)
+            except Reverted as reverted:
+                data, reason = reverted.data, reverted.reason
+        raise TransactionFailed(receipt.transaction, receipt.gas_used, reason, data)
+
+    def _simulate(self, method: str, call: Call, *, gas: int | None = None) -> object:
+        message: dict[str, object] = {"data": _hex(call.data), "value": hex(call.value)}
+        message |= {"to": call.to} if call.to else {}
+        message |= {"from": call.sender} if call.sender else {}
+        message |= {"gas": hex(gas)} if gas else {}
+        answer = self._answer(method, [message, "pending"])
+        error = answer.get("error")
+        if error is None:
+            return answer.get("result")
+        code, text, data = _error(error)
+        lower = text.lower()
+        if "insufficient" in lower or "outoffund" in lower:
+            sender = call.sender or Address("")
+            raise Unfunded(sender, self.balance(sender), call.value + 1)
+        if "exceeds allowance" in lower or "out of gas" in lower:
+            raise TransactionTooLarge("gas", MAX_GAS + 1, MAX_GAS)
+        if code == 3 or data or "revert" in lower or "invalid opcode" in lower:
+            raise Reverted(data, revert_reason(data) if data else text)
+        raise RpcRefused(method, code, text)
+
+    def _header(self, tag: str) -> Json | None:
+        try:
+            found = self._request("eth_getBlockByNumber", [tag, False])
+        except RpcRefused:
+            if tag == "pending":
+                return None
+            raise
+        return None if found is None else _object(found, "eth_getBlockByNumber")
+
+    def _integer(self, method: str, params: Sequence[object]) -> int:
+        return _number(self._request(method, params), method)
+
+    def _request(self, method: str, params: Sequence[object]) -> object:
+        answer = self._answer(method, params)
+        if answer.get("error") is not None:
+            code, text, _ = _error(answer["error"])
+            raise RpcRefused(method, code, text)
+        if "result" not in answer:
+            raise MalformedAnswer(method, "neither a result nor an error")
+        return answer["result"]
+
+    def _answer(self, method: str, params: Sequence[object]) -> Json:
+        last = ""
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._transport(method, params)
+            except TransportFailure as failure:
+                last = str(failure)
+                if attempt + 1 < ATTEMPTS:
+                    self._pause(_pause_after(attempt))
+        raise ChainUnreachable(self.endpoint, last)
+
+
+def _pause_after(attempt: int) -> float:
+    return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt))
+
+
+def _error(error: object) -> tuple[int, str, bytes]:
+    """Read an error object: its code, message, and the revert data wherever the node put it."""
+    if not isinstance(error, Mapping):
+        return 0, str(error), b""
+    code = error.get("code")
+    data = error.get("data")
+    while isinstance(data, Mapping):
+        data = data.get("data") or data.get("result")
+    text = data.removeprefix("Reverted ") if isinstance(data, str) else ""
+    try:
+        found = bytes.fromhex(text[2:]) if text.startswith("0x") else b""
+    except ValueError:
+        found = b""
+    return code if isinstance(code, int) else 0, str(error.get("message", "no message")), found
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + data.hex()
+
+
+def _object(value: object, method: str) -> Json:
+    if not isinstance(value, Mapping):
+        raise MalformedAnswer(method, "not an object")
+    return value
+
+
+def _decode(value: object, where: str) -> bytes:
+    try:
+        if isinstance(value, str) and value.startswith("0x"):
+            return bytes.fromhex(value[2:])
+    except ValueError:
+        pass
+    raise MalformedAnswer(where, f"{str(value)[:40]!r} is not hex bytes")
+
+
+def _number(value: object, where: str) -> int:
+    try:
+        if isinstance(value, str) and value.startswith("0x"):
+            return int(value, 16)
+    except ValueError:
+        pass
+    raise MalformedAnswer(where, f"{str(value)[:40]!r} is not a hex number")
+
+
+def _int(fields: Json, name: str) -> int:
+    return _number(fields.get(name), name)
+
+
+def _bytes(fields: Json, name: str) -> bytes:
+    return _decode(fields.get(name), name)
+
+
+def _address(fields: Json, name: str) -> Address:
+    value = fields.get(name)
+    if not isinstance(value, str) or not is_hex_address(value):
+        raise MalformedAnswer(name, f"{str(value)[:44]!r} is not an address")
+    return Address(to_checksum_address(value))
+
+
+def _block(fields: Json) -> Block:
+    transactions = fields.get("transactions")
+    if not isinstance(transactions, list):
+        raise MalformedAnswer("eth_getBlock", "no list of transactions")
+    return Block(
+        number=_int(fields, "number"),
+        hash=_bytes(fields, "hash"),
+        parent=_bytes(fields, "parentHash"),
+        timestamp=_int(fields, "timestamp"),
+        header={
+            name: header_item(name, _header_text(fields, name))
+            for name in HEADER_FIELDS
+            if fields.get(name) is not None
+        },
+        transactions=tuple(_decode(hash_, "transactions") for hash_ in transactions),
+    )
+
+
+def _header_text(fields: Json, name: str) -> str:
+    value = fields[name]
+    if not isinstance(value, str):
+        raise MalformedAnswer(name, "not hex")
+    return value
+
+
+def _log(fields: Json) -> Log:
+    topics = fields.get("topics")
+    if not isinstance(topics, list):
+        raise MalformedAnswer("log", "no list of topics")
+    return Log(
+        address=_address(fields, "address"),
+        topics=tuple(_decode(topic, "topics") for topic in topics),
+        data=_bytes(fields, "data"),
+        block_number=_int(fields, "blockNumber"),
+        block_hash=_bytes(fields, "blockHash"),
+        transaction=_bytes(fields, "transactionHash"),
+        log_index=_int(fields, "logIndex"),
+    )
+
+
+def _receipt(fields: Json) -> Receipt:
+    logs = fields.get("logs")
+    if not isinstance(logs, list):
+        raise MalformedAnswer("eth_getTransactionReceipt", "no list of logs")
+    price = fields.get("effectiveGasPrice")
+    return Receipt(
+        transaction=_bytes(fields, "transactionHash"),
+        transaction_index=_int(fields, "transactionIndex"),
+        block_number=_int(fields, "blockNumber"),
+        block_hash=_bytes(fields, "blockHash"),
+        sender=_address(fields, "from"),
+        status=_int(fields, "status"),
+        gas_used=_int(fields, "gasUsed"),
+        cumulative_gas_used=_int(fields, "cumulativeGasUsed"),
+        effective_gas_price=Wei(0 if price is None else _number(price, "effectiveGasPrice")),
+        type=0 if fields.get("type") is None else _int(fields, "type"),
+        logs=tuple(_log(_object(log, "log")) for log in logs),
+        contract=_address(fields, "contractAddress") if fields.get("contractAddress") else None,
+    )
