@@ -127,7 +127,7 @@ def test_the_locks_agree() -> None:
 
 
 def test_the_npm_lock_names_no_address_and_every_platform() -> None:
-    """An entry that npm leaves out, because its registry had no such platform, makes `npm ci` fail."""
+    """Where an entry for some platform is left out, `npm ci` fails everywhere."""
     text = (ROOT / "contracts/package-lock.json").read_text("utf-8")
     assert "resolved" not in text
     packages: dict[str, dict[str, object]] = json.loads(text)["packages"]
