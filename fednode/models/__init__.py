@@ -5,7 +5,7 @@ Nothing here imports torch, except the modules whose name starts with `torch_`.
 
 from fednode.models.base import Model, ModelSpec
 from fednode.models.layout import Layout, TensorKind, TensorSpec
-from fednode.models.registry import open_model
+from fednode.models.registry import describe, open_model
 from fednode.models.stack import StackModel
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "StackModel",
     "TensorKind",
     "TensorSpec",
+    "describe",
     "open_model",
 ]

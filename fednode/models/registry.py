@@ -68,17 +68,15 @@ def describe(task: Task, schema: DataShape, *, fraction_bits: int = WEIGHT_BITS)
     )
 
 
-def open_model(
-    task: Task, schema: DataShape, *, fraction_bits: int = WEIGHT_BITS, own: Collection[str] = ()
-) -> Model:
+def open_model(spec: ModelSpec, *, own: Collection[str] = ()) -> Model:
     """Open the policy's model; `own` names the users' factories that may run here.
 
     Raises ModelNotAllowed, or ModelDescriptionError, naming the policy's key.
     """
-    made = open_spec(describe(task, schema, fraction_bits=fraction_bits), own=own)
+    made = open_spec(spec, own=own)
     if not isinstance(made, Model):
         raise ModelDescriptionError(
-            "task.model", f"{task.model!r} makes a {type(made).__name__}, not an exact model"
+            "task.model", f"{spec.model!r} makes a {type(made).__name__}, not an exact model"
         )
     return made
 

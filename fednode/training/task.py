@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from fednode.errors import FedNodeError
 from fednode.evaluation.metrics import Rows, utility
-from fednode.models.base import Model
+from fednode.models.base import Model, ModelSpec
 from fednode.models.errors import ModelDescriptionError, TensorError
 from fednode.models.layout import (
-    WEIGHT_BITS,
     FloatTensors,
     Layout,
     TensorKind,
@@ -27,7 +26,7 @@ from fednode.models.layout import (
     quantise,
     with_statistics,
 )
-from fednode.models.registry import DataShape, Task, describe, open_spec
+from fednode.models.registry import open_spec
 from fednode.models.stack import StackModel
 
 Floats = Mapping[str, NDArray[np.floating]]
@@ -175,27 +174,25 @@ class SgdTask:
         return utility(self.model, tensors, rows, metric)
 
 
-def open_task(
-    task: Task, schema: DataShape, *, fraction_bits: int = WEIGHT_BITS, own: Collection[str] = ()
-) -> TrainingTask:
+def open_task(spec: ModelSpec, *, own: Collection[str] = ()) -> TrainingTask:
     """Open the policy's model as a training task; `own` names the users' factories that may run.
 
     A user's factory returns an exact model, or a task with a utility tolerance.
     """
-    made = open_spec(describe(task, schema, fraction_bits=fraction_bits), own=own)
+    made = open_spec(spec, own=own)
     if isinstance(made, Model):
         return SgdTask(made)
     if not isinstance(made, TrainingTask):
         raise ModelDescriptionError(
             "task.model",
-            f"{task.model!r} makes a {type(made).__name__}: neither an exact model nor a training "
+            f"{spec.model!r} makes a {type(made).__name__}: neither an exact model nor a training "
             "task (utility_tolerance, tensors, initial, private_initial, get_tensors, set_tensors, "
             "fit, evaluate)",
         )
     if made.utility_tolerance < 1:
         raise ModelDescriptionError(
             "task.model",
-            f"{task.model!r} states a utility tolerance of {made.utility_tolerance} ppm; a model "
+            f"{spec.model!r} states a utility tolerance of {made.utility_tolerance} ppm; a model "
             "without the exact forward pass needs at least 1",
         )
     return made

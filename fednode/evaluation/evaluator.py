@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fednode.data.schema import Schema
 from fednode.data.statistics import Preprocessing
 from fednode.evaluation.metrics import LabelledRows, Rows, known, minimum, utilities
+from fednode.models.base import Model
 from fednode.models.layout import STATISTICS, Layout, Tensors, dequantise
 from fednode.training.task import SgdTask, TrainingTask
 
@@ -38,14 +39,15 @@ class Evaluator(Protocol):
 
 
 def open_evaluator(
-    task: TrainingTask, layout: Layout, *, schema: Schema, rows: Rows, metric: str
+    model: Model | TrainingTask, layout: Layout, *, schema: Schema, rows: Rows, metric: str
 ) -> Evaluator:
-    """Make the evaluator of a task; `rows` are encoded, not scaled."""
+    """Make the evaluator of a model or of a user's task; `rows` are encoded, not scaled."""
     scaling = Scaling(layout, schema, LabelledRows(rows.features, rows.labels, rows.groups))
-    known(metric)
-    if isinstance(task, SgdTask):
-        return ExactEvaluator(task, scaling, metric)
-    return TolerantEvaluator(task, scaling, metric)
+    if isinstance(model, SgdTask):
+        model = model.model
+    if isinstance(model, Model):
+        return ExactEvaluator(model, scaling, known(metric))
+    return TolerantEvaluator(model, scaling, known(metric))
 
 
 def preprocessing_of(layout: Layout, tensors: Tensors, schema: Schema) -> Preprocessing:
@@ -90,7 +92,7 @@ class Scaling:
 class ExactEvaluator:
     """Measures an exact model: the same integers on every machine."""
 
-    task: SgdTask
+    model: Model
     scaling: Scaling
     metric: str
 
@@ -109,7 +111,7 @@ class ExactEvaluator:
         for members in alike.values():
             group = [versions[i] for i in members]
             rows = self.scaling.of(group[0])
-            measured = utilities(self.task.model, group, rows, self.metric)
+            measured = utilities(self.model, group, rows, self.metric)
             for i, value in zip(members, measured, strict=True):
                 values[i] = value
         return tuple(values)
