@@ -53,6 +53,16 @@ def from_key(key: bytes | str) -> Account:
         raise AccountError("private key", "not a valid key (32 bytes, as hex)") from None
 
 
+def recover_typed(message: Mapping[str, object], signature: bytes) -> Address | None:
+    """Give the account that signed an EIP-712 message; None where the signature is none."""
+    try:
+        signable = encode_typed_data(full_message=dict(message))
+        return Address(EthAccount.recover_message(signable, signature=signature))
+    except Exception:
+        # Whatever hostile bytes make the library raise, they are no signature.
+        return None
+
+
 def new_account() -> Account:
     """Make an account from the system's randomness."""
     return Account(EthAccount.create())

@@ -47,6 +47,8 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 LONGEST_POLL = 0.5
 
+FAILED_EXECUTION = ("revert", "opcode", "evm error", "stack", "invalid jump")
+
 Json = Mapping[str, object]
 Transport = Callable[[str, Sequence[object]], Json]
 
@@ -378,7 +380,7 @@ class RpcEngine:
             raise Unfunded(sender, self.balance(sender), call.value + 1)
         if "exceeds allowance" in lower or "out of gas" in lower:
             raise TransactionTooLarge("gas", MAX_GAS + 1, MAX_GAS)
-        if code == 3 or data or "revert" in lower or "invalid opcode" in lower:
+        if code == 3 or data or any(sign in lower for sign in FAILED_EXECUTION):
             raise Reverted(data, revert_reason(data) if data else text)
         raise RpcRefused(method, code, text)
 
