@@ -67,7 +67,7 @@ engines: ## build Kubo and geth, once, if they are not on the PATH
 
 # The first lock is what running needs, the second adds what developing needs; packages in both have one version.
 # UPGRADE=--upgrade moves to the newest versions.
-lock: $(VENV)/.dev ## renew the locks after a change of pyproject.toml
+lock: $(UV) ## renew the locks after a change of pyproject.toml
 	$(LOCK) $(UPGRADE) -o requirements.lock
 	$(LOCK) $(UPGRADE) --extra dev -c requirements.lock -o requirements-dev.lock
 
