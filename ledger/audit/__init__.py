@@ -1,0 +1,1 @@
+"""The audit: replays a federation from its records alone, and says what holds."""

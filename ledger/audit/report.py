@@ -1,0 +1,464 @@
+"""The audit as one HTML file that a board can read: no script, no network, nothing but text and
+drawn figures.
+
+It begins with the verdict in plain words, goes on with pictures and their tables, says what the
+audit does not cover, explains its words, and ends with the digests that an expert needs to repeat
+it. It has no date but the trusted block's, so the same audit gives the same file.
+"""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from importlib.resources import files
+from itertools import chain
+from typing import Final
+
+from ledger.audit.markup import Child, Markup, element, join
+from ledger.audit.pictures import contribution_picture, quality_picture, steps_picture
+from ledger.audit.texts import GLOSSARY, LIMITS
+from ledger.audit.verdict import (
+    STEPS,
+    Finding,
+    Outcome,
+    ParticipantSummary,
+    RoundSummary,
+    Step,
+    Terms,
+    Verdict,
+)
+from ledger.audit.wording import (
+    DASH,
+    amount,
+    count,
+    headline,
+    last_quality,
+    percent,
+    points,
+    quality,
+    reason,
+    rounded_amount,
+    short,
+    signed_by,
+    when,
+)
+
+POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def html(verdict: Verdict) -> str:
+    """Return the report as one self-contained HTML document."""
+    title = f"Audit of {verdict.terms.name}"
+    style = files("ledger.audit").joinpath("report.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", title),
+        element("style", Markup(style)),
+    )
+    main = element("main", *_sections(verdict, title))
+    page = element("html", head, element("body", main), lang="en")
+    return f"<!DOCTYPE html>\n{page}\n"
+
+
+def _sections(verdict: Verdict, title: str) -> Iterator[Markup | None]:
+    yield _header(verdict, title)
+    yield _banner(verdict)
+    if verdict.finding is not None:
+        yield _finding(verdict, verdict.finding)
+    yield _steps(verdict)
+    yield _quality(verdict)
+    yield _contributions(verdict)
+    yield _rounds(verdict)
+    yield _limits(verdict)
+    yield _glossary()
+    yield _particulars(verdict)
+
+
+def _header(verdict: Verdict, title: str) -> Markup:
+    block = verdict.trusted_block
+    return element(
+        "header",
+        element("p", "Audit report", class_="kicker"),
+        element("h1", title),
+        element(
+            "p",
+            f"As of block {block.number:,} of chain {verdict.chain_id}, {when(block.timestamp)}.",
+            class_="soft",
+        ),
+        element("dl", *(_fact(*fact) for fact in _facts(verdict)), class_="facts"),
+    )
+
+
+def _facts(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
+    versions = [r for r in verdict.rounds if r.version is not None]
+    void = sum(r.outcome is Outcome.VOID for r in verdict.rounds)
+    yield "Participants", f"{len(verdict.participants):,}", verdict.terms.rule
+    yield (
+        "Rounds",
+        f"{len(verdict.rounds):,}",
+        f"{count(len(versions), 'accepted result')}, {void:,} void",
+    )
+    measured = last_quality(verdict)
+    if measured is not None:
+        yield (
+            "Quality",
+            quality(measured[1]),
+            f"from {quality(measured[0])}: {verdict.terms.metric}",
+        )
+    pool = rounded_amount(verdict.terms.pool, verdict.terms)
+    yield "Paid out", rounded_amount(verdict.paid, verdict.terms), f"of a pool of {pool}"
+    held = sum(check.ok for check in verdict.checks)
+    yield "Checks", f"{held:,} of {len(verdict.checks):,}", "held"
+
+
+def _fact(name: str, value: str, more: str) -> Markup:
+    return element("div", element("dt", name), element("dd", value, element("small", more)))
+
+
+def _banner(verdict: Verdict) -> Markup:
+    kind = "holds" if verdict.holds else "fails"
+    text = _good_news(verdict) if verdict.holds else _bad_news(verdict)
+    words = element("div", element("h2", headline(verdict)), *(element("p", t) for t in text))
+    return element(
+        "section",
+        element("div", _badge(verdict.holds), class_="badge"),
+        words,
+        class_=f"verdict {kind}",
+    )
+
+
+def _badge(holds: bool) -> Markup:
+    shape = element("circle", cx=26, cy=26, r=24, class_="holds")
+    mark = element("path", d="M15 27l8 8l15 -17", class_="tick", style="stroke-width:5")
+    if not holds:
+        shape = element("rect", x=3, y=3, width=46, height=46, rx=8, class_="fails")
+        mark = element(
+            "path", d="M16 16l20 20m0 -20l-20 20", class_="cross", style="stroke-width:6"
+        )
+    name = "Holds" if holds else "Does not hold"
+    return element("svg", element("title", name), shape, mark, viewBox="0 0 52 52", role="img")
+
+
+def _good_news(verdict: Verdict) -> Iterator[str]:
+    versions = sum(r.version is not None for r in verdict.rounds)
+    yield (
+        f"{count(len(verdict.participants), 'participant')} trained one model over "
+        f"{count(len(verdict.rounds), 'round')}. From the chain's record and the published bytes "
+        f"alone, this audit computed {count(versions, 'accepted result')} again: each model, each "
+        "measured quality, each contribution and each payment."
+    )
+    if verdict.terms.exact:
+        yield "It came to the same numbers, to the last bit."
+    else:
+        yield (
+            "It came to the same models and amounts, to the last bit. Quality was measured again "
+            "within the tolerance that the policy allows."
+        )
+
+
+def _bad_news(verdict: Verdict) -> Iterator[str]:
+    finding = verdict.finding
+    if finding is None:
+        yield "At least one check failed; the tables below show which."
+        return
+    yield f"What was asked: {finding.step.question} The answer is no."
+    yield (
+        "Nothing that builds on this step can be relied on: no later model version, contribution "
+        "or payment. Figures below are those on record; they are shown, not confirmed."
+    )
+
+
+def _finding(verdict: Verdict, finding: Finding) -> Markup:
+    place = "the federation as a whole" if finding.round is None else f"round {finding.round}"
+    return element(
+        "section",
+        element("h2", "What does not hold"),
+        element(
+            "p",
+            "This is the first step that does not hold. Steps after it rest on it.",
+            class_="soft",
+        ),
+        _pairs(
+            ("Step", finding.step.title),
+            ("Where", place),
+            ("What", finding.subject),
+            ("Expected", element("span", finding.expected, class_="said")),
+            ("Found", element("span", finding.found, class_="said")),
+            ("Signed by", element("span", signed_by(verdict, finding.signer), class_="said")),
+        ),
+        class_="finding",
+    )
+
+
+def _steps(verdict: Verdict) -> Markup:
+    steps = _used_steps(verdict)
+    rows = [(step.title, step.question, *_answer(verdict, step)) for step in steps]
+    return element(
+        "section",
+        element("h2", "What was checked"),
+        element(
+            "p",
+            "Each row is a step of the audit, each column a round or a group of rounds. A tick: "
+            "everything held. A cross: something did not. A dot: nothing to check there, or "
+            "not reached.",
+        ),
+        element("div", steps_picture(verdict, steps), class_="scroll"),
+        _table(
+            ("Step", "What it asks", "Checks", "Answer"),
+            [
+                element(
+                    "tr",
+                    element("th", title, scope="row"),
+                    element("td", question),
+                    element("td", checks, class_="number"),
+                    element("td", answer, class_=kind),
+                )
+                for title, question, checks, answer, kind in rows
+            ],
+            numbers={2},
+        ),
+    )
+
+
+def _used_steps(verdict: Verdict) -> list[Step]:
+    own = dict.fromkeys(check.step for check in verdict.checks)
+    return [*STEPS, *(step for step in own if step not in STEPS)]
+
+
+def _answer(verdict: Verdict, step: Step) -> tuple[str, str, str | None]:
+    own = [check.ok for check in verdict.checks if check.step == step]
+    if not all(own) or (verdict.finding is not None and verdict.finding.step == step):
+        return f"{sum(own):,} of {len(own):,}", "Does not hold", "bad"
+    if own:
+        complete = verdict.holds or all(
+            check.round is None for check in verdict.checks if check.step == step
+        )
+        return f"{len(own):,}", "Holds" if complete else "Held so far", "good"
+    return DASH, "Not reached" if not verdict.holds else "Nothing to check", None
+
+
+def _quality(verdict: Verdict) -> Markup:
+    picture = quality_picture(verdict)
+    if picture is None:
+        return element(
+            "section",
+            element("h2", "How the model improved"),
+            element("p", "This federation's policy does not measure the model's quality."),
+        )
+    return element(
+        "section",
+        element("h2", "How the model improved"),
+        _reservation(verdict),
+        element(
+            "p",
+            f"Quality of each model version: {verdict.terms.metric}, on rows that were set aside "
+            "and fixed before training. Higher is better.",
+        ),
+        element("div", picture, class_="scroll"),
+    )
+
+
+def _contributions(verdict: Verdict) -> Markup:
+    picture = contribution_picture(verdict)
+    whiskers = any(person.interval for person in verdict.participants)
+    return element(
+        "section",
+        element("h2", "Who contributed, and who was paid"),
+        _reservation(verdict),
+        element(
+            "p",
+            "A contribution is the part of the gained quality that is owed to a participant "
+            f"(valuation: {verdict.terms.valuation}). Payouts follow from it by the policy's "
+            "formula, in whole units, and add up exactly.",
+        ),
+        element(
+            "p",
+            "The thin lines are 95 % intervals: on other rows of the same kind, contributions "
+            "would have come out within them. Where they overlap, no order should be read into it.",
+        )
+        if whiskers
+        else None,
+        element("div", picture, class_="scroll") if picture else None,
+        _participant_table(verdict),
+    )
+
+
+def _participant_table(verdict: Verdict) -> Markup:
+    terms = verdict.terms
+    rows = [
+        element(
+            "tr",
+            element("th", person.name, scope="row"),
+            _number(f"{person.weight:,}"),
+            _number(points(person.value)),
+            _number(percent(person.share)),
+            _number(amount(person.payout, terms)),
+            _number(_claimed(person, terms)),
+        )
+        for person in verdict.participants
+    ]
+    total = element(
+        "tr",
+        element("th", "Total", scope="row"),
+        _number(""),
+        _number(points(sum((p.value for p in verdict.participants), Fraction(0)))),
+        _number(percent(sum((p.share for p in verdict.participants), Fraction(0)))),
+        _number(amount(verdict.paid, terms)),
+        _number(""),
+        class_="total",
+    )
+    heads = ("Participant", "Weight", "Contribution", "Share", "Payout", "Claimed")
+    return _table(heads, [*rows, total], numbers={1, 2, 3, 4, 5})
+
+
+def _claimed(person: ParticipantSummary, terms: Terms) -> str:
+    if person.claimed == person.payout:
+        return "all" if person.payout else DASH
+    return amount(person.claimed, terms) if person.claimed else "nothing yet"
+
+
+def _rounds(verdict: Verdict) -> Markup:
+    heads = (
+        "Round",
+        "Outcome",
+        "Version",
+        "Quality before",
+        "after",
+        "Updates",
+        "Votes",
+        "Proposed by",
+        "Gas",
+    )
+    exclusions = list(chain.from_iterable(_exclusions(verdict, r) for r in verdict.rounds))
+    return element(
+        "section",
+        element("h2", "Round by round"),
+        _reservation(verdict),
+        _table(heads, [_round_row(verdict, r) for r in verdict.rounds], numbers={2, 3, 4, 8}),
+        element("h3", "Updates that did not count") if exclusions else None,
+        element("ul", *(element("li", text) for text in exclusions)) if exclusions else None,
+    )
+
+
+def _round_row(verdict: Verdict, summary: RoundSummary) -> Markup:
+    outcome = summary.outcome.value + (", statistics" if summary.statistics else "")
+    attempts = f" at attempt {summary.attempts}" if summary.attempts > 1 else ""
+    against = f", {summary.votes_against} against" if summary.votes_against else ""
+    votes = f"{summary.votes_for} of {summary.seats} for{against}"
+    updates = f"{len(summary.counted)} of {len(summary.entries)}"
+    return element(
+        "tr",
+        element("th", summary.round, scope="row", class_="tight"),
+        element("td", outcome + attempts),
+        _number(DASH if summary.version is None else str(summary.version)),
+        _number(quality(summary.utility_before)),
+        _number(quality(summary.utility_after)),
+        element("td", updates if summary.entries else DASH),
+        element("td", votes if summary.result else DASH),
+        element("td", verdict.who(summary.proposer) or short(summary.proposer), class_="fill"),
+        _number(DASH if summary.gas is None else f"{summary.gas:,}"),
+    )
+
+
+def _exclusions(verdict: Verdict, summary: RoundSummary) -> Iterator[str]:
+    names = {person.index: person.name for person in verdict.participants}
+    for entry in summary.excluded:
+        name = names.get(entry.participant, f"participant {entry.participant}")
+        yield f"Round {summary.round}, {name}: {reason(entry.reason)}."
+
+
+def _limits(verdict: Verdict) -> Markup:
+    notes = element("ul", *(element("li", note) for note in verdict.notes))
+    return element(
+        "section",
+        element("h2", "What this audit does not cover"),
+        element("ul", *(element("li", limit) for limit in LIMITS)),
+        element("h3", "Notes of this audit") if verdict.notes else None,
+        notes if verdict.notes else None,
+    )
+
+
+def _glossary() -> Markup:
+    return element("section", element("h2", "Words"), _pairs(*GLOSSARY))
+
+
+def _particulars(verdict: Verdict) -> Markup:
+    block = verdict.trusted_block
+    results = [r for r in verdict.rounds if r.result is not None]
+    return element(
+        "section",
+        element("h2", "For experts"),
+        element(
+            "p",
+            "Anybody can repeat this audit from the evidence bundle, without the chain and without "
+            "the store:",
+        ),
+        element(
+            "p",
+            f"fednode audit --bundle FILE --trust-block 0x{block.hash.hex()}",
+            class_="mono fill",
+            style="overflow-wrap:anywhere",
+        ),
+        _pairs(
+            ("Federation", _mono(f"0x{verdict.federation.hex()}")),
+            ("Chain", str(verdict.chain_id)),
+            ("Contract", _mono(verdict.contract)),
+            ("Trusted block", _mono(f"{block.number} 0x{block.hash.hex()}")),
+        ),
+        element("h3", "Participants"),
+        _pairs(
+            *(
+                (
+                    p.name,
+                    join(
+                        [
+                            _mono(p.signer),
+                            element("br"),
+                            "identity ",
+                            _mono(f"0x{p.identity.hex()}"),
+                        ]
+                    ),
+                )
+                for p in verdict.participants
+            )
+        ),
+        element("h3", "Results"),
+        _pairs(*((f"Round {r.round}", _result(r)) for r in results)),
+    )
+
+
+def _result(summary: RoundSummary) -> Markup:
+    digest = "" if summary.result is None else f"0x{summary.result.hex()}"
+    times = f"opened {when(summary.opened_at)}, ended {when(summary.ended_at)}"
+    return join([_mono(digest), element("br"), element("span", times, class_="soft small")])
+
+
+def _reservation(verdict: Verdict) -> Markup | None:
+    if verdict.holds:
+        return None
+    return element(
+        "p", "These figures are on record; this audit does not confirm them.", class_="warn"
+    )
+
+
+def _mono(text: str) -> Markup:
+    return element("span", text, class_="mono")
+
+
+def _number(text: str) -> Markup:
+    return element("td", text, class_="number")
+
+
+def _pairs(*pairs: tuple[str, Child]) -> Markup:
+    items = chain.from_iterable((element("dt", k), element("dd", v)) for k, v in pairs)
+    return element("dl", *items, class_="pairs")
+
+
+def _table(heads: Sequence[str], rows: Sequence[Markup], *, numbers: set[int]) -> Markup:
+    cells = [
+        element("th", head, scope="col", class_="number" if k in numbers else None)
+        for k, head in enumerate(heads)
+    ]
+    table = element("table", element("thead", element("tr", *cells)), element("tbody", *rows))
+    return element("div", table, class_="scroll")

@@ -1,0 +1,62 @@
+"""What the report explains to everybody: its words, and what no audit of this kind can tell."""
+
+from typing import Final
+
+GLOSSARY: Final = (
+    (
+        "Federation",
+        "Institutions that train one model together. Each keeps its own data; only changes to the "
+        "model leave the house.",
+    ),
+    ("Round", "One turn of training: everybody sends an update, and together they make a result."),
+    (
+        "Update",
+        "What one participant's data would change in the model, as a long list of integers.",
+    ),
+    (
+        "Model version",
+        "The model after an accepted round. Version by version, each builds on the one before.",
+    ),
+    (
+        "Chain",
+        "A shared log kept by many computers. What was once written there can be neither changed "
+        "nor taken out unnoticed.",
+    ),
+    (
+        "Digest",
+        "A fingerprint of data, 32 bytes long. Whoever changes one bit of the data gets another "
+        "fingerprint.",
+    ),
+    (
+        "Quality",
+        "How well a model does on rows that were set aside and fixed beforehand; the policy names "
+        "the measure.",
+    ),
+    (
+        "Contribution",
+        "What the model gained through a participant. Where the policy asks for the Shapley "
+        "value: the average of what it adds, over every order in which the participants could "
+        "have joined.",
+    ),
+    (
+        "Accepted, settled, void",
+        "A result is accepted by vote, and settled once the time for challenges has passed; only "
+        "then can it be paid for. A round without a result is void: it changes nothing.",
+    ),
+    (
+        "Trusted block",
+        "The one entry of the chain that the audit takes for granted. Everything before it "
+        "follows from its fingerprint.",
+    ),
+)
+
+LIMITS: Final = (
+    "What happened after the trusted block.",
+    "Whether the participants' data are genuine, lawful or of good quality. The audit sees what "
+    "was made of them, not the data.",
+    "Whether the model is fit for use with patients. The quality shown is that on the rows that "
+    "the policy sets aside, no clinical evaluation.",
+    "Whether an update that was called unavailable could really not be had at that time: that, "
+    "like the choice of the evaluation rows, rests on the majority of the voting participants.",
+    "Who stands behind an account, beyond the identity record that the account itself published.",
+)

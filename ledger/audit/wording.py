@@ -1,0 +1,133 @@
+"""How a verdict's values read: names, amounts, times and digests as text for people.
+
+Names and findings come from strangers. `clean` takes out what could steer a terminal or turn a line
+around, so both the terminal and the HTML report show nothing else than what they seem to show.
+"""
+
+import unicodedata
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from fractions import Fraction
+from typing import Final
+
+from ledger.audit.verdict import UTILITY_UNIT, Terms, Verdict
+from ledger.types import Address, Digest
+
+MINUS: Final = "\N{MINUS SIGN}"
+DASH: Final = "\N{EN DASH}"
+
+REASONS: Final = (
+    "counted",
+    "bytes could not be had",
+    "not a well-formed update",
+    "made for another federation, round or author",
+    "beyond the allowed size",
+    "replaced by another update of the same participant",
+    "too few updates in the round",
+)
+_JOINERS: Final = "\u200c\u200d"  # zero-width, but Persian and Indic names are written with them
+_LAST_SECOND: Final = 253_402_300_799
+_EXACT: Final = Context(prec=100)
+
+
+def clean(text: str, limit: int = 400) -> str:
+    """Return text without control, direction and unpaired surrogate characters, cut to a length."""
+    shown = "".join(" " if c in "\n\r\t" else c if _harmless(c) else "\ufffd" for c in text)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def reason(number: int) -> str:
+    """Return why an update does not count, in words."""
+    return REASONS[number] if 0 <= number < len(REASONS) else f"unknown reason {number}"
+
+
+def when(timestamp: int | None) -> str:
+    """Return a chain time as date and time in UTC."""
+    if timestamp is None:
+        return DASH
+    if not 0 <= timestamp <= _LAST_SECOND:
+        return f"second {timestamp}"
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def quality(utility: int | None) -> str:
+    """Return a utility with four places."""
+    return DASH if utility is None else _minus(f"{utility / UTILITY_UNIT:.4f}")
+
+
+def points(value: Fraction) -> str:
+    """Return a contribution as a signed utility with four places."""
+    return _minus(f"{float(value) / UTILITY_UNIT:+.4f}")
+
+
+def percent(share: Fraction) -> str:
+    """Return a share in percent with one place."""
+    return f"{float(share):.1%}"
+
+
+def amount(units: int, terms: Terms) -> str:
+    """Return an amount exactly, in ether or in the token's least units."""
+    if terms.token is not None:
+        return f"{units:,} units"
+    ether = Decimal(units).scaleb(-18, _EXACT)
+    text = f"{ether:,f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + " ETH"
+
+
+def rounded_amount(units: int, terms: Terms) -> str:
+    """Return an amount with four places of ether, or exactly where it is a token's."""
+    return amount(units, terms) if terms.token is not None else f"{units / 10**18:,.4f} ETH"
+
+
+def short(digest: Digest | Address | None) -> str:
+    """Return the two ends of a digest or an address."""
+    if digest is None:
+        return DASH
+    text = f"0x{digest.hex()}" if isinstance(digest, bytes) else clean(digest, 80)
+    return text if len(text) <= 14 else f"{text[:8]}\N{HORIZONTAL ELLIPSIS}{text[-4:]}"
+
+
+def signed_by(verdict: Verdict, address: Address | None) -> str:
+    """Return who signed: a participant's name with its address, or the address alone."""
+    if address is None:
+        return "nobody: it is not the content of a signed transaction"
+    name = verdict.who(address)
+    return f"{clean(name, 60)} ({clean(address, 80)})" if name else clean(address, 80)
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def headline(verdict: Verdict) -> str:
+    """Return the verdict in one line."""
+    if verdict.holds:
+        return "Everything that was checked holds."
+    finding = verdict.finding
+    if finding is None:
+        return "A check does not hold."
+    place = "" if finding.round is None else f" in round {finding.round}"
+    return f"Does not hold: {finding.step.title.lower()}{place}."
+
+
+def last_quality(verdict: Verdict) -> tuple[int, int] | None:
+    """Return the first and the last measured utility of the accepted versions, if there are any."""
+    before = [r.utility_before for r in verdict.rounds if r.utility_before is not None]
+    after = [r.utility_after for r in verdict.rounds if r.utility_after is not None]
+    return (before[0], after[-1]) if before and after else None
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", MINUS)
+
+
+def _harmless(character: str) -> bool:
+    return character in _JOINERS or unicodedata.category(character) not in {
+        "Cc",
+        "Cf",
+        "Cs",
+        "Co",
+        "Zl",
+        "Zp",
+    }
