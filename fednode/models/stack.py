@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import isqrt, prod
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,12 @@ from fednode.models.exact import (
     parameter_names,
 )
 from fednode.models.layout import Layout, TensorKind, Tensors, TensorSpec, with_statistics
+from fednode.models.start import uniform, within
 
 CONVOLUTION_ROWS = 32
 """Rows in a batch of a convolutional stack; larger batches fall out of the cache."""
 
 _BLOCK_VALUES = 1 << 19
-_INT32_MAX = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,8 @@ class StackModel:
         for position, layer in enumerate(self.parametric):
             weight, bias = parameter_names(layer.name)
             if weight in names:
-                tensors[weight] = _uniform(layer, (seed, position))
+                bound = within(layer.spread, self._spec(layer, weight, layer.weight_shape))
+                tensors[weight] = uniform(layer.weight_shape, bound, seed=(seed, position))
             if bias in names:
                 tensors[bias] = np.zeros(layer.outputs, dtype=np.int32)
         return tensors
@@ -161,15 +162,6 @@ class StackModel:
                 "features",
                 f"rows of shape {features.shape[1:]}, the model's are {self.input_shape}",
             )
-
-
-def _uniform(layer: Parametric, seed: tuple[int, int]) -> NDArray[np.int32]:
-    """Draw weights from raw 64-bit words in integers: no platform's float rounding takes part."""
-    fan_in = prod(layer.weight_shape[1:])
-    bound = min(isqrt((layer.spread << (2 * layer.fraction_bits)) // fan_in), _INT32_MAX)
-    words = np.random.PCG64(np.random.SeedSequence(seed)).random_raw(prod(layer.weight_shape))
-    draws = ((words >> np.uint64(33)) * np.uint64(2 * bound + 1)) >> np.uint64(31)
-    return (draws.astype(np.int64) - bound).astype(np.int32).reshape(layer.weight_shape)
 
 
 def _tensor(spec: TensorSpec, version: Tensors) -> NDArray[np.int32]:

@@ -5,7 +5,7 @@ one number of threads; across machines floats differ, which is why nobody is ask
 (architecture, decision 1). No global seed is read or set.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -36,11 +36,11 @@ def fit(model: StackModel, tensors: FloatTensors, rows: Rows, run: LocalRun) -> 
         rows.features.astype(np.float32) * np.float32(2.0**-ACTIVATION_BITS)
     )
     labels = torch.from_numpy(np.array(rows.labels))
-    state = _Descent(parameters, run.spec)
+    descent = Descent(list(parameters.values()), run.spec)
     with deterministic_algorithms():
         for batch in batches(len(labels), run):
             logits = forward(model, parameters, features[batch])
-            state.step(loss(logits, labels[batch]))
+            descent.step(loss(logits, labels[batch]))
     return {
         name: tensors[name] + (value.detach() - start[name]).numpy().astype(np.float64)
         for name, value in parameters.items()
@@ -76,11 +76,11 @@ def deterministic_algorithms() -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=warn_only)
 
 
-class _Descent:
+class Descent:
     """SGD with momentum and weight decay, as torch.optim.SGD, which takes a second to import."""
 
-    def __init__(self, parameters: dict[str, torch.Tensor], spec: TrainingSpec) -> None:
-        self._parameters = list(parameters.values())
+    def __init__(self, parameters: Sequence[torch.Tensor], spec: TrainingSpec) -> None:
+        self._parameters = list(parameters)
         self._velocities = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._spec = spec
 
