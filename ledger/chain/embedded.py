@@ -32,6 +32,12 @@ from ledger.types import ZERO_ADDRESS, Address, Wei
 GENESIS_TIME = 1_767_225_600
 GAS_LIMIT = 60_000_000
 MOCK_GAS = 60_000_000
+DEPLOYER = Address("0x4e59b44847b379578588920cA78FbF26c0B4956C")
+DEPLOYER_CODE = bytes.fromhex(
+    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe036016000816020823780358282"
+    "34f58015156039578182fd5b8082525050506014600cf3"
+)
+"""The deterministic-deployment proxy as it is on public chains, so that addresses are the same."""
 _MIX_HASH = bytes(32)
 
 _HEADER_NAMES = {
@@ -81,16 +87,22 @@ class EmbeddedEngine:
     def __init__(
         self, balances: Mapping[Address, int], *, genesis_time: int = GENESIS_TIME
     ) -> None:
-        state = {
+        state: dict[bytes, dict[str, object]] = {
             to_canonical_address(address): {"balance": wei, "nonce": 0, "code": b"", "storage": {}}
             for address, wei in balances.items()
+        }
+        state[to_canonical_address(DEPLOYER)] = {
+            "balance": 0,
+            "nonce": 1,
+            "code": DEPLOYER_CODE,
+            "storage": {},
         }
         parameters = PyEVMBackend.generate_genesis_params(
             {"gas_limit": GAS_LIMIT, "timestamp": genesis_time}
         )
         backend = PyEVMBackend(
             genesis_parameters=parameters,
-            genesis_state=state or {to_canonical_address(ZERO_ADDRESS): {"balance": 0}},
+            genesis_state=state,
         )
         self._evm: Any = backend.chain
         self._evm.set_header_timestamp(genesis_time + 1)
