@@ -14,7 +14,7 @@ from ledger.audit.verdict import UTILITY_UNIT, Check, ParticipantSummary, Step, 
 from ledger.audit.wording import MINUS, clean, count, points, quality, rounded_amount
 
 WIDTH: Final = 760
-MOST_COLUMNS: Final = 30
+MOST_COLUMNS: Final = 24
 
 
 class Axis(NamedTuple):
@@ -114,7 +114,7 @@ def steps_picture(verdict: Verdict, steps: Sequence[Step]) -> Markup:
     cell = min(32.0, (WIDTH - left - 66) / max(len(columns), 1))
     height = top + row * len(steps) + 6
     heads = [
-        element("text", "whole", x=left + 16, y=18, text_anchor="middle"),
+        element("text", "whole", x=left + 16, y=34, text_anchor="middle", class_="soft"),
         *_round_heads(columns, left + 58, cell),
     ]
     marks: list[Markup] = []
@@ -228,7 +228,8 @@ def _round_heads(columns: Sequence[range], left: float, cell: float) -> Iterator
     if columns:
         middle = left + cell * len(columns) / 2
         yield element("text", "rounds", x=middle, y=14, text_anchor="middle", class_="soft")
-    every = max(1, ceil(30 / cell)) if any(len(str(s[0])) > 2 for s in columns) else 1
+    widest = max((len(str(span[0])) for span in columns), default=1)
+    every = max(1, ceil((8 * widest + 8) / cell))
     for j, span in enumerate(columns):
         if j % every == 0:
             x = left + cell * (j + 0.5)

@@ -58,7 +58,7 @@ HEADERS = Step(
 SELECTION = Step(
     "selection",
     "Which updates count",
-    "Was every update that was left out left out for a reason that shows, with the right weights?",
+    "Has every update that counts its right weight, and every other one a reason that shows?",
 )
 TREES = Step(
     "trees",

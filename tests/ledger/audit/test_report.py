@@ -1,0 +1,282 @@
+"""What every report must have: no outside reference, everything escaped, the finding named."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.audit import verdict as v
+from ledger.audit import wording
+from ledger.audit.markup import Markup, element
+from ledger.audit.pictures import axis
+from ledger.audit.report import html
+from ledger.types import Address, Digest, FederationId, Wei
+from tests.ledger.audit import samples
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=a()>&amp;\u202egnp.exe\x1b[31m\x00\ud800"
+VOID = {"meta", "br", "line", "rect", "circle", "path", "polyline"}
+
+
+class Reader(HTMLParser):
+    """Collects elements, attributes and text, and checks that tags nest."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID or tag in {"rect", "circle", "path"}:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def early_failure() -> v.Verdict:
+    """A contract that is not ours: the audit learns nothing else."""
+    address = Address("0x" + "11" * 20)
+    return v.Verdict(
+        federation=FederationId(bytes(32)),
+        chain_id=1,
+        contract=address,
+        trusted_block=v.TrustedBlock(7, Digest(bytes(32)), 0),
+        terms=v.Terms("?", "?", "?", "?", Wei(0)),
+        rounds=(),
+        participants=(),
+        checks=(v.Check(v.CONTRACT, None, "address", ok=False),),
+        finding=v.Finding(v.CONTRACT, None, "address", "0x22", str(address), None),
+    )
+
+
+SAMPLES = {
+    "passing": samples.passing,
+    "failing": samples.failing,
+    "early": early_failure,
+    "many": lambda: samples.passing(130),
+    "one": lambda: samples.passing(1),
+}
+
+
+@pytest.fixture(params=list(SAMPLES.values()), ids=list(SAMPLES))
+def verdict(request: pytest.FixtureRequest) -> v.Verdict:
+    build: Callable[[], v.Verdict] = request.param
+    return build()
+
+
+def test_report_needs_nothing_from_outside(verdict: v.Verdict) -> None:
+    page = html(verdict)
+    assert "://" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+    tags = Reader(page).tags
+    assert not {"script", "link", "img", "iframe", "object", "embed", "a"} & {t for t, _ in tags}
+    assert not [key for _, attrs in tags for key in attrs if key in {"src", "href", "onload"}]
+
+
+def test_report_is_a_sound_document(verdict: v.Verdict) -> None:
+    page = html(verdict)
+    assert page.startswith("<!DOCTYPE html>\n<html")
+    assert page == html(verdict)
+    tags = Reader(page).tags
+    assert dict(tags[0][1]) == {"lang": "en"}
+    pictures = [attrs for tag, attrs in tags if tag == "svg"]
+    assert all(attrs["role"] == "img" for attrs in pictures)
+    assert page.count("<svg") == len(re.findall(r"<svg[^>]*><title>", page))
+    assert not re.search(r'="[^"]*\b(nan|inf)\b', page)
+
+
+def test_report_begins_with_the_verdict(verdict: v.Verdict) -> None:
+    text = Reader(html(verdict)).text
+    headline = wording.headline(verdict)
+    assert headline in text
+    assert text.index(headline) < text.index("What was checked")
+
+
+def test_passing_report_shows_rounds_people_and_amounts() -> None:
+    passing = samples.passing()
+    text = Reader(html(passing)).text
+    assert "What does not hold" not in text
+    assert "not confirm" not in text
+    for person in passing.participants:
+        assert person.name in text
+        assert person.signer in text
+        assert wording.amount(person.payout, passing.terms) in text
+    for result in (r.result for r in passing.rounds if r.result is not None):
+        assert result.hex() in text
+    assert "V.A. Medical Center, Long Beach: beyond the allowed size" in text
+    assert passing.notes[0] in text
+
+
+def test_failing_report_names_step_values_and_signer() -> None:
+    failing = samples.failing()
+    assert failing.finding is not None
+    text = Reader(html(failing)).text
+    for part in (failing.finding.subject, failing.finding.expected, failing.finding.found):
+        assert part in text
+    assert f"University Hospital Zurich ({failing.finding.signer})" in text
+    assert "Does not hold: new model in round 6." in text
+    assert text.count("this audit does not confirm them") == 3
+
+
+def with_text(text: str) -> v.Verdict:
+    """Put a text into every place that strangers fill in."""
+    base = samples.failing()
+    assert base.finding is not None
+    step = v.Step("own", text, text)
+    address = Address(text)
+    return replace(
+        base,
+        contract=address,
+        terms=v.Terms(text, text, text, text, Wei(5), address),
+        participants=tuple(replace(p, name=text, signer=address) for p in base.participants),
+        checks=(*base.checks, v.Check(step, 1, text, ok=True)),
+        rounds=tuple(replace(r, proposer=address) for r in base.rounds),
+        finding=replace(base.finding, subject=text, expected=text, found=text, signer=address),
+        notes=(text,),
+    )
+
+
+def test_hostile_text_stays_text() -> None:
+    page = html(with_text(HOSTILE))
+    quiet = html(with_text("x"))
+    assert [tag for tag, _ in Reader(page).tags] == [tag for tag, _ in Reader(quiet).tags]
+    assert "<script>alert(1)" in Reader(page).text
+    assert not {"\u202e", "\x1b", "\x00", "\ud800"} & set(page)
+    page.encode("utf-8")
+
+
+@given(st.text(max_size=40))
+def test_any_text_stays_text(text: str) -> None:
+    page = element("p", text, title=text)
+    reader = Reader(page)
+    assert [tag for tag, _ in reader.tags] == ["p"]
+    assert set(reader.tags[0][1]) == {"title"}
+    page.encode("utf-8")
+
+
+def test_markup_is_kept_and_text_is_not() -> None:
+    bold = element("b", "<")
+    assert element("p", bold, " & ", 3, None) == "<p><b>&lt;</b> &amp; 3</p>"
+    assert (
+        element("line", x1=0.5, stroke_width=2, class_=None) == '<line x1="0.5" stroke-width="2"/>'
+    )
+    assert isinstance(bold, Markup)
+
+
+def test_json_is_complete_and_exact() -> None:
+    passing = samples.passing()
+    record = json.loads(json.dumps(passing.to_json()))
+    assert record["holds"] is True
+    assert record["federation"] == "0x" + passing.federation.hex()
+    first = record["participants"][0]
+    assert first["payout"] == "312480000000000001"
+    assert Fraction(first["value"]) == passing.participants[0].value
+    assert record["rounds"][4]["outcome"] == "void"
+    assert record["finding"] is None
+    failing = samples.failing().to_json()
+    assert failing["holds"] is False
+    finding = failing["finding"]
+    assert isinstance(finding, dict)
+    assert (finding["step"], finding["round"]) == ("aggregation", 6)
+
+
+@pytest.mark.parametrize(
+    ("units", "text"),
+    [
+        (0, "0 ETH"),
+        (1, "0.000000000000000001 ETH"),
+        (10**18, "1 ETH"),
+        (1234 * 10**18 + 5 * 10**17, "1,234.5 ETH"),
+        (2**128 - 1, "340,282,366,920,938,463,463.374607431768211455 ETH"),
+    ],
+)
+def test_amounts_are_exact(units: int, text: str) -> None:
+    terms = samples.passing().terms
+    assert wording.amount(units, terms) == text
+    token = replace(terms, token=Address("0x" + "22" * 20))
+    assert wording.amount(units, token) == f"{units:,} units"
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (wording.when(None), "–"),
+        (wording.when(0), "1970-01-01 00:00 UTC"),
+        (wording.when(2**40 - 1), "second 1099511627775"),
+        (wording.quality(842_133), "0.8421"),
+        (wording.quality(-693_147), "−0.6931"),
+        (wording.points(Fraction(-3210)), "−0.0032"),
+        (wording.points(Fraction(61340)), "+0.0613"),
+        (wording.reason(4), "beyond the allowed size"),
+        (wording.reason(99), "unknown reason 99"),
+        (wording.short(Digest(b"\xab" * 32)), "0xababab…abab"),
+        (wording.clean("a\nb\x1b[1m\u202e" + "c" * 500, 12), "a b�[1m�ccc…"),
+    ],
+)
+def test_values_read_well(shown: str, text: str) -> None:
+    assert shown == text
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=9))
+def test_axis_covers_its_values(values: list[float]) -> None:
+    scale = axis(values, 0, 100)
+    assert scale.low <= min(values)
+    assert scale.high >= max(values)
+    assert 2 <= len(scale.ticks) <= 9
+    assert all(-1e-6 <= scale(value) <= 100 + 1e-6 for value in values)
+
+
+def palettes() -> Iterator[dict[str, str]]:
+    style = files("ledger.audit").joinpath("report.css").read_text(encoding="utf-8")
+    for block in re.findall(r":root \{(.*?)\}", style, flags=re.S):
+        yield dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("palette", list(palettes()), ids=["light", "dark", "print"])
+@pytest.mark.parametrize(
+    ("ink", "ground"),
+    [
+        ("ink", "sheet"),
+        ("soft", "sheet"),
+        ("soft", "page"),
+        ("ink", "good-wash"),
+        ("ink", "bad-wash"),
+        ("good", "good-wash"),
+        ("bad", "bad-wash"),
+        ("good", "sheet"),
+        ("bad", "sheet"),
+    ],
+)
+def test_colours_have_contrast(palette: dict[str, str], ink: str, ground: str) -> None:
+    light, dark = sorted((luminance(palette[ink]), luminance(palette[ground])), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
