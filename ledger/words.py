@@ -124,7 +124,8 @@ _LAYOUTS: dict[type, Layout] = {}
 _SIZES: dict[type, int] = {}
 
 
-def _layout(struct: type) -> Layout:
+def layout(struct: type) -> Layout:
+    """List a struct's fields in order, each with its word's type or its own struct."""
     if struct not in _LAYOUTS:
         hints = get_type_hints(struct, include_extras=True)
         _LAYOUTS[struct] = tuple((f.name, _kind(hints[f.name])) for f in fields(struct))
@@ -140,7 +141,7 @@ def _kind(hint: object) -> WordType | type:
 def size_of(struct: type) -> int:
     """Return the number of bytes that a struct's encoding has."""
     if struct not in _SIZES:
-        parts = [kind for _, kind in _layout(struct)]
+        parts = [kind for _, kind in layout(struct)]
         _SIZES[struct] = sum(size_of(p) if isinstance(p, type) else WORD for p in parts)
     return _SIZES[struct]
 
@@ -148,7 +149,7 @@ def size_of(struct: type) -> int:
 def encode(value: object, *, kind: str) -> bytes:
     """Encode a struct; a field that does not fit is an error that names it."""
     parts = []
-    for name, word in _layout(type(value)):
+    for name, word in layout(type(value)):
         item = getattr(value, name)
         if isinstance(word, type):
             parts.append(encode(item, kind=kind))
@@ -166,7 +167,7 @@ def decode(struct: type[T], data: bytes, *, kind: str) -> T:
         raise MalformedRecord(kind, f"{len(data)} bytes, expected {size_of(struct)}")
     values: list[object] = []
     at = 0
-    for name, word in _layout(struct):
+    for name, word in layout(struct):
         size = size_of(word) if isinstance(word, type) else WORD
         part = bytes(data[at : at + size])
         at += size

@@ -97,10 +97,18 @@ class ContentStore(Protocol):
         """Tell whether this store holds the block itself, without asking anybody else."""
 
 
+def too_long(cid: CID, store: str) -> BlockNotFound:
+    """Make the error for a block that is longer than any that counts."""
+    return BlockNotFound(cid, store, f"longer than the {MAX_BLOCK} bytes that a block may have")
+
+
 def verified(cid: CID, data: bytes, *, store: str) -> bytes:
-    """Return the bytes if they are the block's, raise BlockCorrupt otherwise."""
+    """Return the bytes if they are the block's, raise BlockCorrupt otherwise.
+
+    Blocks beyond the limit do not exist for anybody, so that all agree about what can be had.
+    """
     if len(data) > MAX_BLOCK:
-        raise BlockCorrupt(cid, store, f"longer than {MAX_BLOCK} bytes")
+        raise too_long(cid, store)
     if not cid.names(data):
         raise BlockCorrupt(cid, store, "the bytes have another digest: altered or truncated")
     return data

@@ -1,8 +1,8 @@
 """Kubo as a content store, through its RPC API: the only module that speaks HTTP to IPFS.
 
 A whole artefact goes over as one CAR (`dag import`), which also pins its roots: some hundred times
-fewer calls than block by block. Kubo is not trusted: its answers are bounded while they are read,
-and verified.
+fewer calls than block by block. Kubo is not trusted: a block is bounded while it is read, and
+verified.
 
 The client is constructed directly, because `ipfshttpclient.connect` refuses every recent Kubo by
 its version.
@@ -28,15 +28,19 @@ from ledger.cid import CID
 from ledger.stores.base import (
     MAX_BLOCK,
     Artefact,
-    BlockCorrupt,
     BlockNotFound,
     StoreError,
     StoreUnreachable,
+    too_long,
     verified,
 )
 from ledger.stores.car import write_car
 
+# The client passes an argument that urllib3 does not want any more, on every new connection.
+warnings.filterwarnings("ignore", message="The 'strict' parameter", category=FutureWarning)
+
 _GRACE = 5.0
+_CAUSE = re.compile(r"(?:Failed to establish a new connection|Failed to resolve): (.*?)[\")]*$")
 _MISSING = re.compile("not found|could not find|deadline exceeded|context canceled")
 
 
@@ -107,7 +111,7 @@ class KuboStore:
         for chunk in chunks:
             data += chunk
             if len(data) > MAX_BLOCK:
-                raise BlockCorrupt(cid, self.address, f"longer than {MAX_BLOCK} bytes")
+                raise too_long(cid, self.address)
             if time.monotonic() > deadline:
                 raise BlockNotFound(cid, self.address, "its bytes arrive too slowly")
         return bytes(data)
@@ -116,9 +120,7 @@ class KuboStore:
     def _errors(self, cid: CID) -> Iterator[None]:
         """Turn the client's exceptions into the store's."""
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="The 'strict' parameter")
-                yield
+            yield
         except exceptions.ErrorResponse as error:
             if _MISSING.search(str(error)):
                 raise BlockNotFound(cid, self.address, _one_line(error)) from error
@@ -159,4 +161,7 @@ def _multiaddr(address: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    """Keep the cause at the end of the chain that requests and urllib3 wrap around it."""
+    text = " ".join(str(error).split())
+    cause = _CAUSE.search(text)
+    return f"{cause[1]}: is Kubo running there?" if cause else text[:300]
