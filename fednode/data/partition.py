@@ -31,11 +31,11 @@ class PartitionSpec(Section):
     @model_validator(mode="after")
     def _consistent(self) -> PartitionSpec:
         if (self.kind == "dirichlet") != (self.alpha is not None):
-            raise ValueError("alpha belongs to kind = 'dirichlet', which needs it")
+            raise ValueError("alpha: belongs to kind = 'dirichlet', which needs it")
         if self.alpha is not None and not 0 < self.alpha <= 1_000_000:
-            raise ValueError("alpha must be above 0 and at most 1000000")
+            raise ValueError("alpha: must be above 0 and at most 1000000")
         if (self.kind == "classes") != (self.classes is not None):
-            raise ValueError("classes belongs to kind = 'classes', which needs it")
+            raise ValueError("classes: belongs to kind = 'classes', which needs it")
         return self
 
 

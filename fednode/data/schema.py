@@ -106,20 +106,20 @@ class Column(Section):
     def _consistent(self) -> Column:
         if self.type == "numeric":
             if self.range is None:
-                raise ValueError("a numeric column needs range = [lowest, highest]")
+                raise ValueError("range: a numeric column needs range = [lowest, highest]")
             if self.range[0] >= self.range[1]:
-                raise ValueError("range must be [lowest, highest] with lowest < highest")
+                raise ValueError("range: must be [lowest, highest] with lowest < highest")
             if self.codes:
-                raise ValueError("codes belong to a column of type 'category'")
+                raise ValueError("codes: belong to a column of type 'category'")
             return self
         if self.range is not None:
-            raise ValueError("range belongs to a column of type 'numeric'")
+            raise ValueError("range: belongs to a column of type 'numeric'")
         if not self.codes:
-            raise ValueError("a category column needs codes")
+            raise ValueError("codes: a category column needs them")
         if len(set(self.codes)) != len(self.codes):
-            raise ValueError("a code is named twice")
+            raise ValueError("codes: a code is named twice")
         if set(self.codes) & set(self.missing):
-            raise ValueError("a code is also named as missing")
+            raise ValueError("missing: one of the codes is also named as missing")
         return self
 
     @property
@@ -153,9 +153,9 @@ class Label(Section):
     def _consistent(self) -> Label:
         used = sorted(set(self.codes.values()))
         if len(used) < 2 or used != list(range(len(used))):
-            raise ValueError("codes must map to classes 0, 1, ... without a gap, at least two")
+            raise ValueError("codes: must map to classes 0, 1, ... without a gap, at least two")
         if self.names and len(self.names) != len(used):
-            raise ValueError(f"names must name each of the {len(used)} classes")
+            raise ValueError(f"names: must name each of the {len(used)} classes")
         return self
 
 
@@ -171,9 +171,9 @@ class TableSchema(Section):
     def _consistent(self) -> TableSchema:
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
-            raise ValueError("two columns have the same name")
+            raise ValueError("columns: two have the same name")
         if self.label.column in names:
-            raise ValueError(f"the label '{self.label.column}' is also a feature column")
+            raise ValueError(f"label: '{self.label.column}' is also a feature column")
         return self
 
     @property
@@ -243,9 +243,9 @@ class ImageSchema(Section):
     @model_validator(mode="after")
     def _consistent(self) -> ImageSchema:
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError("a label is named twice")
+            raise ValueError("labels: a label is named twice")
         if self.range[0] >= self.range[1]:
-            raise ValueError("range must be [lowest, highest] with lowest < highest")
+            raise ValueError("range: must be [lowest, highest] with lowest < highest")
         return self
 
     @property

@@ -89,7 +89,7 @@ class SplitSpec(Section):
     @model_validator(mode="after")
     def _consistent(self) -> SplitSpec:
         if self.valuation + self.test >= 1:
-            raise ValueError("valuation and test leave no rows to train on")
+            raise ValueError("valuation: with test, leaves no rows to train on")
         return self
 
     @property
@@ -115,29 +115,29 @@ class DataSpec(Section):
     @model_validator(mode="after")
     def _consistent(self) -> DataSpec:
         if len(set(self.sites)) != len(self.sites):
-            raise ValueError("sites names a site twice")
+            raise ValueError("sites: a site is named twice")
         natural = self.partition.kind == "natural"
         if self.source == "heart":
             strangers = [site for site in self.sites if site not in HEART_FILES]
             if natural and strangers:
                 raise ValueError(f"sites: heart has {', '.join(HEART_FILES)}, not {strangers[0]}")
         elif not self.sites:
-            raise ValueError("sites is missing: give a list of names, or how many")
+            raise ValueError("sites: missing; give a list of names, or how many")
         if self.source in _NEEDS_PATH and self.path is None:
-            raise ValueError(f"path is missing: source '{self.source}' reads a user's file")
+            raise ValueError(f"path: missing; source '{self.source}' reads a user's file")
         if natural and self.source in ("digits", "breast_cancer", "mnist", "images"):
             raise ValueError(
                 f"partition.kind: '{self.source}' has no natural sites; "
                 "set iid, dirichlet or classes"
             )
         if natural and len(self.sites) > 1 and "{site}" not in (self.path or "{site}"):
-            raise ValueError("path must contain {site}: with natural sites each has its own file")
+            raise ValueError("path: must contain {site}: with natural sites each has its own file")
         if natural and self.rows is not None:
             raise ValueError("rows: only partitioned rows can be sampled")
         if isinstance(self.public, tuple):
             for site in self.public:
                 if site not in self.site_names:
-                    raise ValueError(f"public names '{site}', which is not one of the sites")
+                    raise ValueError(f"public: '{site}' is not one of the sites")
         return self
 
     @property

@@ -31,17 +31,19 @@ LEAST_CELL: Final = 10
 MOST_ROWS: Final = (1 << (31 - STATISTICS_BITS)) - 1
 
 
-def local_statistics(table: Table, schema: Schema) -> NDArray[np.int32]:
+def local_statistics(
+    table: Table, schema: Schema, *, most_rows: int = MOST_ROWS
+) -> NDArray[np.int32]:
     """Sum a site's known values: counts, sums and sums of squares, 12 fractional bits.
 
     Returns three blocks of one int32 per numeric column. A column known in fewer than ten rows is
-    zero in all three blocks.
+    zero in all three blocks. DataError: more than `most_rows`, what the policy's bound allows.
     """
     columns = list(schema.numeric)
-    if len(table) > MOST_ROWS:
+    if columns and len(table) > min(most_rows, MOST_ROWS):
         raise DataError(
-            f"{len(table)} rows are more than one participant's statistics can hold ({MOST_ROWS}): "
-            "split the site, or sample its rows"
+            f"{len(table)} rows are more than a participant's statistics may hold within "
+            f"aggregation.bound ({min(most_rows, MOST_ROWS)}): split the site, or sample its rows"
         )
     values = table.features.reshape(len(table), -1)[:, columns].astype(np.int64)
     known = values != int(MISSING)

@@ -1,0 +1,348 @@
+"""A whole policy, what the contract is told of it, and how it is rebuilt from the chain.
+
+The contract enforces the header; the record holds every section, defaults included, so any node
+rebuilds the policy from chain and store and compares it with its own file. No float enters:
+fractions are decimals as written, money is integer wei, both texts in the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from decimal import Decimal
+from typing import Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fednode.data.schema import Schema, SchemaField, plain
+from fednode.data.sources import DataSpec
+from fednode.data.statistics import LEAST_CELL, STATISTICS_BITS
+from fednode.models.base import ModelSpec
+from fednode.models.registry import build, describe
+from fednode.policy.errors import PolicyError
+from fednode.policy.messages import first_error
+from fednode.policy.sections import (
+    MOST_WEIGHT,
+    NOT_YET,
+    AggregationSection,
+    EvaluationSection,
+    FederationSection,
+    RewardSection,
+    StakeSection,
+    StopSection,
+    TaskSection,
+    TrainingSection,
+    ValuationSection,
+    WindowsSection,
+)
+from ledger import cbor
+from ledger.headers import POLICY_TAG, Common, Evaluation, PolicyHeader, Rule, Valuation, Visibility
+from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Address, Digest, FederationId
+
+MOST_EXACT_PLAYERS: Final = 12
+NO_FEDERATION: Final = FederationId(bytes(32))
+
+_RULES: Final = {"fedavg": Rule.WEIGHTED_MEAN}
+_VALUATIONS: Final = {
+    "none": Valuation.NONE,
+    "leave-one-out": Valuation.LEAVE_ONE_OUT,
+    "exact": Valuation.EXACT,
+}
+_EVALUATIONS: Final = {
+    "none": Evaluation.NONE,
+    "public": Evaluation.PUBLIC,
+    "slices": Evaluation.SLICES,
+    "shards": Evaluation.SHARDS,
+}
+_VISIBILITIES: Final = {"public": Visibility.PUBLIC, "members": Visibility.MEMBERS}
+
+
+class Policy(BaseModel):
+    """Everything that a federation agrees on before it starts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    federation: FederationSection
+    task: TaskSection
+    data_schema: SchemaField = Field(alias="schema")
+    data: DataSpec
+    training: TrainingSection
+    stop: StopSection = StopSection()
+    release: Literal["last", "best"] = "last"
+    visibility: Literal["public", "members"] = "public"
+    aggregation: AggregationSection = AggregationSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    valuation: ValuationSection = ValuationSection()
+    reward: RewardSection = RewardSection()
+    stake: StakeSection = StakeSection()
+    windows: WindowsSection = WindowsSection()
+
+    @model_validator(mode="after")
+    def _enforceable(self) -> Self:
+        later = {
+            "visibility": (self.visibility == "members", "sealed artefacts come later"),
+            "evaluation.mode": (
+                self.evaluation.mode in ("slices", "shards"),
+                "only 'none' and 'public' rows can be checked by everybody",
+            ),
+            "evaluation.utility_tolerance": (
+                self.evaluation.utility_tolerance > 0,
+                "every model is measured exactly",
+            ),
+            "aggregation.staleness": (self.aggregation.staleness > 0, "set 0"),
+            "windows.batch": (self.windows.batch > 0, "batched commits come later; set 0"),
+            "windows.unbonding": (self.windows.unbonding > 0, "slashing comes later; set 0"),
+            "stake.challenge_bond": (self.stake.challenge_bond > 0, "challenges come later; set 0"),
+            "stake.proposer_fee": (self.stake.proposer_fee > 0, "fees come later; set 0"),
+            "stake.attester_fee": (self.stake.attester_fee > 0, "fees come later; set 0"),
+            "stake.unavailable_fee": (self.stake.unavailable_fee > 0, "fees come later; set 0"),
+            "stake.rejection_fee": (self.stake.rejection_fee > 0, "fees come later; set 0"),
+        }
+        for key, (asked, why) in later.items():
+            if asked:
+                raise ValueError(f"{key}: {NOT_YET}: {why}")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for key, wrong, reason in self._contradictions():
+            if wrong:
+                raise ValueError(f"{key}: {reason}")
+        return self
+
+    def _contradictions(self) -> tuple[tuple[str, bool, str], ...]:
+        unmeasured = self.evaluation.mode == "none"
+        most = self.federation.max_participants
+        needs = "needs evaluation.mode = 'public'"
+        return (
+            ("valuation.kind", self.valuation.kind != "none" and unmeasured, needs),
+            ("stop.patience", self.stop.patience > 0 and unmeasured, needs),
+            ("release", self.release == "best" and unmeasured, f"'best' {needs}"),
+            (
+                "valuation.kind",
+                self.valuation.kind == "exact" and most > MOST_EXACT_PLAYERS,
+                f"exact Shapley values are for at most {MOST_EXACT_PLAYERS} participants; "
+                "lower federation.max_participants or choose leave-one-out",
+            ),
+            (
+                "reward.pool",
+                self.reward.pool > 0 and self.valuation.kind == "none",
+                "nothing is ever paid out without a valuation; set valuation.kind or pool = 0",
+            ),
+            (
+                "reward.period",
+                self.reward.period > self.training.rounds,
+                f"longer than the {self.training.rounds} training rounds; 0 means all of them",
+            ),
+            (
+                "evaluation.metric",
+                self.evaluation.metric in ("auc", "auc_within") and self.data_schema.classes != 2,
+                f"'{self.evaluation.metric}' is for two classes, "
+                f"the schema has {self.data_schema.classes}",
+            ),
+            (
+                "windows.challenge",
+                self.windows.challenge < self.windows.attest,
+                "must be at least windows.attest, or a result could settle before its votes",
+            ),
+            (
+                "windows.challenge",
+                max(self.windows.reveal + self.windows.propose, self.windows.challenge) >= 1 << 32,
+                "the windows are longer than a contract can hold",
+            ),
+            (
+                "aggregation.bound",
+                not 1 <= self.aggregation.bound_units < 1 << 31,
+                "must lie between 2^-fraction_bits and 2^(31 - fraction_bits)",
+            ),
+            (
+                "aggregation.bound",
+                self.statistics > 0 and self.most_rows < LEAST_CELL,
+                "too small for the statistics of even ten rows; raise it",
+            ),
+            (
+                "aggregation.weight_cap",
+                not self.federation.open and most * self.aggregation.weight_cap >= MOST_WEIGHT,
+                f"{most} participants of this weight reach 2^31; lower it",
+            ),
+            (
+                "data.sites",
+                len(self.data.site_names) > most,
+                f"{len(self.data.site_names)} sites, but federation.max_participants = {most}",
+            ),
+        )
+
+    @property
+    def schema(self) -> Schema:  # type: ignore[override]
+        """The schema of the rows."""
+        return self.data_schema
+
+    @property
+    def numeric_columns(self) -> int:
+        """Numeric columns that the first result averages statistics of."""
+        return len(self.data_schema.numeric) if self.data.statistics else 0
+
+    @property
+    def statistics(self) -> int:
+        """Leading payload coordinates that hold the federation's statistics."""
+        return 3 * self.numeric_columns
+
+    @property
+    def most_rows(self) -> int:
+        """Rows whose statistics a participant's update can hold within the bound."""
+        return self.aggregation.bound_units >> STATISTICS_BITS
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """What the model is built from."""
+        return describe(self.task, self.data_schema, fraction_bits=self.aggregation.fraction_bits)
+
+    def leaves(self) -> int:
+        """Count a payload's leaves, for a built-in model."""
+        return build(self.model_spec).layout(self.numeric_columns).leaves
+
+    def rest_record(self) -> dict[str, cbor.Value]:
+        """Return the whole policy as dag-cbor: decimals and wei as texts, defaults spelled out."""
+        record = _record(self.model_dump(mode="python", by_alias=True))
+        assert isinstance(record, dict)
+        return record
+
+    @classmethod
+    def from_record(cls, record: cbor.Value, *, source: str = "policy record") -> Self:
+        """Rebuild a policy from its record; PolicyError if it is none, or not canonical."""
+        if not isinstance(record, Mapping):
+            raise PolicyError("policy", "not a map", source=source)
+        try:
+            policy = cls.model_validate(dict(record))
+        except ValidationError as error:
+            raise first_error(cls, error, record, source=source) from None
+        if policy.rest_record() != record:
+            raise PolicyError("policy", "not written canonically", source=source)
+        return policy
+
+    def header(
+        self,
+        chain_id: int,
+        ledger: Address,
+        *,
+        initial_model_root: Digest,
+        rest: Digest,
+        leaves: int | None = None,
+        ancestor: FederationId = NO_FEDERATION,
+        parent: Digest = ZERO_DIGEST,
+    ) -> PolicyHeader:
+        """Write what the contract enforces.
+
+        `rest` is the digest of the record that holds this policy; `leaves` must be given for a
+        user's own model; `ancestor` and `parent` name the federation and the settled result that
+        this one goes on from.
+        """
+        windows, stake, reward = self.windows, self.stake, self.reward
+        return PolicyHeader(
+            common=Common(POLICY_TAG, chain_id, ledger, NO_FEDERATION, 0, parent),
+            ancestor=ancestor,
+            initial_model_root=initial_model_root,
+            rest=rest,
+            rule=_RULES[self.aggregation.rule],
+            leaves=self.leaves() if leaves is None else leaves,
+            bound=self.aggregation.bound_units,
+            weight_cap=self.aggregation.weight_cap,
+            start_participants=self.federation.start_participants,
+            max_participants=self.federation.max_participants,
+            least_updates=self.federation.least_updates,
+            open=self.federation.open,
+            statistics=self.statistics,
+            committee_size=self.federation.committee,
+            quorum_bps=self.federation.quorum_bps,
+            attempts=windows.attempts,
+            commit_window=windows.commit,
+            reveal_window=windows.reveal,
+            propose_window=windows.propose,
+            attest_window=windows.attest,
+            challenge_window=windows.challenge,
+            idle_window=windows.idle,
+            batch_window=windows.batch,
+            unbonding_window=windows.unbonding,
+            relay=ZERO_ADDRESS,
+            stake=stake.stake,
+            proposer_bond=stake.proposer_bond,
+            challenge_bond=stake.challenge_bond,
+            proposer_fee=stake.proposer_fee,
+            attester_fee=stake.attester_fee,
+            unavailable_fee=stake.unavailable_fee,
+            rejection_fee=stake.rejection_fee,
+            rounds=self.training.rounds,
+            reward_period=reward.period,
+            token=ZERO_ADDRESS if reward.token is None else Address(reward.token),
+            pool=reward.pool,
+            target=reward.target,
+            value_exponent=reward.value_exponent,
+            scale_exponent=reward.scale_exponent,
+            valuation=_VALUATIONS[self.valuation.kind],
+            visibility=_VISIBILITIES[self.visibility],
+            evaluation=_EVALUATIONS[self.evaluation.mode],
+            staleness=self.aggregation.staleness,
+        )
+
+
+def require_same(mine: Policy, published: Policy, *, source: str) -> None:
+    """Refuse a policy file that is not the one on the chain, naming the first difference."""
+    key = _difference(mine.rest_record(), published.rest_record())
+    if key is not None:
+        raise PolicyError(
+            key,
+            "differs from the federation's policy on the chain; get the file from its creator, "
+            "or leave the file out and use the chain's",
+            source=source,
+        )
+
+
+def require_header(policy: Policy, header: PolicyHeader, *, leaves: int | None = None) -> None:
+    """Refuse a chain's header that does not say what the policy in its record says."""
+    expected = policy.header(
+        header.common.chain_id,
+        header.common.ledger,
+        initial_model_root=header.initial_model_root,
+        rest=header.rest,
+        leaves=leaves,
+        ancestor=header.ancestor,
+        parent=header.common.parent,
+    )
+    for field in fields(PolicyHeader):
+        wanted, found = getattr(expected, field.name), getattr(header, field.name)
+        if wanted != found:
+            raise PolicyError(
+                f"header.{field.name}",
+                f"the chain says {found}, the policy's record {wanted}: do not join this one",
+            )
+
+
+def _record(value: object) -> cbor.Value:
+    if isinstance(value, Mapping):
+        return {str(key): _record(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_record(item) for item in value]
+    if isinstance(value, Decimal):
+        return plain(value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"{type(value).__name__} in a policy")
+
+
+def _difference(left: cbor.Value, right: cbor.Value, key: str = "") -> str | None:
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        for name in sorted({*left, *right}):
+            inner = f"{key}.{name}" if key else name
+            if name not in left or name not in right:
+                return inner
+            found = _difference(left[name], right[name], inner)
+            if found is not None:
+                return found
+        return None
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        for index, (one, other) in enumerate(zip(left, right, strict=True)):
+            found = _difference(one, other, f"{key}[{index}]")
+            if found is not None:
+                return found
+        return None
+    return None if left == right and type(left) is type(right) else key

@@ -1,0 +1,75 @@
+"""Reading a policy file: TOML in, a checked policy or one line that says what is wrong."""
+
+from __future__ import annotations
+
+import tomllib
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from fednode.models.errors import ModelDescriptionError
+from fednode.models.registry import build
+from fednode.policy.document import Policy
+from fednode.policy.errors import PolicyError
+from fednode.policy.messages import first_error
+
+MOST_BYTES: Final = 1 << 20
+
+
+def load_policy(path: Path | str) -> Policy:
+    """Read and check a policy file; PolicyError names the key."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise PolicyError("policy", "no such file; check the path", source=str(path)) from None
+    except OSError as error:
+        raise PolicyError("policy", error.strerror or "unreadable", source=str(path)) from None
+    if len(data) > MOST_BYTES:
+        raise PolicyError("policy", f"larger than {MOST_BYTES} bytes", source=str(path))
+    try:
+        return parse_policy(data.decode("utf-8"), source=str(path))
+    except UnicodeDecodeError:
+        raise PolicyError("policy", "not UTF-8 text", source=str(path)) from None
+
+
+def parse_policy(text: str, *, source: str = "policy") -> Policy:
+    """Check a policy's TOML text; its fractions stay the decimals that were written."""
+    try:
+        document = tomllib.loads(text, parse_float=Decimal)
+    except (tomllib.TOMLDecodeError, RecursionError, ArithmeticError) as error:
+        raise PolicyError("policy", f"not TOML: {error}", source=source) from None
+    try:
+        policy = Policy.model_validate(document)
+    except ValidationError as error:
+        raise first_error(Policy, error, document, source=source) from None
+    _require_model(policy, source)
+    return policy
+
+
+def built_in(name: str) -> Policy:
+    """Read one of the policies that come with the package, such as "heart"."""
+    folder = resources.files("fednode").joinpath("policies")
+    file = folder.joinpath(f"{name}.toml")
+    if not name.isidentifier() or not file.is_file():
+        known = sorted(
+            entry.name.removesuffix(".toml")
+            for entry in folder.iterdir()
+            if entry.name.endswith(".toml")
+        )
+        raise PolicyError("policy", f"no built-in policy '{name}'; there are {', '.join(known)}")
+    return parse_policy(file.read_text(encoding="utf-8"), source=f"{name}.toml")
+
+
+def _require_model(policy: Policy, source: str) -> None:
+    """Build the policy's model, unless it is program code of somebody's own."""
+    if policy.task.own:
+        return
+    try:
+        build(policy.model_spec).layout(policy.numeric_columns)
+    except ModelDescriptionError as error:
+        raise PolicyError(error.key, error.reason, source=source) from None

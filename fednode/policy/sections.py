@@ -1,0 +1,225 @@
+"""The sections of a policy file: one model per table, every key with its type and limits.
+
+A validator's message starts with the key that it is about, so that the reader can name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Final, Literal, Self
+
+from eth_utils.address import is_checksum_formatted_address, to_checksum_address
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+
+from fednode.data.schema import ExactDecimal, Name, Section, StrictBool, StrictInt
+
+MOST_COMMITTEE: Final = 256
+MOST_WEIGHT: Final = 1 << 31
+MOST_TOLERANCE: Final = 1_000_000
+NOT_YET: Final = "cannot be enforced yet"
+
+UInt32 = Annotated[StrictInt, Field(ge=0, lt=1 << 32)]
+Window = Annotated[StrictInt, Field(ge=1, lt=1 << 32)]
+Count = Annotated[StrictInt, Field(ge=1, lt=1 << 32)]
+Text = Annotated[str, Field(max_length=1000)]
+
+_UNITS: Final = {"wei": 0, "gwei": 9, "ether": 18}
+
+
+def _wei(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError('an amount is an integer of wei or a text such as "1.5 ether"')
+    if isinstance(value, int):
+        return value
+    number, _, unit = value.strip().partition(" ")
+    places = _UNITS.get(unit.strip() or "wei")
+    if places is None:
+        raise ValueError(f"unknown unit '{unit.strip()}'; write wei, gwei or ether")
+    try:
+        amount = Decimal(number) if len(number) <= 60 else None
+    except ArithmeticError:
+        amount = None
+    if amount is None or not amount.is_finite() or abs(amount.adjusted()) > 60:
+        raise ValueError('an amount is an integer of wei or a text such as "1.5 ether"')
+    numerator, denominator = amount.as_integer_ratio()
+    whole, part = divmod(numerator * 10**places, denominator)
+    if part:
+        raise ValueError("an amount must come to whole wei")
+    return whole
+
+
+def _address(value: str) -> str:
+    try:
+        checksummed = to_checksum_address(value)
+    except ValueError:
+        raise ValueError("not an address (0x and 40 hexadecimal digits)") from None
+    if is_checksum_formatted_address(value) and value != checksummed:
+        raise ValueError("an address whose checksum is wrong; copy it again")
+    return checksummed
+
+
+WeiAmount = Annotated[
+    int, BeforeValidator(_wei), Field(ge=0, lt=1 << 128), PlainSerializer(str, return_type=str)
+]
+AddressText = Annotated[str, AfterValidator(_address)]
+
+
+class FederationSection(Section):
+    """Who takes part, and who decides."""
+
+    name: Name
+    open: StrictBool = False
+    start_participants: Count
+    max_participants: Count
+    least_updates: Count = 1
+    committee_size: Count | None = None
+    quorum: ExactDecimal = Field(default=Decimal("0.6"), gt=Decimal("0.5"), le=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.start_participants > self.max_participants:
+            raise ValueError("start_participants: above max_participants")
+        if self.least_updates > self.start_participants:
+            raise ValueError("least_updates: above start_participants, so no round would count")
+        if self.max_participants > self.committee:
+            raise ValueError(
+                f"max_participants: above committee_size ({self.committee}) {NOT_YET}: "
+                "drawing a committee comes later"
+            )
+        if self.committee > MOST_COMMITTEE:
+            raise ValueError(f"committee_size: at most {MOST_COMMITTEE} seats")
+        if self.quorum * 10_000 % 1:
+            raise ValueError("quorum: four decimals at most")
+        return self
+
+    @property
+    def committee(self) -> int:
+        """Seats: sixteen, or as many as there may be participants."""
+        return (
+            max(16, self.max_participants) if self.committee_size is None else self.committee_size
+        )
+
+    @property
+    def quorum_bps(self) -> int:
+        """Quorum in ten-thousandths."""
+        return int(self.quorum * 10_000)
+
+
+def _options(value: object) -> object:
+    for key, option in value.items() if isinstance(value, Mapping) else ():
+        for item in option if isinstance(option, list | tuple) else [option]:
+            if not isinstance(item, bool | int | str):
+                raise ValueError(
+                    f"{key}: options are integers, texts, true, false or lists of these; "
+                    'write a fraction as a text, such as "0.5"'
+                )
+    return value
+
+
+Option = (
+    Annotated[bool, Field(strict=True)]
+    | StrictInt
+    | Text
+    | tuple[Annotated[bool, Field(strict=True)] | StrictInt | Text, ...]
+)
+
+
+class TaskSection(Section):
+    """What is trained: a built-in model by name, or a user's own as `module:factory`."""
+
+    model: str = Field(max_length=200, pattern=r"^([a-z_]+|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")
+    options: Annotated[dict[str, Option], BeforeValidator(_options)] = Field(default_factory=dict)
+    private: tuple[Name, ...] = ()
+
+    @property
+    def own(self) -> bool:
+        """Whether the model is a user's program code."""
+        return ":" in self.model
+
+
+class TrainingSection(Section):
+    """Local training: stochastic gradient descent on each participant's rows."""
+
+    rounds: Annotated[StrictInt, Field(ge=1, le=100_000)]
+    epochs: Annotated[StrictInt, Field(ge=1, le=10_000)] = 1
+    batch_size: Annotated[StrictInt, Field(ge=1, le=1 << 20)] = 16
+    learning_rate: ExactDecimal = Field(default=Decimal("0.05"), gt=0, le=1000)
+    momentum: ExactDecimal = Field(default=Decimal(0), ge=0, lt=1)
+    seed: Annotated[StrictInt, Field(ge=0, lt=1 << 63)] = 0
+
+
+class StopSection(Section):
+    """When to stop early: no gain of `least_gain` utility units within `patience` rounds."""
+
+    patience: UInt32 = 0
+    least_gain: Annotated[StrictInt, Field(ge=0, lt=1 << 62)] = 0
+
+
+class AggregationSection(Section):
+    """How updates become a model, in fixed point; `bound` limits a coordinate of an update."""
+
+    rule: Literal["fedavg"] = "fedavg"
+    fraction_bits: Annotated[StrictInt, Field(ge=8, le=30)] = 20
+    bound: ExactDecimal = Field(default=Decimal(16), gt=0)
+    weight_cap: Annotated[StrictInt, Field(ge=1, lt=MOST_WEIGHT)] = 1_000_000
+    staleness: Annotated[StrictInt, Field(ge=0, lt=256)] = 0
+
+    @property
+    def bound_units(self) -> int:
+        """Bound of a coordinate in units of 2^-fraction_bits."""
+        return int(self.bound * (1 << self.fraction_bits))
+
+
+class EvaluationSection(Section):
+    """Which rows utilities are measured on, and how."""
+
+    mode: Literal["none", "public", "slices", "shards"] = "none"
+    metric: Literal["accuracy", "auc", "auc_within", "log_loss"] = "accuracy"
+    rows: Count = 1000
+    utility_tolerance: Annotated[StrictInt, Field(ge=0, le=MOST_TOLERANCE)] = 0
+
+
+class ValuationSection(Section):
+    """How contributions are computed, and every how many rounds."""
+
+    kind: Literal["none", "leave-one-out", "exact"] = "none"
+    every: Count = 1
+
+
+class RewardSection(Section):
+    """What there is to earn: score = value^a * scale^b, pool * gain / target is released."""
+
+    pool: WeiAmount = 0
+    token: AddressText | None = None
+    target: Annotated[StrictInt, Field(ge=1, lt=1 << 63)] = 100_000
+    value_exponent: Annotated[StrictInt, Field(ge=0, le=4)] = 1
+    scale_exponent: Annotated[StrictInt, Field(ge=0, le=4)] = 0
+    period: UInt32 = 0
+
+
+class StakeSection(Section):
+    """What participants and proposers put at stake."""
+
+    stake: WeiAmount = 0
+    proposer_bond: WeiAmount = 0
+    challenge_bond: WeiAmount = 0
+    proposer_fee: WeiAmount = 0
+    attester_fee: WeiAmount = 0
+    unavailable_fee: WeiAmount = 0
+    rejection_fee: WeiAmount = 0
+
+
+class WindowsSection(Section):
+    """How long each phase may take, in seconds of chain time."""
+
+    commit: Window = 600
+    reveal: Window = 120
+    propose: Window = 600
+    attest: Window = 600
+    challenge: Window = 3600
+    idle: Window = 86_400
+    batch: UInt32 = 0
+    unbonding: UInt32 = 0
+    attempts: Annotated[StrictInt, Field(ge=1, le=255)] = 3
+    confirmations: Annotated[StrictInt, Field(ge=1, le=1000)] = 1
