@@ -67,9 +67,10 @@ def _sections(verdict: Verdict, title: str) -> Iterator[Markup | None]:
     if verdict.finding is not None:
         yield _finding(verdict, verdict.finding)
     yield _steps(verdict)
-    yield _quality(verdict)
-    yield _contributions(verdict)
-    yield _rounds(verdict)
+    if verdict.rounds:
+        yield _quality(verdict)
+        yield _contributions(verdict)
+        yield _rounds(verdict)
     yield _limits(verdict)
     yield _glossary()
     yield _particulars(verdict)
@@ -326,7 +327,7 @@ def _rounds(verdict: Verdict) -> Markup:
         "Quality before",
         "after",
         "Updates",
-        "Votes",
+        "Votes for",
         "Proposed by",
         "Gas",
     )
@@ -344,8 +345,8 @@ def _rounds(verdict: Verdict) -> Markup:
 def _round_row(verdict: Verdict, summary: RoundSummary) -> Markup:
     outcome = summary.outcome.value + (", statistics" if summary.statistics else "")
     attempts = f" at attempt {summary.attempts}" if summary.attempts > 1 else ""
-    against = f", {summary.votes_against} against" if summary.votes_against else ""
-    votes = f"{summary.votes_for} of {summary.seats} for{against}"
+    against = f", {summary.votes_against} no" if summary.votes_against else ""
+    votes = f"{summary.votes_for} of {summary.seats}{against}"
     updates = f"{len(summary.counted)} of {len(summary.entries)}"
     return element(
         "tr",
@@ -355,7 +356,7 @@ def _round_row(verdict: Verdict, summary: RoundSummary) -> Markup:
         _number(quality(summary.utility_before)),
         _number(quality(summary.utility_after)),
         element("td", updates if summary.entries else DASH),
-        element("td", votes if summary.result else DASH),
+        element("td", votes if summary.result else DASH, class_="whole"),
         element("td", verdict.who(summary.proposer) or short(summary.proposer), class_="fill"),
         _number(DASH if summary.gas is None else f"{summary.gas:,}"),
     )
@@ -406,7 +407,7 @@ def _particulars(verdict: Verdict) -> Markup:
             ("Contract", _mono(verdict.contract)),
             ("Trusted block", _mono(f"{block.number} 0x{block.hash.hex()}")),
         ),
-        element("h3", "Participants"),
+        element("h3", "Participants") if verdict.participants else None,
         _pairs(
             *(
                 (
@@ -423,7 +424,7 @@ def _particulars(verdict: Verdict) -> Markup:
                 for p in verdict.participants
             )
         ),
-        element("h3", "Results"),
+        element("h3", "Results") if results else None,
         _pairs(*((f"Round {r.round}", _result(r)) for r in results)),
     )
 

@@ -90,7 +90,7 @@ def short(digest: Digest | Address | None) -> str:
 def signed_by(verdict: Verdict, address: Address | None) -> str:
     """Return who signed: a participant's name with its address, or the address alone."""
     if address is None:
-        return "nobody: it is not the content of a signed transaction"
+        return "no single account"
     name = verdict.who(address)
     return f"{clean(name, 60)} ({clean(address, 80)})" if name else clean(address, 80)
 
