@@ -40,7 +40,7 @@ def released(pool: int, base: int, *, gain: int, target: int, scores: int) -> in
     """
     if not 0 <= base <= pool:
         raise BadAmount("amount paid before", base, f"from 0 to the pool of {pool}")
-    if gain <= 0 or scores <= 0:
+    if gain <= 0 or scores <= 0 or base == pool:
         return 0
     if target <= 0:
         raise BadAmount("target", target, "positive")

@@ -67,6 +67,7 @@ def test_released_is_in_proportion_to_the_gain() -> None:
     assert released(1000, 900, gain=25, target=100, scores=9) == 100
     assert released(1000, 0, gain=500, target=100, scores=9) == 1000
     assert released(10, 0, gain=1, target=3, scores=9) == 3
+    assert released(0, 0, gain=5, target=0, scores=9) == 0
 
 
 @pytest.mark.parametrize(
