@@ -35,8 +35,8 @@ def released(pool: int, base: int, *, gain: int, target: int, scores: int) -> in
     """Return what a period releases of a pool of which `base` was paid by the periods before.
 
     `gain` is the utility gained in the period and `target` the gain at which the whole pool is
-    released, in the same unit; `scores` is the sum of all scores. No gain or no score releases
-    nothing.
+    released, in the same unit; `scores` is the sum of all scores. No gain, no score or
+    nothing left releases nothing, whatever the target is.
     """
     if not 0 <= base <= pool:
         raise BadAmount("amount paid before", base, f"from 0 to the pool of {pool}")
