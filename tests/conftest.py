@@ -1,8 +1,14 @@
-"""How much hypothesis tries, and how long: `pytest --hypothesis-profile=long` for a night's run."""
+"""Engines for all tests, and how much hypothesis tries: `pytest --hypothesis-profile=long` for a
+night's run.
+"""
 
 import os
 
 from hypothesis import settings
+
+from tests.engines import anvil, engine, geth, kubo, kubo_pair
+
+__all__ = ["anvil", "engine", "geth", "kubo", "kubo_pair"]
 
 # No deadline: what a test measures on a busy machine says nothing about the code.
 settings.register_profile("short", deadline=None)
