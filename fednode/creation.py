@@ -1,0 +1,126 @@
+"""Creating a federation: the records behind its policy, what a round will cost, the transaction."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from fednode.data.evaluation_set import EvaluationSet
+from fednode.data.table import Table
+from fednode.evaluation.evaluator import open_evaluator
+from fednode.models.layout import Tensors
+from fednode.policy import Cost, Policy, predict, require_windows
+from fednode.policy.document import NO_FEDERATION
+from fednode.training.task import TrainingTask, layout_of
+from ledger import cbor
+from ledger.artefacts import raw, record
+from ledger.chain.accounts import Account
+from ledger.chain.federations import Federations
+from ledger.chain.types import Receipt
+from ledger.headers import PolicyHeader
+from ledger.payload import Payload, pad
+from ledger.round import Int32
+from ledger.stores import Artefact, ContentStore
+from ledger.types import ZERO_DIGEST, Address, Digest, FederationId
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """The settled result of another federation that a new one goes on from."""
+
+    federation: FederationId
+    result: Digest
+    model: Int32 | None
+
+
+NO_ANCESTOR = Ancestor(NO_FEDERATION, ZERO_DIGEST, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A federation that is ready to be created: its header, the records behind it, its cost."""
+
+    header: PolicyHeader
+    artefact: Artefact
+    cost: Cost
+
+
+def plan(
+    policy: Policy,
+    task: TrainingTask,
+    evaluation: Table | None,
+    *,
+    chain_id: int,
+    ledger: Address,
+    ancestor: Ancestor = NO_ANCESTOR,
+) -> Plan:
+    """Make the records of a policy; refuse one whose windows cannot hold its rounds."""
+    layout = layout_of(task, policy.numeric_columns)
+    model = layout.pack(_initial(policy, task)) if ancestor.model is None else ancestor.model
+    initial = Payload(pad(model, layout.leaves))
+    cost = predict(
+        policy,
+        seconds_per_evaluation=_measure(policy, task, evaluation, model),
+        leaves=layout.leaves,
+    )
+    require_windows(policy, cost)
+    parts = [initial.artefact()]
+    links: dict[str, cbor.Value] = {"initial": parts[0].roots[0]}
+    if evaluation is not None:
+        parts.append(EvaluationSet.of(evaluation).artefact())
+        links["evaluation"] = parts[1].roots[0]
+    rest = record({"policy": policy.rest_record(), **links})
+    header = policy.header(
+        chain_id,
+        ledger,
+        initial_model_root=initial.root,
+        rest=rest[0].digest,
+        leaves=layout.leaves,
+        ancestor=ancestor.federation,
+        parent=ancestor.result,
+    )
+    head = raw(header.encode())
+    own = Artefact((head[0], rest[0]), dict([head, rest]))
+    return Plan(header, own.merge(*parts), cost)
+
+
+def create(
+    contract: Federations,
+    account: Account,
+    planned: Plan,
+    store: ContentStore,
+    *,
+    salt: Digest = ZERO_DIGEST,
+) -> tuple[FederationId, Receipt]:
+    """Publish the records, then create the federation and fund its pool."""
+    store.put(planned.artefact)
+    return contract.create(account, planned.header, salt=salt)
+
+
+def _initial(policy: Policy, task: TrainingTask) -> Tensors:
+    """Give the travelling tensors at the start; the statistics are zero until the first result."""
+    layout = layout_of(task, policy.numeric_columns)
+    zero = {spec.name: np.zeros(spec.shape, dtype=np.int32) for spec in layout.payload}
+    return {**zero, **task.initial(policy.training.seed)}
+
+
+def _measure(
+    policy: Policy,
+    task: TrainingTask,
+    evaluation: Table | None,
+    model: Int32,
+) -> float:
+    """Time the measurement of one model on this machine, in seconds."""
+    if evaluation is None:
+        return 0.0
+    evaluator = open_evaluator(
+        task,
+        layout_of(task, policy.numeric_columns),
+        schema=policy.schema,
+        rows=evaluation,
+        metric=policy.evaluation.metric,
+    )
+    evaluator.utilities([model])
+    start = time.perf_counter()
+    evaluator.utilities([model, model])
+    return (time.perf_counter() - start) / 2

@@ -1,0 +1,130 @@
+"""One federation as a node sees it: the chain's history, the policy in full, the model, and the
+rules of a round.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from fednode.data.evaluation_set import EvaluationSet
+from fednode.errors import FedNodeError
+from fednode.evaluation.evaluator import open_evaluator
+from fednode.models.layout import Layout
+from fednode.policy import Policy, require_header
+from fednode.rounds import FederationRules
+from fednode.training.task import TrainingTask, layout_of, open_task
+from ledger import artefacts
+from ledger.chain.federations import Federations
+from ledger.history import HistoryReader
+from ledger.replica import Origin, Replica
+from ledger.round import Int32, Outcome, Published, Slot, Standing, compose
+from ledger.state import FederationState, Round
+from ledger.stores import ContentStore
+from ledger.types import FederationId
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """What a federation's policy comes to: everything that is computed from it and from public
+    rows.
+    """
+
+    policy: Policy
+    task: TrainingTask
+    layout: Layout
+    rules: FederationRules
+
+
+def read_rulebook(replica: Replica, store: ContentStore, *, own: Collection[str] = ()) -> Rulebook:
+    """Rebuild policy, model and rules from the records that the chain names.
+
+    `own` names the users' model factories that may run here.
+    """
+    policy = Policy.from_record(replica.rest().get("policy"))
+    task = open_task(policy.model_spec, own=own)
+    layout = layout_of(task, policy.numeric_columns)
+    require_header(policy, replica.policy, leaves=layout.leaves)
+    evaluator = None
+    if replica.policy.evaluation:
+        rows = EvaluationSet.fetch(store, replica.link("evaluation"), schema=policy.schema)
+        evaluator = open_evaluator(
+            task, layout, schema=policy.schema, rows=rows, metric=policy.evaluation.metric
+        )
+    return Rulebook(policy, task, layout, FederationRules(policy, replica.policy, evaluator))
+
+
+class Federation:
+    """A federation that a node takes part in, or only reads."""
+
+    def __init__(
+        self,
+        contract: Federations,
+        federation: FederationId,
+        store: ContentStore,
+        *,
+        own: Collection[str] = (),
+    ) -> None:
+        self.chain = contract.chain
+        self.contract = contract
+        self.id = federation
+        self.store = store
+        self.replica = self._open(confirmations=1)
+        self.replica.refresh()
+        self.rulebook = read_rulebook(self.replica, store, own=own)
+        confirmations = self.policy.windows.confirmations
+        if confirmations > 1:
+            self.replica = self._open(confirmations=confirmations)
+
+    @property
+    def policy(self) -> Policy:
+        """The federation's policy."""
+        return self.rulebook.policy
+
+    @property
+    def state(self) -> FederationState:
+        """The federation as of the last `refresh`."""
+        return self.replica.state
+
+    def refresh(self) -> FederationState:
+        """Take in what has happened since the last call."""
+        return self.replica.refresh()
+
+    def published(self, round_: Round) -> list[Published]:
+        """Read what is behind every commit of a round, as far as it can be had."""
+        leaves = self.replica.policy.leaves
+        return [artefacts.read_update(self.store, c.digest, leaves) for c in round_.commits]
+
+    def compose(self, round_: Round, slots: list[Slot]) -> Outcome:
+        """Compute what a round comes to."""
+        context = self.replica.context(round_)
+        return compose(context, self.replica.standing(), slots, self.rulebook.rules)
+
+    def standing(self) -> Standing:
+        """Give what the head leaves to the next round."""
+        return self.replica.standing()
+
+    def version(self, version: int) -> Int32:
+        """Read a model version; the first that rows can be fed to is version 0."""
+        height = version + (1 if self.replica.policy.statistics else 0)
+        if height == 0:
+            return self.replica.initial_model()
+        if not 1 <= height <= len(self.state.lineage):
+            last = self.state.training_index(len(self.state.lineage))
+            raise FedNodeError(f"model version {version} does not exist: the newest is {last}")
+        reader = self.replica.reader(self.state.lineage[height - 1])
+        return reader.model(self.replica.policy.leaves)
+
+    def released_version(self) -> int:
+        """Give the model version that the policy releases: the last, or the first of those with the
+        best utility.
+        """
+        trail = self.standing().trail
+        if self.policy.release == "best" and trail:
+            return trail.index(max(trail))
+        return self.state.training_index(len(self.state.lineage))
+
+    def _open(self, *, confirmations: int) -> Replica:
+        reader = HistoryReader(
+            self.chain, self.contract.address, self.id, confirmations=confirmations
+        )
+        origin = Origin(self.chain.chain_id, self.contract.address, self.id)
+        return Replica(reader, self.store, origin=origin)

@@ -1,0 +1,1 @@
+"""What a node does in a federation: participant and proposer, one step at a time."""

@@ -1,0 +1,120 @@
+"""What a participant must not forget and the chain does not know: its updates before they are
+public, its private tensors.
+
+One directory a federation, one a round inside it, each written whole and then renamed into place;
+so a process that is killed at any moment finds either all of a round's entry or nothing.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from fednode.errors import FedNodeError
+from ledger.errors import LedgerError
+from ledger.stores import Artefact
+from ledger.stores.car import read_car, write_car
+from ledger.types import Digest, FederationId
+
+Tensors = dict[str, NDArray[np.int32]]
+
+
+class JournalDamaged(FedNodeError):
+    """A journal entry that cannot be read."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(
+            f"journal entry {path} cannot be read ({reason}): restore it from a copy, or remove it "
+            "if its round is over"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedUpdate:
+    """An update that is ready to be committed, with the private tensors that training left
+    behind.
+    """
+
+    digest: Digest
+    artefact: Artefact
+    private: Tensors
+
+
+class Journal:
+    """A participant's own memory of one federation."""
+
+    def __init__(self, root: Path, federation: FederationId) -> None:
+        self._root = root / federation.hex()
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FedNodeError(
+                f"journal folder {root} cannot be made ({error.strerror}): give another --journal"
+            ) from error
+
+    def save_update(self, round_index: int, update: PreparedUpdate) -> None:
+        """Keep a round's update, all of it or nothing."""
+        target = self._round(round_index) / "update"
+        target.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._root, prefix=".new-") as scratch:
+            entry = Path(scratch) / "update"
+            entry.mkdir()
+            _write(entry / "artefact.car", write_car(update.artefact))
+            _write(entry / "digest", update.digest.hex().encode())
+            _write(entry / "private.safetensors", safetensors.numpy.save(update.private))
+            entry.rename(target)
+
+    def update(self, round_index: int) -> PreparedUpdate | None:
+        """Give a round's update, if there is one."""
+        entry = self._round(round_index) / "update"
+        if not entry.exists():
+            return None
+        try:
+            return PreparedUpdate(
+                digest=Digest(bytes.fromhex((entry / "digest").read_text())),
+                artefact=read_car((entry / "artefact.car").read_bytes()),
+                private=safetensors.numpy.load((entry / "private.safetensors").read_bytes()),
+            )
+        except (OSError, ValueError, SafetensorError, LedgerError) as error:
+            raise JournalDamaged(entry, str(error)) from error
+
+    def mark(self, round_index: int, name: str, value: object = True) -> None:
+        """Note a small fact about a round."""
+        self._round(round_index).mkdir(exist_ok=True)
+        path = self._round(round_index) / f"{name}.json"
+        scratch = path.with_suffix(".new")
+        _write(scratch, json.dumps(value).encode())
+        scratch.replace(path)
+
+    def marked(self, round_index: int, name: str) -> object | None:
+        """Give a fact that was noted, if it was."""
+        path = self._round(round_index) / f"{name}.json"
+        try:
+            value: object = json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise JournalDamaged(path, str(error)) from error
+        return value
+
+    def forget_update(self, round_index: int) -> None:
+        """Drop an update that was prepared for a round it cannot be committed in any more."""
+        shutil.rmtree(self._round(round_index) / "update", ignore_errors=True)
+
+    def _round(self, round_index: int) -> Path:
+        return self._root / f"{round_index:06d}"
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

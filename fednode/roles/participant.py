@@ -1,0 +1,178 @@
+"""The participant: trains on its own rows, commits, publishes when the commit phase has closed,
+recomputes and votes.
+"""
+
+import logging
+
+from fednode.errors import FedNodeError
+from fednode.federation import Federation
+from fednode.roles.journal import Journal
+from fednode.roles.role import Progress, advance_if_due, attempt, finished
+from fednode.roles.trainer import Trainer
+from ledger.artefacts import ResultReader
+from ledger.chain.accounts import Account
+from ledger.chain.federations import Ballot
+from ledger.errors import MalformedRecord
+from ledger.nodes import Reason
+from ledger.round import Published, Slot
+from ledger.state import Participant as Member
+from ledger.state import Phase, Proposal, Round
+from ledger.stores import BlockNotFound
+
+log = logging.getLogger("fednode")
+
+PUBLISHED = "published"
+HELD = "held"
+
+
+class NotAMember(FedNodeError):
+    """An account that signs for no participant."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(
+            f"account {account.address} signs for no participant of this federation: "
+            "run `fednode join` with it first"
+        )
+
+
+class Participant:
+    """One participant's node. What it must remember lies in its journal, everything else on the
+    chain.
+    """
+
+    def __init__(
+        self, federation: Federation, account: Account, trainer: Trainer, journal: Journal
+    ) -> None:
+        self._federation = federation
+        self._account = account
+        self._trainer = trainer
+        self._journal = journal
+
+    def step(self) -> Progress:
+        """Do what is due: publish, commit or vote; else move the federation on where a deadline has
+        passed.
+        """
+        state = self._federation.refresh()
+        member = state.member(self._account.address)
+        if member is None:
+            raise NotAMember(self._account)
+        if finished(self._federation):
+            return Progress.DONE
+        if state.rounds and (self._publish() or self._act(member, state.round)):
+            return Progress.ACTED
+        moved = advance_if_due(self._federation, self._account)
+        return Progress.ACTED if moved else Progress.WAITING
+
+    def _act(self, member: Member, round_: Round) -> bool:
+        if not member.active(round_.index):
+            return False
+        phase = self._federation.state.phase
+        if phase is Phase.COMMIT:
+            return self._commit(member, round_)
+        if phase is Phase.PROPOSE:
+            self._collect(round_)
+        elif phase is Phase.ATTEST and member.index not in round_.proposal.votes:
+            return self._vote(round_)
+        return False
+
+    # -- commit and reveal
+
+    def _commit(self, member: Member, round_: Round) -> bool:
+        """Commit to this round's update; train it first unless the journal has it already."""
+        if any(commit.participant == member.index for commit in round_.commits):
+            return False
+        update = self._journal.update(round_.index)
+        if update is None:
+            update = self._trainer.prepare(self._federation, member, round_, self._journal)
+            self._journal.save_update(round_.index, update)
+        if self._federation.chain.now() > round_.commit_deadline:
+            return False
+        return attempt(
+            f"committed update {update.digest.hex()[:16]} to round {round_.index}",
+            lambda: self._federation.contract.commit_update(
+                self._account, self._federation.id, round_.index, update.digest
+            ),
+        )
+
+    def _publish(self) -> bool:
+        """Publish this round's update once nobody can commit any more: until then it is the
+        journal's secret.
+        """
+        round_ = self._federation.state.round
+        if round_.closed is None or self._journal.marked(round_.index, PUBLISHED):
+            return False
+        update = self._journal.update(round_.index)
+        if update is None or all(c.digest != update.digest for c in round_.commits):
+            return False
+        self._federation.store.put(update.artefact)
+        self._journal.mark(round_.index, PUBLISHED)
+        log.info("published update %s", update.digest.hex()[:16])
+        return True
+
+    # -- attest
+
+    def _collect(self, round_: Round) -> list[Published]:
+        """Fetch what the others published; until the reveal deadline, note in the journal what is
+        held.
+        """
+        published = self._federation.published(round_)
+        assert round_.closed is not None
+        if self._federation.chain.now() <= round_.closed.reveal_deadline:
+            held = [
+                commit.digest.hex()
+                for commit, item in zip(round_.commits, published, strict=True)
+                if item.final
+            ]
+            if self._journal.marked(round_.index, HELD) != held:
+                self._journal.mark(round_.index, HELD, held)
+        return published
+
+    def _vote(self, round_: Round) -> bool:
+        """Recompute the standing result and vote; wait while bytes may still come."""
+        proposal = round_.proposal
+        support = self._judge(round_, proposal)
+        if support is None or self._federation.chain.now() > proposal.attest_deadline:
+            return False
+        return attempt(
+            f"voted {'for' if support else 'against'} result {proposal.result.hex()[:16]}",
+            lambda: self._federation.contract.vote(
+                self._account,
+                self._federation.id,
+                Ballot(round_.index, proposal.attempt, proposal.result, support),
+            ),
+        )
+
+    def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
+        """Say whether the result is right; None = not to be said yet."""
+        published = self._collect(round_)
+        slots = self._federation.replica.slots(round_, published)
+        if self._agrees(round_, slots, proposal):
+            return True
+        assert round_.closed is not None
+        missing = not all(item.final for item in published)
+        patience = proposal.attest_deadline - self._federation.replica.policy.attest_window // 4
+        if missing and self._federation.chain.now() < patience:
+            return None
+        return self._agrees(round_, self._conceded(round_, slots, proposal), proposal)
+
+    def _agrees(self, round_: Round, slots: list[Slot], proposal: Proposal) -> bool:
+        return self._federation.compose(round_, slots).header.digest() == proposal.result
+
+    def _conceded(self, round_: Round, slots: list[Slot], proposal: Proposal) -> list[Slot]:
+        """Take for unavailable what the result calls so and this node did not hold at the reveal
+        deadline either.
+        """
+        held = self._journal.marked(round_.index, HELD)
+        known = set(held) if isinstance(held, list) else set()
+        try:
+            reader = ResultReader(self._federation.store, proposal.result, proposal.index)
+            entries = [entry for node in reader.nodes() for entry in node.entries]
+        except (BlockNotFound, MalformedRecord) as error:
+            log.warning("round %d: the proposed result cannot be read: %s", round_.index, error)
+            return slots
+        return [
+            Slot(slot.participant, slot.digest, Published(None, None))
+            if entry.reason == Reason.UNAVAILABLE and slot.digest.hex() not in known
+            else slot
+            for slot, entry in zip(slots, entries, strict=False)
+        ]

@@ -1,0 +1,69 @@
+"""What all roles share: one synchronous step at a time, and a loop that calls it."""
+
+import logging
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from fednode.federation import Federation
+from ledger.chain.accounts import Account
+from ledger.chain.errors import ContractRejected
+from ledger.chain.types import Receipt
+from ledger.state import Phase
+
+log = logging.getLogger("fednode")
+
+
+class Progress(Enum):
+    """What a step came to."""
+
+    ACTED = "acted"
+    WAITING = "waiting"
+    DONE = "done"
+
+
+class Role(Protocol):
+    """A node's part in a federation. A step reads the chain, does at most one thing, and
+    returns.
+    """
+
+    def step(self) -> Progress:
+        """Do what is due."""
+
+
+def attempt(what: str, send: Callable[[], Receipt]) -> bool:
+    """Send a transaction that somebody else may have made needless; say whether it was taken."""
+    try:
+        receipt = send()
+    except ContractRejected as rejected:
+        log.debug("%s was not needed: %s", what, rejected)
+        return False
+    log.info("%s (block %d, %d gas)", what, receipt.block_number, receipt.gas_used)
+    return True
+
+
+def advance_if_due(federation: Federation, account: Account) -> bool:
+    """Move the federation on where a deadline has passed; anybody may, somebody must."""
+    state = federation.state
+    deadline = state.deadline
+    if deadline is None or federation.chain.now() < deadline:
+        return False
+    return attempt("advanced", lambda: federation.contract.advance(account, federation.id))
+
+
+def finished(federation: Federation) -> bool:
+    """Whether nothing is left to do for any role."""
+    return federation.state.phase is Phase.ENDED and federation.state.settled
+
+
+def run(role: Role, *, poll: float = 0.3) -> None:
+    """Step a role until it is done. The only loop that looks at the wall clock, and only
+    to rest.
+    """
+    while True:
+        progress = role.step()
+        if progress is Progress.DONE:
+            return
+        if progress is Progress.WAITING:
+            time.sleep(poll)

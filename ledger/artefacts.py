@@ -1,0 +1,164 @@
+"""How updates and results lie in a content store, and how they are read back by somebody who trusts
+nobody.
+
+Headers are raw blocks under the digests that the chain holds. What a header commits to is found
+through a dag-cbor index, and counts only if it has the roots that the header names.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ledger import cbor, payload, payouts, utilities
+from ledger.cid import CID, Codec
+from ledger.errors import MalformedRecord
+from ledger.headers import PolicyHeader, ResultHeader, UpdateHeader
+from ledger.nodes import Node, in_order
+from ledger.payload import Payload
+from ledger.round import Outcome, Published, Records
+from ledger.stores import Artefact, BlockNotFound, ContentStore
+from ledger.types import Digest
+
+MAX_RECORD = 64 * 1024
+_INDEX = "index of a result"
+_INDEX_KEYS = ("model", "nodes", "sums", "utilities", "values", "payouts")
+
+
+def raw(data: bytes) -> tuple[CID, bytes]:
+    """Give a raw block with its CID."""
+    return CID.of(Codec.RAW, data), data
+
+
+def record(value: cbor.Value) -> tuple[CID, bytes]:
+    """Give a dag-cbor record with its CID."""
+    data = cbor.encode(value)
+    return CID.of(Codec.DAG_CBOR, data), data
+
+
+def update_artefact(header: UpdateHeader, data: Payload, training: tuple[CID, bytes]) -> Artefact:
+    """Bundle an update: header, payload with its index, and the record of how it was trained."""
+    head = raw(header.encode())
+    blocks = data.artefact()
+    return Artefact(
+        roots=(head[0], *blocks.roots, training[0]),
+        blocks={**blocks.blocks, head[0]: head[1], training[0]: training[1]},
+    )
+
+
+def read_update(store: ContentStore, digest: Digest, leaves: int) -> Published:
+    """Read what lies behind a committed digest. What cannot be had is None; an unreachable store is
+    an error.
+    """
+    try:
+        header_bytes = store.get(CID(Codec.RAW, digest))
+    except BlockNotFound:
+        return Published(None, None)
+    try:
+        header = UpdateHeader.decode(header_bytes)
+    except MalformedRecord:
+        return Published(header_bytes, None, malformed=True)
+    try:
+        data = payload.fetch(store, header.index, leaves * payload.LEAF_SIZE)
+        cbor.decode(store.get(CID(Codec.DAG_CBOR, header.training)), limit=MAX_RECORD)
+    except BlockNotFound:
+        return Published(header_bytes, None)
+    except MalformedRecord:
+        return Published(header_bytes, None, malformed=True)
+    return Published(header_bytes, data)
+
+
+def read_policy(store: ContentStore, digest: Digest) -> PolicyHeader:
+    """Read a policy's header by the digest that the chain holds."""
+    return PolicyHeader.decode(store.get(CID(Codec.RAW, digest)))
+
+
+def read_record(store: ContentStore, digest: Digest) -> cbor.Value:
+    """Read a dag-cbor record by its digest."""
+    return cbor.decode(store.get(CID(Codec.DAG_CBOR, digest)))
+
+
+def result_artefact(outcome: Outcome) -> tuple[Artefact, Digest]:
+    """Bundle a result: header, nodes, sums, model, utilities, values and payouts. Gives the index's
+    digest too.
+    """
+    records = outcome.records
+    leaves = outcome.model.size // payload.LANES
+    model = Payload(payload.pad(outcome.model, leaves)).artefact()
+    sums = [Payload(data).artefact() for data in outcome.sums]
+    nodes = [raw(node.encode()) for node in in_order(outcome.levels)]
+    lists = {
+        "utilities": raw(utilities.encode(records.utilities)),
+        "values": raw(payouts.encode_values(records.values)),
+        "payouts": raw(payouts.encode_payouts(records.payouts)),
+    }
+    index = record(
+        {
+            "model": model.roots[0],
+            "nodes": [cid for cid, _ in nodes],
+            "sums": [artefact.roots[0] for artefact in sums],
+            **{name: cid for name, (cid, _) in lists.items()},
+        }
+    )
+    blocks = dict([raw(records.header.encode()), index, *nodes, *lists.values()])
+    for artefact in (model, *sums):
+        blocks.update(artefact.blocks)
+    header = CID(Codec.RAW, records.header.digest())
+    return Artefact(roots=(header, index[0]), blocks=blocks), index[0].digest
+
+
+class ResultReader:
+    """Reads one published result; every list is checked against the header's roots before it is
+    believed.
+    """
+
+    def __init__(self, store: ContentStore, result: Digest, index: Digest) -> None:
+        self._store = store
+        self.header = ResultHeader.decode(store.get(CID(Codec.RAW, result)))
+        data = store.get(CID(Codec.DAG_CBOR, index))
+        self._entries = cbor.decode_map(data, _INDEX, _INDEX_KEYS)
+
+    def records(self) -> Records:
+        """Read the utilities, values and payouts."""
+        measured = utilities.decode(self._raw("utilities"))
+        _same("utilities", self.header.utilities, utilities.root(measured))
+        values = payouts.decode_values(self._raw("values"))
+        root = payouts.values_tree(values).root
+        _same("values", (self.header.values, self.header.scores), (root.hash, root.sum))
+        paid = payouts.decode_payouts(self._raw("payouts"))
+        root = payouts.payouts_tree(paid).root
+        _same("payouts", (self.header.payouts, self.header.payout_total), (root.hash, root.sum))
+        return Records(self.header, measured, values, paid)
+
+    def model(self, leaves: int) -> NDArray[np.int32]:
+        """Read the model."""
+        data = payload.fetch(self._store, self._link("model").digest, leaves * payload.LEAF_SIZE)
+        _same("model", self.header.model_root, Payload(data).root)
+        return payload.int32(data)
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Read the nodes of the tree of partial sums, level by level."""
+        return tuple(Node.decode(self._store.get(cid)) for cid in self._links("nodes"))
+
+    def sums(self, leaves: int) -> Sequence[bytes]:
+        """Read the nodes' sums, in the nodes' order."""
+        size = 2 * leaves * payload.LEAF_SIZE
+        return [payload.fetch(self._store, cid.digest, size) for cid in self._links("sums")]
+
+    def _raw(self, name: str) -> bytes:
+        return self._store.get(self._link(name))
+
+    def _link(self, name: str) -> CID:
+        return cbor.field(self._entries, name, CID, kind=_INDEX)
+
+    def _links(self, name: str) -> list[CID]:
+        links: list[cbor.Value] = cbor.field(self._entries, name, list, kind=_INDEX)
+        cids = [cid for cid in links if isinstance(cid, CID)]
+        if len(cids) != len(links):
+            raise MalformedRecord(_INDEX, f"{name} must be links")
+        return cids
+
+
+def _same(name: str, expected: object, found: object) -> None:
+    if expected != found:
+        raise MalformedRecord("result", f"its {name} are not what the header commits to")

@@ -1,0 +1,30 @@
+"""What an audit has learned so far: its checks, and what the records said about rounds and
+participants.
+"""
+
+from dataclasses import dataclass, field
+
+from ledger.audit.compare import PublishedResult
+from ledger.audit.verdict import Check, Step, Terms
+from ledger.replica import Replica
+from ledger.types import Digest
+
+
+@dataclass(slots=True)
+class Facts:
+    """Grows as the replay goes on; the verdict is made from it wherever the replay stops."""
+
+    replica: Replica
+    terms: Terms | None = None
+    names: dict[int, str] = field(default_factory=dict)
+    results: dict[Digest, PublishedResult] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def passed(self, step: Step, round_: int | None, detail: str) -> None:
+        """Note a check that holds."""
+        self.checks.append(Check(step, round_, detail, ok=True))
+
+    def failed(self, step: Step, round_: int | None, detail: str) -> None:
+        """Note the check that does not."""
+        self.checks.append(Check(step, round_, detail, ok=False))

@@ -1,0 +1,316 @@
+"""The audit: replays a federation's whole history and stops at the first step that does not hold.
+
+Nothing that a node wrote outside chain and store is believed. Every event goes through the rules of
+the contract (`ledger.state`); every accepted result is computed again from the updates by the same
+function that its proposer used (`ledger.round`), with the rules that the policy chooses handed in
+by the caller.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from ledger import artefacts
+from ledger import history as ev
+from ledger.audit.compare import PublishedResult, comparisons
+from ledger.audit.evidence import Evidence
+from ledger.audit.facts import Facts
+from ledger.audit.summary import summarise
+from ledger.audit.verdict import (
+    BYTES,
+    CLAIMS,
+    CONTRACT,
+    HEADERS,
+    HISTORY,
+    LINEAGE,
+    ORDER,
+    PAYOUTS,
+    SIGNERS,
+    Finding,
+    Step,
+    Terms,
+    Verdict,
+)
+from ledger.cid import CID, Codec
+from ledger.errors import MalformedRecord
+from ledger.headers import ResultHeader, federation_id
+from ledger.identity import read_identity
+from ledger.nodes import Reason
+from ledger.replica import Replica, first_standing
+from ledger.round import Published, Rules, Slot, Standing, compose, follow
+from ledger.state import HistoryViolation, Round
+from ledger.stores import BlockUnavailable
+from ledger.types import ZERO_DIGEST, Address, Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """The rules of a federation as its policy chooses them, and the policy in words."""
+
+    rules: Rules
+    terms: Terms
+
+
+RulebookReader = Callable[[Replica], Rulebook]
+
+
+def audit(evidence: Evidence, read_rulebook: RulebookReader) -> Verdict:
+    """Replay everything that the evidence holds; the verdict names the first step that fails."""
+    run = _Run(evidence, read_rulebook)
+    finding = None
+    try:
+        run.all()
+    except _Stop as stop:
+        finding = stop.finding
+    return summarise(evidence, run.facts, finding)
+
+
+class _Stop(Exception):
+    """The first thing that does not hold."""
+
+    def __init__(self, finding: Finding) -> None:
+        self.finding = finding
+        super().__init__(finding.subject)
+
+
+class _NoEvents:
+    """The replica of an audit is fed by hand."""
+
+    def poll(self) -> list[ev.Event]:
+        return []
+
+    def reset(self) -> None:
+        return None
+
+
+class _Run:
+    """One replay, in the order in which things happened."""
+
+    def __init__(self, evidence: Evidence, read_rulebook: RulebookReader) -> None:
+        self._evidence = evidence
+        self._read_rulebook = read_rulebook
+        self._replica = Replica(_NoEvents(), evidence.store, origin=evidence.origin)
+        self._book: Rulebook | None = None
+        self._standing: Standing | None = None
+        self.facts = Facts(self._replica)
+
+    def all(self) -> None:
+        """Check everything."""
+        self._contract()
+        self._history()
+        for event in self._evidence.events:
+            self._event(event)
+
+    # -- the contract and the whole list of events
+
+    def _contract(self) -> None:
+        found = self._evidence.deployment
+        subject = "the contract's address"
+        self._hold(CONTRACT, None, subject, found.expected, found.found, holds=found.ours)
+
+    def _history(self) -> None:
+        events = self._evidence.events
+        broken = self._evidence.broken
+        subject = f"the chain of {len(events)} events"
+        expected = "events that hash to what they carry"
+        self._hold(HISTORY, None, subject, expected, broken, holds=broken is None)
+        last = events[-1].h if events else ZERO_DIGEST
+        self._hold(HISTORY, None, "the accumulator at the trusted block", self._evidence.h, last)
+        self._hold(HISTORY, None, "the number of events", "at least one", 0, holds=bool(events))
+
+    # -- one event
+
+    def _event(self, event: ev.Event) -> None:
+        round_: int | None = getattr(event, "round", None)
+        subject = f"{type(event).__name__} in block {event.meta.block_number}"
+        try:
+            with self._bytes(round_, "the policy header"):
+                self._replica.take(event)
+        except HistoryViolation as violation:
+            self._fail(
+                ORDER, round_, subject, violation.expected, violation.found, event.meta.sender
+            )
+        self.facts.passed(ORDER, round_, subject)
+        match event:
+            case ev.FederationCreated():
+                self._created(event)
+            case ev.ParticipantJoined():
+                self._joined(event)
+            case ev.UpdateCommitted() | ev.Voted():
+                participant = self._replica.state.participants[event.participant]
+                self._signed(event.round, subject, participant.signer, event.meta.sender)
+            case ev.ResultProposed():
+                self._signed(event.round, subject, event.proposer, event.meta.sender)
+            case ev.ResultAccepted():
+                self._accepted(event)
+            case ev.PeriodEnded():
+                self._period_ended(event)
+            case ev.PayoutClaimed():
+                self._claimed(event)
+
+    def _signed(self, round_: int, subject: str, who: Address, sender: Address) -> None:
+        self._hold(SIGNERS, round_, subject, who, sender, signer=sender)
+
+    def _created(self, event: ev.FederationCreated) -> None:
+        origin, policy = self._evidence.origin, self._replica.policy
+        derived = federation_id(
+            origin.chain_id,
+            origin.ledger,
+            creator=event.creator,
+            policy=event.policy,
+            salt=Digest(event.salt),
+        )
+        self._hold(HEADERS, None, "the federation's id", derived, origin.federation)
+        expected = (origin.chain_id, origin.ledger)
+        found = (policy.common.chain_id, policy.common.ledger)
+        subject = "the chain and the contract that the policy names"
+        self._hold(HEADERS, None, subject, expected, found, signer=event.creator)
+        with self._bytes(None, "the policy's records", event.creator):
+            self._book = self._read_rulebook(self._replica)
+            self._standing = replace(first_standing(), model=self._replica.initial_model())
+        self.facts.terms = self._book.terms
+        self.facts.passed(BYTES, None, "policy, initial model and evaluation rows")
+        self._ancestor(event.creator)
+
+    def _ancestor(self, creator: Address) -> None:
+        policy = self._replica.policy
+        if policy.common.parent == ZERO_DIGEST:
+            return
+        with self._bytes(None, "the ancestor's result", creator):
+            data = self._evidence.store.get(CID(Codec.RAW, policy.common.parent))
+            root = ResultHeader.decode(data).model_root
+        subject = "the initial model, as its ancestor left it"
+        self._hold(LINEAGE, None, subject, root, policy.initial_model_root, signer=creator)
+
+    def _joined(self, event: ev.ParticipantJoined) -> None:
+        subject = f"the identity of participant {event.participant}"
+        with self._bytes(None, subject, event.controller):
+            identity = read_identity(self._evidence.store, event.identity)
+        found = identity.controller
+        self._hold(SIGNERS, None, subject, event.controller, found, signer=event.controller)
+        self.facts.names[event.participant] = identity.name
+
+    # -- results
+
+    def _accepted(self, event: ev.ResultAccepted) -> None:
+        """Compute an accepted result again from the updates, and compare it with what was
+        published.
+        """
+        assert self._book is not None
+        assert self._standing is not None
+        state = self._replica.state
+        round_, accepted = state.round, state.lineage[-1]
+        context = self._replica.context(round_)
+        proposer = accepted.proposal.proposer
+        subject = f"result {event.result.hex()[:16]}"
+        with self._bytes(round_.index, subject, proposer):
+            reader = self._replica.reader(accepted)
+        expected = context.common(ResultHeader.TAG)
+        found = reader.header.common
+        self._hold(
+            HEADERS, round_.index, f"{subject}: its header", expected, found, signer=proposer
+        )
+        with self._bytes(round_.index, subject, proposer):
+            published = PublishedResult.read(
+                reader, leaves=context.policy.leaves, slots=len(round_.commits)
+            )
+        slots = self._slots(round_, published)
+        self.facts.passed(BYTES, round_.index, f"{len(slots)} updates and their result")
+        outcome = compose(context, self._standing, slots, self._book.rules)
+        for step, what, expect, got in comparisons(outcome, published):
+            self._hold(step, round_.index, what, expect, got, signer=proposer)
+        self._standing = follow(
+            self._standing,
+            outcome.records,
+            outcome.model,
+            trained=state.training_index(accepted.height),
+            ends_period=state.ends_period(accepted.height, outcome.header.stop),
+        )
+        self.facts.passed(LINEAGE, round_.index, f"{subject} builds on {found.parent.hex()[:16]}")
+        self.facts.results[event.result] = published
+
+    def _slots(self, round_: Round, published: PublishedResult) -> list[Slot]:
+        """Read every update that the result counts; take its word for what could not be had in
+        time.
+        """
+        slots = []
+        for commit, entry in zip(round_.commits, published.entries(), strict=False):
+            signer = self._replica.state.participants[commit.participant].signer
+            subject = f"the update of participant {commit.participant}"
+            with self._bytes(round_.index, subject, signer):
+                found = artefacts.read_update(
+                    self._evidence.store, commit.digest, self._replica.policy.leaves
+                )
+            unavailable = entry.reason == Reason.UNAVAILABLE
+            if unavailable and found.final:
+                self.facts.notes.append(
+                    f"Round {round_.index}: {subject} was left out as unavailable and can be had "
+                    "now; that it could not be had in time rests on the committee's majority."
+                )
+            if not unavailable and not found.final:
+                expected = f"the bytes behind {commit.digest.hex()}"
+                self._fail(BYTES, round_.index, subject, expected, "not to be had", signer)
+            had = Published(None, None) if unavailable else found
+            slots.append(Slot(commit.participant, commit.digest, had))
+        return slots
+
+    # -- money
+
+    def _period_ended(self, event: ev.PeriodEnded) -> None:
+        header = self.facts.results[event.result].header
+        subject = f"the payouts of result {event.result.hex()[:16]}"
+        self._hold(PAYOUTS, None, f"{subject}: root", header.payouts, event.payouts)
+        self._hold(PAYOUTS, None, f"{subject}: total", header.payout_total, event.total)
+
+    def _claimed(self, event: ev.PayoutClaimed) -> None:
+        state = self._replica.state
+        result = state.period_ends[-1].result
+        leaves = self.facts.results[result].records.payouts
+        due = leaves[event.participant].amount if event.participant < len(leaves) else 0
+        paid = state.participants[event.participant].paid
+        subject = f"what participant {event.participant} has claimed in all"
+        self._hold(CLAIMS, None, subject, due, paid, signer=event.meta.sender)
+
+    # -- what a check comes to
+
+    def _hold(
+        self,
+        step: Step,
+        round_: int | None,
+        subject: str,
+        expected: object,
+        found: object,
+        *,
+        holds: bool | None = None,
+        signer: Address | None = None,
+    ) -> None:
+        if not (expected == found if holds is None else holds):
+            self._fail(step, round_, subject, expected, found, signer)
+        self.facts.passed(step, round_, subject)
+
+    def _fail(
+        self,
+        step: Step,
+        round_: int | None,
+        subject: str,
+        expected: object,
+        found: object,
+        signer: Address | None = None,
+    ) -> NoReturn:
+        self.facts.failed(step, round_, subject)
+        raise _Stop(Finding(step, round_, subject, _text(expected), _text(found), signer))
+
+    @contextmanager
+    def _bytes(
+        self, round_: int | None, subject: str, signer: Address | None = None
+    ) -> Iterator[None]:
+        """Turn bytes that are missing, altered or malformed into a finding."""
+        try:
+            yield
+        except (BlockUnavailable, MalformedRecord) as error:
+            self._fail(BYTES, round_, subject, "the bytes behind its digest", error, signer)
+
+
+def _text(value: object) -> str:
+    return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
