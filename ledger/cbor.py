@@ -16,6 +16,7 @@ from typing import TypeAlias, TypeVar, cast
 
 import dag_cbor
 import multiformats
+from dag_cbor.decoding import CBORDecodingError
 
 from ledger.cid import CID
 from ledger.errors import MalformedRecord
@@ -47,9 +48,9 @@ def decode(data: bytes, *, limit: int = MAX_SIZE) -> Value:
         value = _from_library(dag_cbor.decode(data))
     except MalformedRecord:
         raise
-    except (ValueError, KeyError, IndexError, OverflowError) as error:
-        reason = " ".join(str(error).split())
-        raise MalformedRecord("dag-cbor", reason or type(error).__name__) from error
+    except (CBORDecodingError, ValueError, KeyError, IndexError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise MalformedRecord("dag-cbor", reason) from error
     if encode(value) != data:
         raise MalformedRecord("dag-cbor", "the bytes are not the value's canonical encoding")
     return value

@@ -1,0 +1,256 @@
+"""dag-cbor records: Kubo's encodings, round trips, and hostile bytes."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger import cbor
+from ledger.cid import CID, Codec
+from ledger.errors import MalformedRecord
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "kubo.json").read_text())
+LINK = CID.of(Codec.RAW, b"")
+TAGGED = bytes.fromhex("d82a582500") + LINK.to_bytes()
+
+INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
+CIDS = st.builds(CID.of, st.sampled_from(Codec), st.binary(max_size=4))
+SCALARS = st.none() | st.booleans() | INT64 | st.text() | st.binary() | CIDS
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def from_dag_json(value: object) -> cbor.Value:
+    """Read dag-json, where {"/": text} is a link and {"/": {"bytes": base64}} is bytes."""
+    if isinstance(value, list):
+        return [from_dag_json(item) for item in value]
+    if not isinstance(value, dict):
+        assert value is None or isinstance(value, bool | int | str)
+        return value
+    if set(value) != {"/"}:
+        return {key: from_dag_json(item) for key, item in value.items()}
+    inner = value["/"]
+    return CID.parse(inner) if isinstance(inner, str) else bytes(range(5))
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in VECTORS["dag_cbor"] if c["name"] != "float"], ids=lambda c: c["name"]
+)
+def test_records_have_kubos_bytes_and_cid(case: dict[str, Any]) -> None:
+    value = from_dag_json(json.loads(case["dag_json"]))
+    data = cbor.encode(value)
+    assert data.hex() == case["hex"]
+    assert cbor.decode(data) == value
+    assert str(CID.of(Codec.DAG_CBOR, data)) == case["cid"]
+
+
+def test_kubos_floats_are_refused() -> None:
+    case = next(c for c in VECTORS["dag_cbor"] if c["name"] == "float")
+    with pytest.raises(MalformedRecord, match="float"):
+        cbor.decode(bytes.fromhex(case["hex"]))
+    with pytest.raises(MalformedRecord, match="float has no place"):
+        cbor.encode(json.loads(case["dag_json"]))
+
+
+@given(VALUES)
+def test_round_trip(value: cbor.Value) -> None:
+    assert cbor.decode(cbor.encode(value)) == value
+
+
+@given(st.dictionaries(st.text(max_size=3), INT64, max_size=6), st.randoms())
+def test_a_maps_order_does_not_matter(value: dict[str, int], rng: random.Random) -> None:
+    items = list(value.items())
+    rng.shuffle(items)
+    assert cbor.encode(dict(items)) == cbor.encode(value)
+
+
+def _head(major: int, length: int) -> bytes:
+    return bytes([major << 5 | 27]) + length.to_bytes(8, "big")
+
+
+BAD = [
+    ("", "an item is missing"),
+    ("18", "a length is cut off"),
+    ("1b00000001000000", "a length is cut off"),
+    ("1817", "Integer 23 was encoded using 1 bytes"),
+    ("1900ff", "255"),
+    ("1a0000ffff", "65535"),
+    ("1b00000000ffffffff", "4294967295"),
+    ("3817", "23"),
+    ("5801ff", "1"),
+    ("780161", "1"),
+    ("9801f6", "1"),
+    ("b801616100", "1"),
+    ("1b8000000000000000", "64 bits signed"),
+    ("3b8000000000000000", "64 bits signed"),
+    ("5f40ff", "indefinite"),
+    ("7f60ff", "indefinite"),
+    ("9fff", "indefinite"),
+    ("bfff", "indefinite"),
+    ("1c", "indefinite or reserved"),
+    ("1f", "indefinite or reserved"),
+    ("f0", "simple value 16"),
+    ("f7", "simple value 23"),
+    ("f820", "float or unknown simple"),
+    ("f93c00", "float"),
+    ("fa3f800000", "float"),
+    ("fb3ff0000000000000", "float"),
+    ("ff", "float or unknown simple"),
+    ("0000", "1 bytes after the value"),
+    ("a0f6", "1 bytes after the value"),
+    ("a1", "truncated"),
+    ("a16161", "an item is missing"),
+    ("a10000", "key"),
+    ("a1400000", "after the value|key"),
+    ("a2616101616102", "(?i)duplicate|repeated|already"),
+    ("a2616201616102", "(?i)order|sorted"),
+    ("a262616101616202", "(?i)order|sorted"),
+    ("4261", "1 bytes are missing"),
+    ("6261", "1 bytes are missing"),
+    ("61ff", "(?i)utf|unicode|byte"),
+    ("63eda080", "(?i)utf|unicode|byte"),
+    ("8201", "truncated|missing"),
+    ("c000", "tag 0"),
+    ("c1fb41d452d9e20", "tag 1"),
+    ("d82a", "truncated"),
+    ("d82a00", "(?i)cid|bytes"),
+    ("d82a40", "."),
+    ("d82a4100", "."),
+    ("d82a6161", "(?i)cid|bytes"),
+    ("d82a582401551220" + "00" * 31, "."),
+    ("d82a582501" + LINK.to_bytes().hex(), "."),
+    ("d82a58250001701220" + "00" * 32, "prefix 01701220"),
+    ("d82a58250001551320" + "00" * 32, "."),
+    ("d82a582300" + "1220" + "00" * 32, "."),
+    ("d82a5826000155122000" + "00" * 32, "."),
+    ("d82ad82a" + TAGGED.hex(), "(?i)cid|bytes"),
+    ("d9002a" + TAGGED.hex()[4:], "42"),
+    (_head(2, (1 << 64) - 1).hex(), "bytes are missing"),
+    (_head(3, 1 << 40).hex(), "bytes are missing"),
+    (_head(4, (1 << 64) - 1).hex(), "items announced"),
+    (_head(5, (1 << 63) + 1).hex(), "items announced"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD)
+def test_decode_refuses(text: str, reason: str) -> None:
+    with pytest.raises(MalformedRecord, match=reason):
+        cbor.decode(bytes.fromhex(text if len(text) % 2 == 0 else text + "0"))
+
+
+@pytest.mark.parametrize("opening", [b"\x81", b"\xa1\x61a", b"\xd8\x2a"])
+@pytest.mark.parametrize("depth", [33, 1_000, 100_000])
+def test_deep_nesting_is_refused(opening: bytes, depth: int) -> None:
+    with pytest.raises(MalformedRecord, match="nested deeper than 32"):
+        cbor.decode(opening * depth + b"\xf6")
+
+
+def test_nesting_up_to_the_limit_is_read_and_written() -> None:
+    data = b"\x81" * cbor.MAX_DEPTH + b"\xf6"
+    assert cbor.encode(cbor.decode(data)) == data
+    with pytest.raises(MalformedRecord, match="deeper"):
+        cbor.encode([cbor.decode(data)])
+
+
+def test_encode_refuses_endless_nesting() -> None:
+    endless: list[cbor.Value] = []
+    endless.append(endless)
+    with pytest.raises(MalformedRecord, match="deeper"):
+        cbor.encode(endless)
+
+
+def test_the_size_is_bounded() -> None:
+    assert cbor.decode(cbor.encode(b"x" * 10), limit=11) == b"x" * 10
+    with pytest.raises(MalformedRecord, match="11 bytes, at most 10"):
+        cbor.decode(cbor.encode(b"x" * 10), limit=10)
+    with pytest.raises(MalformedRecord, match="at most 1048576"):
+        cbor.decode(cbor.encode(b"x" * (1 << 20)))
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (1.0, "float has no place"),
+        ([float("nan")], "float has no place"),
+        ({1: 2}, "keys are text"),
+        ({"a": {3}}, "set has no place"),
+        (1 << 63, "decimal text"),
+        (-(1 << 63) - 1, "decimal text"),
+        ("\ud800", "unicode"),
+        ({"\ud800": 1}, "unicode"),
+    ],
+)
+def test_encode_refuses(value: cbor.Value, reason: str) -> None:
+    with pytest.raises(MalformedRecord, match=reason):
+        cbor.encode(value)
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=64))
+def test_any_bytes_are_one_value_or_an_error(data: bytes) -> None:
+    try:
+        value = cbor.decode(data)
+    except MalformedRecord:
+        return
+    assert cbor.encode(value) == data
+
+
+@settings(max_examples=300)
+@given(VALUES, st.integers(0, 1 << 16), st.integers(0, 7))
+def test_an_altered_record_is_another_value_or_an_error(
+    value: cbor.Value, where: int, bit: int
+) -> None:
+    data = bytearray(cbor.encode(value))
+    data[where % len(data)] ^= 1 << bit
+    try:
+        other = cbor.decode(bytes(data))
+    except MalformedRecord:
+        return
+    assert cbor.encode(other) == data
+    assert other != value or type(other) is not type(value)
+
+
+@given(VALUES, st.integers(0, 1 << 16))
+def test_a_truncated_record_is_an_error(value: cbor.Value, cut: int) -> None:
+    data = cbor.encode(value)
+    with pytest.raises(MalformedRecord):
+        cbor.decode(data[: cut % len(data)])
+
+
+RECORD = cbor.encode({"a": 1, "b": True, "c": [LINK]})
+
+
+def test_maps_with_known_keys() -> None:
+    record = cbor.decode_map(RECORD, "record", ("a", "b", "c"))
+    assert cbor.field(record, "a", int, kind="record") == 1
+    assert cbor.field(record, "b", bool, kind="record") is True
+    assert cbor.field(record, "c", list, kind="record") == [LINK]
+
+
+@pytest.mark.parametrize(
+    ("data", "keys", "reason"),
+    [
+        (RECORD, ("a", "b"), "malformed record: keys missing or unknown: c"),
+        (RECORD, ("a", "b", "c", "d"), "malformed record: keys missing or unknown: d"),
+        (cbor.encode([1]), ("a",), "expected a map, found list"),
+    ],
+)
+def test_decode_map_refuses(data: bytes, keys: Sequence[str], reason: str) -> None:
+    with pytest.raises(MalformedRecord, match=reason):
+        cbor.decode_map(data, "record", keys)
+
+
+@pytest.mark.parametrize(("name", "type_"), [("b", int), ("a", bool), ("a", str), ("z", int)])
+def test_field_refuses_other_types(name: str, type_: type) -> None:
+    record = cbor.decode(RECORD)
+    assert isinstance(record, Mapping)
+    with pytest.raises(MalformedRecord, match=f"{name} must be {type_.__name__}"):
+        cbor.field(record, name, type_, kind="record")
