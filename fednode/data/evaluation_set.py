@@ -14,8 +14,12 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fednode.data.errors import DataError
 from fednode.data.fixed import MISSING, ONE
+from fednode.data.partition import shuffled
 from fednode.data.schema import Schema
+from fednode.data.sources import DataSpec, Source, require_public, site_index
+from fednode.data.splits import split
 from fednode.data.table import Table
 from ledger import cbor
 from ledger.cid import CID, Codec
@@ -27,6 +31,7 @@ KIND: Final = "evaluation set"
 BLOCK_SIZE: Final = 1 << 20
 MOST_BYTES: Final = 1 << 28
 MOST_ROWS: Final = 1 << 20
+GATHER_DOMAIN: Final = 0x6A74E2
 _KEYS: Final = ("rows", "shape", "features", "labels", "groups")
 
 
@@ -143,3 +148,26 @@ def _fetch(
             raise MalformedRecord(KIND, f"{name}: block {position} has {len(part)} bytes")
         parts.append(part)
     return np.frombuffer(b"".join(parts), dtype="<i4").astype(np.int32)
+
+
+def gather(source: Source, spec: DataSpec, *, most_rows: int) -> EvaluationSet:
+    """Collect every site's valuation rows, all of them public, down to a number of rows.
+
+    The rows that are left out are drawn by the split's seed, so that anybody with the data gathers
+    the same set.
+    """
+    require_public(spec)
+    valuation, test = spec.split.shares
+    pieces = []
+    for site in spec.site_names:
+        table = source.load(site)
+        group = site_index(spec, site)
+        chosen = split(table, spec.split.seed, group, valuation=valuation, test=test)
+        pieces.append(table.take(chosen.valuation))
+    table = Table.concatenate(pieces)
+    if not len(table):
+        raise DataError("no valuation rows: raise data.split.valuation")
+    if len(table) > most_rows:
+        order = shuffled(np.arange(len(table), dtype=np.int64), GATHER_DOMAIN, spec.split.seed)
+        table = table.take(np.sort(order[:most_rows]))
+    return EvaluationSet.of(table)
