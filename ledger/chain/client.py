@@ -1,7 +1,7 @@
 """The chain as the rest of the project sees it: one class over both engines.
 
-This is the one module that imports web3, and it does so only when a node is connected to: the
-import costs seconds.
+This is the one module that imports web3, and it does so only when a node is connected to, as it
+loads py-evm only when an embedded chain is started: each import costs seconds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,11 +9,10 @@ from typing import Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from ledger.chain.accounts import Account
-from ledger.chain.embedded import GENESIS_TIME, EmbeddedEngine
 from ledger.chain.engine import Engine
 from ledger.chain.errors import ChainUnreachable
 from ledger.chain.rpc import Json, RpcEngine, Transport, TransportFailure
-from ledger.chain.types import Block, Call, Log, Receipt, Transaction
+from ledger.chain.types import GENESIS_TIME, Block, Call, Log, Receipt, Transaction
 from ledger.types import Address, Wei
 
 ETHER: Final = 10**18
@@ -91,6 +90,8 @@ class Chain:
         genesis_time: int = GENESIS_TIME,
     ) -> "Chain":
         """Start a chain in the process; the accounts have 1,000 ether each unless it says."""
+        from ledger.chain.embedded import EmbeddedEngine
+
         if not isinstance(funded_accounts, Mapping):
             funded_accounts = dict.fromkeys(funded_accounts, 1_000 * ETHER)
         return cls(EmbeddedEngine(funded_accounts, genesis_time=genesis_time))

@@ -11,14 +11,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from eth_abi.abi import decode as abi_decode
-from eth_abi.exceptions import DecodingError
 from eth_tester import PyEVMBackend
 from eth_utils.address import to_canonical_address, to_checksum_address
 
 from ledger.chain.accounts import Account
 from ledger.chain.errors import Reverted, RpcRefused, TransactionTooLarge, Unfunded
+from ledger.chain.reverts import revert_reason
 from ledger.chain.types import (
+    GENESIS_TIME,
     MAX_GAS,
     MAX_TRANSACTION_BYTES,
     Block,
@@ -29,7 +29,6 @@ from ledger.chain.types import (
 )
 from ledger.types import ZERO_ADDRESS, Address, Wei
 
-GENESIS_TIME = 1_767_225_600
 GAS_LIMIT = 60_000_000
 MOCK_GAS = 60_000_000
 DEPLOYER = Address("0x4e59b44847b379578588920cA78FbF26c0B4956C")
@@ -63,20 +62,6 @@ _HEADER_NAMES = {
     "parent_beacon_block_root": "parentBeaconBlockRoot",
     "requests_hash": "requestsHash",
 }
-
-
-def revert_reason(data: bytes) -> str:
-    """Read Error(string) and Panic(uint256); else say what came back."""
-    if not data:
-        return "no reason given"
-    try:
-        if data[:4] == b"\x08\xc3\x79\xa0":
-            return str(abi_decode(["string"], data[4:])[0])
-        if data[:4] == b"\x4e\x48\x7b\x71":
-            return f"panic 0x{abi_decode(['uint256'], data[4:])[0]:02x}"
-    except DecodingError:
-        pass
-    return f"error data 0x{data.hex()}"
 
 
 class EmbeddedEngine:

@@ -18,7 +18,6 @@ from eth_utils.crypto import keccak
 
 from ledger.chain.accounts import Account
 from ledger.chain.blocks import HEADER_FIELDS, header_item, raw_transaction
-from ledger.chain.embedded import revert_reason
 from ledger.chain.errors import (
     ChainTimeout,
     ChainUnreachable,
@@ -31,6 +30,7 @@ from ledger.chain.errors import (
     Unfunded,
     WrongChain,
 )
+from ledger.chain.reverts import revert_reason
 from ledger.chain.types import (
     MAX_GAS,
     MAX_TRANSACTION_BYTES,

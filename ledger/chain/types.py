@@ -11,6 +11,9 @@ MAX_GAS = 1 << 24
 MAX_TRANSACTION_BYTES = 128 * 1024
 """The largest transaction that geth's pool takes."""
 
+GENESIS_TIME = 1_767_225_600
+"""When an embedded chain begins unless it is told otherwise: 2026-01-01, 0:00 UTC."""
+
 
 @dataclass(frozen=True, slots=True)
 class Log:

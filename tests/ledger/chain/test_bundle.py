@@ -1,0 +1,270 @@
+"""Evidence bundles on every engine: what was written opens, and every alteration is found."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from eth_utils.crypto import keccak
+
+from ledger import cbor
+from ledger.bundle import (
+    BundleRefused,
+    RecordingStore,
+    Trusted,
+    open_bundle,
+    write_bundle,
+)
+from ledger.chain.blocks import UnknownHeaderLayout, header_rlp
+from ledger.cid import CID, Codec
+from ledger.errors import LedgerError, MalformedRecord
+from ledger.history import Checkpoint, HistoryReader
+from ledger.stores import Artefact, BlockNotFound, MemoryStore, StoreError
+from ledger.stores.car import read_car, write_car
+from ledger.types import ZERO_ADDRESS
+from tests.engines import Engine, embedded
+from tests.ledger.chain.samples import Sample, commit, start
+
+Rows = list[cbor.Value]
+Alter = Callable[[dict[str, cbor.Value], dict[CID, bytes]], object]
+AlterRows = Callable[[Rows], object]
+
+
+def content() -> dict[CID, bytes]:
+    """Give two blocks, collected as an audit would."""
+    artefact = Artefact.of(Codec.RAW, b"some model").merge(Artefact.of(Codec.RAW, b"its header"))
+    store = MemoryStore()
+    store.put(artefact)
+    recording = RecordingStore(store)
+    for root in artefact.roots:
+        assert recording.get(root) == recording.get(root) == artefact.blocks[root]
+    assert recording.has(artefact.roots[0])
+    return recording.blocks
+
+
+def history(engine: Engine) -> Sample:
+    sample = start(engine)
+    commit(sample, 1)
+    commit(sample, 0)
+    sample.contract.checkpoint(engine.accounts[3], sample.federation)
+    return sample
+
+
+def write(engine: Engine, path: Path) -> tuple[Sample, Trusted]:
+    sample = history(engine)
+    trusted = write_bundle(
+        path,
+        engine.chain,
+        ledger=sample.contract.address,
+        federation=sample.federation,
+        blocks=content(),
+    )
+    return sample, trusted
+
+
+def test_round_trip_on_every_engine(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "evidence.car"
+    sample, trusted = write(engine, path)
+    opened = open_bundle(path, trusted.hash)
+    assert opened.broken is None
+    assert opened.block == trusted
+    assert opened.subject.ours
+    assert opened.subject.chain_id == engine.chain.chain_id
+    reader = HistoryReader(engine.chain, sample.contract.address, sample.federation)
+    assert list(opened.events) == reader.poll()
+    assert opened.block.h == sample.contract.accumulator(sample.federation)
+    assert isinstance(opened.events[-1], Checkpoint)
+    assert ZERO_ADDRESS not in {event.meta.sender for event in opened.events}
+    assert all(opened.gas[event.meta.transaction] > 21_000 for event in opened.events)
+    for cid, data in content().items():
+        assert opened.store.has(cid)
+        assert opened.store.get(cid) == data
+    missing = CID.of(Codec.RAW, b"missing")
+    assert not opened.store.has(missing)
+    with pytest.raises(BlockNotFound):
+        opened.store.get(missing)
+    with pytest.raises(StoreError):
+        opened.store.put(Artefact.of(Codec.RAW, b"x"))
+
+
+def test_headers_of_every_engine_hash(engine: Engine) -> None:
+    for number in range(max(0, engine.chain.block_number() - 5), engine.chain.block_number() + 1):
+        block = engine.chain.block(number)
+        assert block is not None
+        assert keccak(header_rlp(block)) == block.hash
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """Give a bundle's bytes and its trusted block's hash."""
+    path = tmp_path_factory.mktemp("bundle") / "evidence.car"
+    _, trusted = write(embedded(), path)
+    return path.read_bytes(), trusted.hash
+
+
+def altered(data: bytes, alter: Alter) -> bytes:
+    """Rewrite a bundle with an altered manifest or blocks, all CIDs in order."""
+    artefact = read_car(data)
+    manifest = cbor.decode(artefact.blocks[artefact.roots[0]])
+    assert isinstance(manifest, dict)
+    blocks = {c: b for c, b in artefact.blocks.items() if c != artefact.roots[0]}
+    alter(manifest, blocks)
+    changed = Artefact.of(Codec.DAG_CBOR, cbor.encode(manifest))
+    return write_car(Artefact(changed.roots, {**blocks, **changed.blocks}))
+
+
+def change_rows(name: str, change: AlterRows) -> Alter:
+    def alter(manifest: dict[str, cbor.Value], blocks: dict[CID, bytes]) -> None:
+        links = manifest[name]
+        assert isinstance(links, list)
+        (link,) = links
+        assert isinstance(link, CID)
+        rows = cbor.decode(blocks.pop(link))
+        assert isinstance(rows, list)
+        change(rows)
+        page = Artefact.of(Codec.DAG_CBOR, cbor.encode(rows))
+        blocks.update(page.blocks)
+        manifest[name] = list(page.roots)
+
+    return alter
+
+
+def open_bytes(data: bytes, trust: bytes, folder: Path) -> str | None:
+    path = folder / "altered.car"
+    path.write_bytes(data)
+    return open_bundle(path, trust).broken
+
+
+def set_column(rows: list[cbor.Value], row: int, column: int, value: cbor.Value) -> None:
+    entry = rows[row]
+    assert isinstance(entry, list)
+    entry[column] = value
+
+
+def flip(value: cbor.Value, place: int) -> bytes:
+    assert isinstance(value, bytes)
+    return value[:place] + bytes([value[place] ^ 1]) + value[place + 1 :]
+
+
+def cell(rows: list[cbor.Value], row: int, column: int) -> cbor.Value:
+    entry = rows[row]
+    assert isinstance(entry, list)
+    value: cbor.Value = entry[column]
+    return value
+
+
+BROKEN: dict[str, AlterRows] = {
+    "event left out": lambda rows: rows.pop(2),
+    "first event left out": lambda rows: rows.pop(0),
+    "last event left out": lambda rows: rows.pop(),
+    "last events left out": lambda rows: rows.__delitem__(slice(4, None)),
+    "all events left out": lambda rows: rows.clear(),
+    "events swapped": lambda rows: rows.insert(1, rows.pop(2)),
+    "event repeated": lambda rows: rows.insert(3, rows[3]),
+    "checkpoint repeated": lambda rows: rows.append(rows[-1]),
+    "field altered": lambda rows: set_column(rows, 1, 6, flip(cell(rows, 1, 6), 150)),
+    "accumulator altered": lambda rows: set_column(rows, 1, 6, flip(cell(rows, 1, 6), -1 + 256)),
+    "time altered": lambda rows: set_column(rows, 3, 2, 12345),
+    "order of blocks altered": lambda rows: set_column(rows, 3, 0, 1),
+    "last block renamed": lambda rows: set_column(rows, -1, 1, bytes(32)),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_altered_history_is_broken(name: str, bundle: tuple[bytes, bytes], tmp_path: Path) -> None:
+    data, trust = bundle
+    assert open_bytes(altered(data, change_rows("events", BROKEN[name])), trust, tmp_path)
+
+
+REFUSED: dict[str, Alter] = {
+    "another federation": lambda m, b: m.update(federation=flip(m["federation"], 5)),
+    "another ledger": lambda m, b: m.update(ledger=flip(m["ledger"], 5)),
+    "receipt left out": lambda m, b: m.update(receipts=[]),
+    "unknown key": lambda m, b: m.update(extra=1),
+    "missing key": lambda m, b: m.pop("events"),
+    "wrong version": lambda m, b: m.update(version=2),
+    "number for a link": lambda m, b: m.update(header=5),
+    "negative time": change_rows("events", lambda rows: set_column(rows, 1, 2, -1)),
+    "short row": change_rows("events", lambda rows: rows.append([1])),
+    "unknown topic": change_rows("events", lambda rows: set_column(rows, 1, 5, bytes(32))),
+    "foreign transaction": change_rows(
+        "transactions", lambda rows: set_column(rows, 0, 2, cell(rows, 1, 2))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_altered_bundle_is_refused(name: str, bundle: tuple[bytes, bytes], tmp_path: Path) -> None:
+    data, trust = bundle
+    with pytest.raises((BundleRefused, MalformedRecord)):
+        open_bytes(altered(data, REFUSED[name]), trust, tmp_path)
+
+
+def test_claims_about_the_contract_are_checked(bundle: tuple[bytes, bytes], tmp_path: Path) -> None:
+    data, trust = bundle
+    path = tmp_path / "altered.car"
+    path.write_bytes(altered(data, lambda m, b: m.update(deployer=bytes(20))))
+    assert not open_bundle(path, trust).subject.ours
+    assert open_bytes(altered(data, lambda m, b: m.update(chain=5)), trust, tmp_path)
+
+
+def test_another_block_is_refused(bundle: tuple[bytes, bytes], tmp_path: Path) -> None:
+    data, trust = bundle
+    with pytest.raises(BundleRefused, match="trusted block"):
+        open_bytes(data, keccak(trust), tmp_path)
+
+
+def test_random_damage_is_found(bundle: tuple[bytes, bytes], tmp_path: Path) -> None:
+    data, trust = bundle
+    chance = random.Random(7)
+    for _ in range(60):
+        place = chance.randrange(len(data))
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << chance.randrange(8)
+        with pytest.raises(LedgerError):
+            open_bytes(bytes(damaged), trust, tmp_path)
+    for _ in range(30):
+        with pytest.raises(LedgerError):
+            open_bytes(data[: chance.randrange(len(data))], trust, tmp_path)
+    for size in (0, 1, 40, 4000):
+        with pytest.raises(LedgerError):
+            open_bytes(chance.randbytes(size), trust, tmp_path)
+
+
+def test_missing_file_and_empty_history(tmp_path: Path) -> None:
+    with pytest.raises(BundleRefused, match="reading"):
+        open_bundle(tmp_path / "none.car", bytes(32))
+    engine = embedded()
+    sample = start(engine)
+    with pytest.raises(BundleRefused, match="at least one event"):
+        write_bundle(
+            tmp_path / "none.car",
+            engine.chain,
+            ledger=sample.contract.address,
+            federation=type(sample.federation)(bytes(32)),
+            blocks={},
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_header_layout_is_its_own_error() -> None:
+    engine = embedded()
+    block = engine.chain.block(0)
+    assert block is not None
+    sealed = replace(block, header={**block.header, "extraData": b"seals that are not hashed"})
+    with pytest.raises(UnknownHeaderLayout, match="QBFT"):
+        header_rlp(sealed)
+
+
+def test_proof_of_authority_header_hashes() -> None:
+    """A clique header carries vanity and seal in extraData: 97 bytes and more, hashed whole."""
+    engine = embedded()
+    block = engine.chain.block(0)
+    assert block is not None
+    header = {name: block.header[name] for name in list(block.header)[:15]}
+    header["extraData"] = bytes(range(97))
+    clique = replace(block, header=header, hash=bytes(32))
+    with pytest.raises(UnknownHeaderLayout) as unknown:
+        header_rlp(clique)
+    assert keccak(header_rlp(replace(clique, hash=unknown.value.found))) == unknown.value.found
