@@ -58,6 +58,15 @@ class _Description(BaseModel):
     private: tuple[str, ...]
     fraction_bits: int
 
+    def spec(self) -> ModelSpec:
+        options = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in self.options.items()
+        }
+        return ModelSpec(
+            self.model, self.input_shape, self.classes, options, self.private, self.fraction_bits
+        )
+
 
 class _Metadata(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -116,7 +125,7 @@ def read_export(path: Path) -> ModelExport:
     except ModelError as error:
         raise ExportError(str(path), str(error)) from error
     return ModelExport(
-        model=ModelSpec(**metadata.model.model_dump()),
+        model=metadata.model.spec(),
         tensors=specs,
         values=values,
         preprocessing=metadata.preprocessing,
