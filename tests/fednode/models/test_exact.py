@@ -38,7 +38,7 @@ def slow_layer(layer: Layer, tensors: Tensors, x: NDArray[np.object_]) -> NDArra
     """One row through one layer, in Python's integers; images are (channels, high, wide)."""
     match layer:
         case ReLU():
-            return np.array([max(value, 0) for value in x.flat], dtype=object).reshape(x.shape)
+            return np.asarray(np.maximum(x, 0), dtype=object)
         case Flatten():
             return x.reshape(-1)
         case Linear():
