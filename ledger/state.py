@@ -232,7 +232,7 @@ class FederationState:
 
     def in_turn(self, round_: Round) -> Participant | None:
         """Give the only participant that may propose now; None = anybody may."""
-        candidate = self.participants[(round_.index + round_.attempt) % len(self.participants)]
+        candidate = self.participants[(round_.index + round_.attempt) % round_.known]
         return None if round_.turn_missed or not candidate.active(round_.index) else candidate
 
     def member(self, signer: Address) -> Participant | None:
