@@ -8,7 +8,7 @@ from typing import Protocol
 
 from fednode.federation import Federation
 from ledger.chain.accounts import Account
-from ledger.chain.errors import ContractRejected
+from ledger.chain.errors import ContractRejected, TransactionFailed
 from ledger.chain.types import Receipt
 from ledger.state import Phase
 
@@ -38,6 +38,9 @@ def attempt(what: str, send: Callable[[], Receipt]) -> bool:
         receipt = send()
     except ContractRejected as rejected:
         log.debug("%s was not needed: %s", what, rejected)
+        return False
+    except TransactionFailed as failed:
+        log.info("%s came too late: %s", what, failed)
         return False
     log.info("%s (block %d, %d gas)", what, receipt.block_number, receipt.gas_used)
     return True
