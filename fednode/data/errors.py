@@ -8,7 +8,10 @@ from fednode.errors import FedNodeError
 
 
 class DataError(FedNodeError):
-    """Base of every error about data."""
+    """Base of every error about data; its text is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 class DataMissing(DataError):

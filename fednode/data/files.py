@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import re
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -31,6 +32,18 @@ MOST_COLUMNS: Final = 5000
 
 _MEMBER = re.compile(r"(train|test)/([^/\\]+)/[^/\\]+\.(jpg|jpeg|png)", re.IGNORECASE)
 _IDX_UNSIGNED_BYTE = 0x08
+# numpy reads the header of an NPY file with Python's tokenizer and literal_eval.
+_NPY_ERRORS = (
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    tokenize.TokenError,
+)
 
 
 def read_bounded(path: Path, *, limit: int = MOST_BYTES) -> bytes:
@@ -128,8 +141,8 @@ def parse_npy(data: bytes, path: Path | str) -> NDArray[np.generic]:
             raise MalformedData(path, "an NPY header does not match its bytes")
         stream.seek(0)
         array: NDArray[np.generic] = np.lib.format.read_array(stream, allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
-        raise MalformedData(path, f"damaged NPY array ({error})") from None
+    except _NPY_ERRORS as error:
+        raise MalformedData(path, f"damaged NPY array ({type(error).__name__})") from None
     return array
 
 
