@@ -8,8 +8,9 @@ multiples of 2t; a second measurement, at most t away, then lands on the same mu
 neighbour, and either is accepted (architecture, decision 2).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +25,8 @@ from fednode.training.task import SgdTask, TrainingTask
 
 Payload = NDArray[np.int32]
 
+_CHUNK_VALUES = 1 << 24
+
 
 class Evaluator(Protocol):
     """Measures model versions; a total function of their payloads."""
@@ -33,7 +36,7 @@ class Evaluator(Protocol):
         """Return how far (ppm) two machines' measurements may differ; 0 if they are exact."""
         ...
 
-    def utilities(self, models: Sequence[Payload]) -> tuple[int, ...]:
+    def utilities(self, models: Iterable[Payload]) -> tuple[int, ...]:
         """Measure these model versions, in millionths."""
         ...
 
@@ -101,8 +104,17 @@ class ExactEvaluator:
         """Return 0."""
         return 0
 
-    def utilities(self, models: Sequence[Payload]) -> tuple[int, ...]:
-        """Measure these model versions; those that scale alike in one pass."""
+    def utilities(self, models: Iterable[Payload]) -> tuple[int, ...]:
+        """Measure these model versions, a few at a time."""
+        size = max(1, _CHUNK_VALUES // max(1, self.scaling.layout.size))
+        left = iter(models)
+        values: list[int] = []
+        while chunk := list(islice(left, size)):
+            values += self._measure(chunk)
+        return tuple(values)
+
+    def _measure(self, models: Sequence[Payload]) -> list[int]:
+        """Measure model versions; those that scale rows alike in one pass."""
         alike: dict[bytes, list[int]] = {}
         versions = [self.scaling.layout.unpack(model) for model in models]
         for i, version in enumerate(versions):
@@ -114,7 +126,7 @@ class ExactEvaluator:
             measured = utilities(self.model, group, rows, self.metric)
             for i, value in zip(members, measured, strict=True):
                 values[i] = value
-        return tuple(values)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +142,7 @@ class TolerantEvaluator:
         """Return the task's tolerance."""
         return self.task.utility_tolerance
 
-    def utilities(self, models: Sequence[Payload]) -> tuple[int, ...]:
+    def utilities(self, models: Iterable[Payload]) -> tuple[int, ...]:
         """Measure these model versions one by one."""
         return tuple(self._utility(self.scaling.layout.unpack(model)) for model in models)
 

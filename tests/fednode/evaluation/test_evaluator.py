@@ -71,7 +71,9 @@ def payloads(layout: Layout, number: int) -> list[NDArray[np.int32]]:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_versions_are_measured_as_they_scale_rows_themselves(metric: str) -> None:
+def test_versions_are_measured_as_they_scale_rows_themselves(
+    metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layout = model().layout(2)
     versions = payloads(layout, 5)
     versions[3][0] += 7 << 12
@@ -87,6 +89,8 @@ def test_versions_are_measured_as_they_scale_rows_themselves(metric: str) -> Non
     task = open_evaluator(SgdTask(model()), layout, schema=SCHEMA, rows=table(), metric=metric)
     assert task.utilities(versions) == measured
     assert evaluator.utilities([]) == ()
+    monkeypatch.setattr("fednode.evaluation.evaluator._CHUNK_VALUES", 2 * layout.size)
+    assert evaluator.utilities(iter(versions)) == measured
 
 
 def test_without_statistics_rows_are_not_scaled() -> None:
