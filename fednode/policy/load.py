@@ -72,4 +72,6 @@ def _require_model(policy: Policy, source: str) -> None:
     try:
         build(policy.model_spec).layout(policy.numeric_columns)
     except ModelDescriptionError as error:
-        raise PolicyError(error.key, error.reason, source=source) from None
+        known = error.key.partition(".")[0] in ("task", "schema", "aggregation")
+        key = error.key if known else f"task.{error.key}"
+        raise PolicyError(key, error.reason, source=source) from None

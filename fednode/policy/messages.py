@@ -28,7 +28,7 @@ def first_error(
 
 
 def _explain(model: type[BaseModel], detail: ErrorDetails, value: object) -> tuple[str, str]:
-    path = _path(detail["loc"], value)
+    path = _path(detail["loc"], value, absent=detail["type"] in ("missing", "extra_forbidden"))
     key = _name(path)
     if detail["type"] == "extra_forbidden":
         return key, _unknown(model, detail["loc"])
@@ -45,15 +45,18 @@ def _explain(model: type[BaseModel], detail: ErrorDetails, value: object) -> tup
     return key, message
 
 
-def _path(loc: Sequence[int | str], value: object) -> list[int | str]:
-    """Leave out the parts of a location that name a choice of types, not a key of the file."""
+def _path(loc: Sequence[int | str], value: object, *, absent: bool) -> list[int | str]:
+    """Leave out the parts of a location that name a choice of types, not a key of the file.
+
+    `absent`: the last part is a key that is wrong or not there at all.
+    """
     path: list[int | str] = []
     for position, part in enumerate(loc):
-        if isinstance(value, Mapping) and (part in value or position == len(loc) - 1):
-            value = value.get(part)
-        elif isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
+        if (isinstance(value, Mapping) and part in value) or (
+            isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
+        ):
             value = value[part]
-        else:
+        elif not (absent and position == len(loc) - 1):
             continue
         path.append(part)
     return path
