@@ -14,6 +14,7 @@ from fednode.policy.errors import PolicyError
 
 _KEYED = re.compile(r"([a-z][a-z_]*(?:\.[a-z_]+)*): (.*)", re.DOTALL)
 _SHOWN = 60
+_NOTHING = object()
 
 
 def first_error(
@@ -52,14 +53,21 @@ def _path(loc: Sequence[int | str], value: object, *, absent: bool) -> list[int 
     """
     path: list[int | str] = []
     for position, part in enumerate(loc):
-        if (isinstance(value, Mapping) and part in value) or (
-            isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
-        ):
-            value = value[part]
+        inner = _inner(value, part)
+        if inner is not _NOTHING:
+            value = inner
         elif not (absent and position == len(loc) - 1):
             continue
         path.append(part)
     return path
+
+
+def _inner(value: object, part: int | str) -> object:
+    if isinstance(value, Mapping):
+        return value.get(part, _NOTHING)
+    if isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return _NOTHING
 
 
 def _name(path: Sequence[int | str]) -> str:
