@@ -7,6 +7,7 @@ nonce is signed only when somebody else's transaction has ours, in a block or in
 transaction that is late is reported as pending, never replaced.
 """
 
+import secrets
 import threading
 import time
 from collections import defaultdict
@@ -46,6 +47,7 @@ ATTEMPTS = 6
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 LONGEST_POLL = 0.5
+DISTINCT = 1 << 14
 
 FAILED_EXECUTION = ("revert", "opcode", "evm error", "stack", "invalid jump")
 
@@ -82,8 +84,10 @@ class RpcEngine:
         *,
         expected_chain_id: int | None = None,
         pause: Callable[[float], None] = time.sleep,
+        look_after: float = 2.0,
     ) -> None:
         self._transport = transport
+        self._look_after = look_after
         self.endpoint = endpoint
         self._pause = pause
         self._locks: defaultdict[Address, threading.Lock] = defaultdict(threading.Lock)
@@ -233,6 +237,9 @@ class RpcEngine:
         return needed if not call.data else min(MAX_GAS, needed + needed // 2 + 100_000)
 
     def _sign(self, account: Account, call: Call, gas: int, *, above: int) -> _Signed:
+        # Two processes with one key may want the same at the same nonce; a limit of its own gives
+        # each transaction a hash of its own, so that one is never taken for the other.
+        gas += secrets.randbelow(min(DISTINCT, MAX_GAS - gas) + 1)
         fees, price = self._fees(account.address, gas, call.value)
         count = self._integer("eth_getTransactionCount", [account.address, "pending"])
         nonce = max(count, above + 1)
@@ -307,8 +314,8 @@ class RpcEngine:
         if "replacement" in text:
             return False
         if "nonce too low" in text:
-            return None if not self._nonce_used(signed) else self._is_ours(signed)
-        if doubtful and self._is_ours(signed):
+            return None if not self._nonce_used(signed) else self._is_ours(signed, doubtful)
+        if doubtful and self._is_ours(signed, doubtful):
             return True
         return None
 
@@ -323,9 +330,9 @@ class RpcEngine:
         count = self._integer("eth_getTransactionCount", [signed.sender, "latest"])
         return count > signed.nonce
 
-    def _is_ours(self, signed: _Signed) -> bool:
-        """Look for our transaction, more than once: a busy node may index it late."""
-        for attempt in range(3):
+    def _is_ours(self, signed: _Signed, doubtful: bool) -> bool:
+        """Look for our transaction; more than once if the node may have it and index it late."""
+        for attempt in range(3 if doubtful else 0):
             if self._known(signed.hash):
                 return True
             self._pause(_pause_after(attempt))
@@ -336,14 +343,14 @@ class RpcEngine:
 
     def _await(self, signed: _Signed, deadline: float, timeout: float) -> Receipt | None:
         """Wait for the receipt; None if another transaction was mined at our nonce."""
-        poll, look = 0.005, time.monotonic() + 2.0
+        poll, look = 0.005, time.monotonic() + self._look_after
         while time.monotonic() < deadline:
             receipt = self.receipt(signed.hash)
             if receipt is not None:
                 return receipt
             if time.monotonic() > look:
-                look = time.monotonic() + 5.0
-                lost = self._nonce_used(signed) and not self._is_ours(signed)
+                look = time.monotonic() + 2 * self._look_after
+                lost = self._nonce_used(signed) and not self._is_ours(signed, doubtful=True)
                 if lost or (not self._known(signed.hash) and not self._broadcast(signed)):
                     return None
             self._pause(poll)

@@ -1,0 +1,334 @@
+"""Sending through a node that is made to fail: lost answers, taken nonces, odd forms."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+import rlp
+from eth_account import Account as EthAccount
+from eth_utils.crypto import keccak
+
+from ledger.chain.accounts import Account, new_account
+from ledger.chain.client import Chain
+from ledger.chain.errors import (
+    ChainUnreachable,
+    MalformedAnswer,
+    Reverted,
+    RpcRefused,
+    TransactionFailed,
+    TransactionPending,
+    TransactionTooLarge,
+    Unfunded,
+)
+from ledger.chain.rpc import ATTEMPTS, Json, RpcEngine, TransportFailure
+
+TARGET = new_account().address
+HASH = "0x" + "ab" * 32
+
+
+@dataclass
+class Node:
+    """A node in a few lines: it mines at once what it takes. `faults` go first, one a request."""
+
+    sender: str
+    base_fee: int | None = 7
+    nonce: int = 0
+    mined: dict[str, int] = field(default_factory=dict)
+    pool: dict[int, str] = field(default_factory=dict)
+    faults: list[Callable[[str, Sequence[object]], Json | None]] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    raws: list[str] = field(default_factory=list)
+    status: str = "0x1"
+    mining: bool = True
+
+    def __call__(self, method: str, params: Sequence[object]) -> Json:
+        self.requests.append(method)
+        if self.faults and method == "eth_sendRawTransaction":
+            answer = self.faults.pop(0)(method, params)
+            if answer is not None:
+                return answer
+        found = getattr(self, method)(*params)
+        return found if isinstance(found, dict) and "error" in found else {"result": found}
+
+    def eth_chainId(self) -> str:
+        return "0x539"
+
+    def eth_getBlockByNumber(self, tag: str, full: bool) -> Json:
+        fee = {} if self.base_fee is None else {"baseFeePerGas": hex(self.base_fee)}
+        return {"timestamp": "0x10", **fee}
+
+    def eth_getBalance(self, address: str, tag: str) -> str:
+        return hex(10**18)
+
+    def eth_maxPriorityFeePerGas(self) -> str:
+        return "0x1"
+
+    def eth_gasPrice(self) -> str:
+        return "0x9"
+
+    def eth_estimateGas(self, call: Json, tag: str) -> str:
+        return hex(50_000)
+
+    def eth_getTransactionCount(self, address: str, tag: str) -> str:
+        pooled = len([n for n in self.pool if n >= self.nonce]) if tag == "pending" else 0
+        return hex(self.nonce + pooled)
+
+    def eth_sendRawTransaction(self, raw: str) -> object:
+        self.raws.append(raw)
+        hash_ = "0x" + keccak(hexstr=raw).hex()
+        nonce = self.nonce_of(raw)
+        if hash_ in self.pool.values():
+            return {"error": {"code": -32000, "message": "already known"}}
+        if nonce < self.nonce:
+            return {"error": {"code": -32000, "message": "nonce too low: next nonce 1"}}
+        if nonce in self.pool:
+            text = "replacement transaction underpriced"
+            return {"error": {"code": -32000, "message": text}}
+        self.pool[nonce] = hash_
+        if self.mining:
+            self.mine()
+        return hash_
+
+    def mine(self) -> None:
+        while self.nonce in self.pool:
+            self.mined[self.pool.pop(self.nonce)] = self.nonce
+            self.nonce += 1
+
+    def eth_getTransactionReceipt(self, hash_: str) -> Json | None:
+        if hash_ not in self.mined:
+            return None
+        return {
+            "transactionHash": hash_,
+            "transactionIndex": "0x0",
+            "blockNumber": "0x1",
+            "blockHash": HASH,
+            "from": self.sender,
+            "status": self.status,
+            "gasUsed": "0x5208",
+            "cumulativeGasUsed": "0x5208",
+            "logs": [],
+        }
+
+    def eth_getTransactionByHash(self, hash_: str) -> Json | None:
+        known = hash_ in self.mined or hash_ in self.pool.values()
+        return {"hash": hash_} if known else None
+
+    def eth_call(self, call: Json, tag: str) -> object:
+        data = "0x08c379a0" + "20".rjust(64, "0") + "02".rjust(64, "0") + "6e6f".ljust(64, "0")
+        return {"error": {"code": 3, "message": "execution reverted: no", "data": data}}
+
+    @staticmethod
+    def nonce_of(raw: str) -> int:
+        data = bytes.fromhex(raw[2:])
+        items = rlp.decode(data[1:] if data[0] < 0xC0 else data)
+        return int.from_bytes(items[1] if data[0] < 0xC0 else items[0], "big")
+
+
+def setup(**options: object) -> tuple[Node, Chain, Account]:
+    account = new_account()
+    node = Node(account.address, **options)  # type: ignore[arg-type]
+    return node, Chain(RpcEngine(node, "test", pause=lambda seconds: None)), account
+
+
+def test_plain_send_signs_once() -> None:
+    node, chain, account = setup()
+    receipt = chain.send(account, TARGET, b"\1")
+    assert receipt.status == 1
+    assert len(node.raws) == 1
+    assert EthAccount.recover_transaction(node.raws[0]) == account.address
+
+
+def test_answer_lost_after_the_node_took_it() -> None:
+    node, chain, account = setup()
+
+    def lose(method: str, params: Sequence[object]) -> None:
+        node.eth_sendRawTransaction(str(params[0]))
+        raise TransportFailure("connection lost", sent=True)
+
+    node.faults = [lose]
+    chain.send(account, TARGET)
+    assert len(set(node.raws)) == 1
+    assert len(node.mined) == 1
+
+
+def test_answer_lost_before_the_node_got_it() -> None:
+    node, chain, account = setup()
+
+    def lose(method: str, params: Sequence[object]) -> None:
+        node.raws.append(str(params[0]))
+        raise TransportFailure("connection lost", sent=True)
+
+    node.faults = [lose, lose, lose]
+    chain.send(account, TARGET)
+    assert len(node.raws) == 4
+    assert len(set(node.raws)) == 1
+    assert len(node.mined) == 1
+
+
+@pytest.mark.parametrize("where", ["mined", "pool"])
+def test_nonce_taken_by_another_transaction(where: str) -> None:
+    node, chain, account = setup()
+
+    def take(method: str, params: Sequence[object]) -> None:
+        node.pool[node.nonce] = "0x" + "cd" * 32
+        if where == "mined":
+            node.mine()
+
+    node.faults = [take]
+    chain.send(account, TARGET)
+    assert [node.nonce_of(raw) for raw in node.raws] == [0, 1]
+    assert len(node.mined) == 2
+
+
+def test_replaced_in_the_pool_is_sent_again() -> None:
+    """Another process outbids us at our nonce: ours cannot be mined, so the next is signed."""
+    node, _, account = setup(mining=False)
+    clock = itertools.count()
+
+    def pause(seconds: float) -> None:
+        step = next(clock)
+        if step == 3:
+            node.pool[0] = "0x" + "cd" * 32
+        if step >= 3:
+            node.mine()
+
+    engine = RpcEngine(node, "test", pause=pause, look_after=0.0)
+    Chain(engine).send(account, TARGET)
+    assert [node.nonce_of(raw) for raw in node.raws] == [0, 1]
+
+
+def test_late_transaction_is_pending_not_replaced() -> None:
+    node, chain, account = setup(mining=False)
+    with pytest.raises(TransactionPending) as late:
+        chain.send(account, TARGET, timeout=0.05)
+    assert late.value.nonce == 0
+    assert len(set(node.raws)) == 1
+
+
+def test_dropped_from_the_pool_is_broadcast_again() -> None:
+    node, _, account = setup(mining=False)
+    clock = itertools.count()
+
+    def pause(seconds: float) -> None:
+        step = next(clock)
+        if step == 2:
+            node.pool.clear()
+        if step > 6:
+            node.mine()
+
+    engine = RpcEngine(node, "test", pause=pause, look_after=0.0)
+    Chain(engine).send(account, TARGET)
+    assert len(node.raws) == 2
+    assert len(set(node.raws)) == 1
+
+
+def test_node_gone_is_unreachable_or_pending() -> None:
+    node, chain, account = setup()
+
+    def refuse(method: str, params: Sequence[object]) -> None:
+        raise TransportFailure("connection refused", sent=False)
+
+    def lose(method: str, params: Sequence[object]) -> None:
+        raise TransportFailure("timed out", sent=True)
+
+    node.faults = [refuse] * ATTEMPTS
+    with pytest.raises(ChainUnreachable, match="connection refused"):
+        chain.send(account, TARGET)
+    node.faults = [lose] * ATTEMPTS
+    with pytest.raises(TransactionPending):
+        chain.send(account, TARGET)
+
+
+def test_legacy_chain_without_base_fee() -> None:
+    node, chain, account = setup(base_fee=None)
+    chain.send(account, TARGET)
+    assert bytes.fromhex(node.raws[0][2:])[0] >= 0xC0
+
+
+def test_mined_without_effect_says_why() -> None:
+    _, chain, account = setup(status="0x0")
+    with pytest.raises(TransactionFailed, match="no") as failed:
+        chain.send(account, TARGET, b"\1")
+    assert failed.value.gas_used == 21_000
+
+
+ERRORS = [
+    ({"code": -32000, "message": "insufficient funds for gas * price + value"}, Unfunded),
+    ({"code": -32000, "message": "oversized data"}, TransactionTooLarge),
+    ({"code": -32000, "message": "intrinsic gas too low"}, RpcRefused),
+]
+
+
+@pytest.mark.parametrize(("error", "kind"), ERRORS)
+def test_refusals_have_types(error: Json, kind: type[Exception]) -> None:
+    node, chain, account = setup()
+    node.faults = [lambda method, params: {"error": error}]
+    with pytest.raises(kind):
+        chain.send(account, TARGET)
+
+
+REVERTS = [
+    {"code": 3, "message": "execution reverted", "data": "0x01020304"},
+    {"code": -32000, "message": "execution reverted", "data": {"data": "0x01020304"}},
+    {"code": -32603, "message": "VM error", "data": {"data": {"result": "0x01020304"}}},
+    {"code": -32000, "message": "execution reverted", "data": "Reverted 0x01020304"},
+]
+
+
+@pytest.mark.parametrize("error", REVERTS)
+def test_revert_data_wherever_a_node_puts_it(error: Json) -> None:
+    engine = RpcEngine(
+        lambda method, params: {"result": "0x1"} if method == "eth_chainId" else {"error": error},
+        "test",
+    )
+    with pytest.raises(Reverted) as reverted:
+        Chain(engine).call(TARGET, b"")
+    assert reverted.value.data == b"\1\2\3\4"
+
+
+NONSENSE: list[object] = [None, 5, "", "0x", "0xzz", "12", [], {}, {"number": "0x1"}, True, "0x-1"]
+
+
+@pytest.mark.parametrize("answer", NONSENSE)
+def test_nonsense_is_a_malformed_answer(answer: object) -> None:
+    def transport(method: str, params: Sequence[object]) -> Json:
+        return {"result": "0x1" if method == "eth_chainId" else answer}
+
+    chain = Chain(RpcEngine(transport, "test", pause=lambda seconds: None))
+    with pytest.raises(MalformedAnswer):
+        chain.block_number()
+    for read in (chain.block, chain.receipt, chain.transaction):
+        with contextlib.suppress(MalformedAnswer):
+            assert read(bytes(32)) is None
+    with contextlib.suppress(MalformedAnswer):
+        assert chain.logs(TARGET, [], 0, 1) == []
+
+
+def test_reads_are_retried() -> None:
+    failures = iter([True, True, False, False])
+
+    def transport(method: str, params: Sequence[object]) -> Json:
+        if next(failures):
+            raise TransportFailure("connection lost", sent=True)
+        return {"result": "0x5"}
+
+    chain = Chain(RpcEngine(transport, "test", pause=lambda seconds: None))
+    assert (chain.chain_id, chain.block_number()) == (5, 5)
+
+
+def test_receipts_one_by_one_where_a_node_has_no_other_way() -> None:
+    node, chain, account = setup()
+    receipt = chain.send(account, TARGET)
+    hash_ = "0x" + receipt.transaction.hex()
+
+    def transport(method: str, params: Sequence[object]) -> Json:
+        if method == "eth_getBlockReceipts":
+            return {"error": {"code": -32601, "message": "no such method"}}
+        if method == "eth_getBlockByHash":
+            fields = {"number": "0x1", "timestamp": "0x1", "hash": HASH, "parentHash": HASH}
+            return {"result": {**fields, "transactions": [hash_]}}
+        return node(method, params)
+
+    assert Chain(RpcEngine(transport, "test")).receipts(bytes(32)) == [receipt]
