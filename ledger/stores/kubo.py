@@ -13,7 +13,6 @@ Source: https://docs.ipfs.tech/reference/kubo/rpc/
 import io
 import re
 import threading
-import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -41,6 +40,8 @@ warnings.filterwarnings("ignore", message="The 'strict' parameter", category=Fut
 
 _GRACE = 5.0
 _CAUSE = re.compile(r"(?:Failed to establish a new connection|Failed to resolve): (.*?)[\")]*$")
+_PIECE = 1 << 16
+_MAX_ANSWER = 4 * MAX_BLOCK
 _MISSING = re.compile("not found|could not find|deadline exceeded|context canceled")
 
 
@@ -58,11 +59,10 @@ class KuboStore:
 
     def get(self, cid: CID) -> bytes:
         """Return a block's verified bytes; the node asks its peers for one that it lacks."""
-        deadline = time.monotonic() + self._timeout + _GRACE
         with self._errors(cid):
             stream = self._client().block.get(str(cid), stream=True, **self._patience())
             with stream:
-                data = self._read(cid, stream, deadline)
+                data = self._read(cid, stream)
         return verified(cid, data, store=self.address)
 
     def put(self, artefact: Artefact) -> None:
@@ -98,7 +98,9 @@ class KuboStore:
     def _client(self) -> Any:  # noqa: ANN401 - the library is untyped
         """Return this thread's client: a session's connections are not shared between threads."""
         if not hasattr(self._threads, "client"):
-            self._threads.client = ipfshttpclient.Client(self._multiaddr, session=True)
+            client = ipfshttpclient.Client(self._multiaddr, session=True)
+            client._client._session.hooks["response"].append(_bounded)
+            self._threads.client = client
         return self._threads.client
 
     def _patience(self, options: dict[str, str] | None = None) -> dict[str, Any]:
@@ -106,14 +108,12 @@ class KuboStore:
         opts = {"timeout": f"{int(self._timeout * 1000)}ms", **(options or {})}
         return {"opts": opts, "timeout": self._timeout + _GRACE}
 
-    def _read(self, cid: CID, chunks: Iterable[bytes], deadline: float) -> bytes:
+    def _read(self, cid: CID, chunks: Iterable[bytes]) -> bytes:
         data = bytearray()
         for chunk in chunks:
             data += chunk
             if len(data) > MAX_BLOCK:
                 raise too_long(cid, self.address)
-            if time.monotonic() > deadline:
-                raise BlockNotFound(cid, self.address, "its bytes arrive too slowly")
         return bytes(data)
 
     @contextmanager
@@ -134,17 +134,33 @@ class KuboStore:
 def _pins(answer: Iterable[Any]) -> Iterator[tuple[str, str]]:
     """Read which roots the node pinned, and why not where it did not."""
     for line in answer:
-        item = line.as_json().get("Root")
-        if isinstance(item, dict):
-            yield str(item.get("Cid", {}).get("/")), str(item.get("PinErrorMsg") or "")
+        match line.as_json():
+            case {"Root": {"Cid": {"/": str(cid)}, **rest}}:
+                yield cid, str(rest.get("PinErrorMsg") or "")
+
+
+def _bounded(response: requests.Response, **_: object) -> requests.Response:
+    """Read an answer piece by piece up to a limit; the client would take all of it at once."""
+    read = response.iter_content
+
+    def pieces(*_: object, **__: object) -> Iterator[bytes]:
+        size = 0
+        for piece in read(_PIECE):
+            size += len(piece)
+            if size > _MAX_ANSWER:
+                raise requests.RequestException(f"an answer of more than {_MAX_ANSWER} bytes")
+            yield piece
+
+    response.iter_content = pieces  # type: ignore[method-assign]
+    return response
 
 
 def _multiaddr(address: str) -> str:
     """Return the multiaddr of a multiaddr or an http URL."""
     if address.startswith("/"):
         return address
-    url = urlsplit(address)
     try:
+        url = urlsplit(address)
         port = url.port or (443 if url.scheme == "https" else 80)
     except ValueError as error:
         raise StoreUnreachable(address, str(error)) from error

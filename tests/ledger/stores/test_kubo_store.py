@@ -1,0 +1,261 @@
+"""Kubo's own ways: pins, peers, unreachable nodes, and servers that only say they are Kubo."""
+
+import hashlib
+import json
+import socket
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from fednode.testnet import Kubo
+from ledger import payload
+from ledger.cid import CID, Codec
+from ledger.payload import Payload
+from ledger.stores import (
+    MAX_BLOCK,
+    Artefact,
+    BlockCorrupt,
+    BlockNotFound,
+    StoreError,
+    StoreUnreachable,
+)
+from ledger.stores.car import write_car
+from ledger.stores.kubo import KuboStore
+
+DATA = b"the block"
+CID_ = CID.of(Codec.RAW, DATA)
+
+
+def call(node: Kubo, path: str) -> dict[str, Any]:
+    request = urllib.request.Request(f"{node.url}/api/v0/{path}", method="POST")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        found: dict[str, Any] = json.loads(answer.read())
+        return found
+
+
+def noise(seed: str, size: int) -> bytes:
+    return hashlib.shake_128(seed.encode()).digest(size)
+
+
+def test_roots_are_pinned_and_survive_garbage_collection(kubo: Kubo) -> None:
+    store = KuboStore(kubo.url, timeout=5)
+    artefact = Artefact.of(Codec.RAW, b"a header").merge(
+        Payload(noise("pins", 3 * 1024)).artefact(), Artefact.of(Codec.DAG_CBOR, b"\xa0")
+    )
+    store.put(artefact)
+    pins = call(kubo, "pin/ls?type=recursive")["Keys"]
+    assert {str(root) for root in artefact.roots} <= set(pins)
+    urllib.request.urlopen(
+        urllib.request.Request(f"{kubo.url}/api/v0/repo/gc", method="POST"), timeout=20
+    ).read()
+    assert all(store.get(cid) == data for cid, data in artefact.blocks.items())
+
+
+def test_ten_megabytes_go_over_as_one_car(kubo: Kubo) -> None:
+    made = Payload(noise("ten", 10 << 20))
+    store = KuboStore(kubo.multiaddr)
+    store.put(made.artefact())
+    assert payload.fetch(store, made.index_digest, len(made.data)) == made.data
+    store.close()
+    store.close()
+    assert store.has(made.artefact().roots[0]), "a closed store opens new connections"
+
+
+def test_blocks_travel_between_peers(kubo_pair: tuple[Kubo, Kubo]) -> None:
+    first, second = (KuboStore(node.url, timeout=10) for node in kubo_pair)
+    made = Payload(noise("peers", 2 << 20))
+    first.put(made.artefact())
+    index = made.artefact().roots[0]
+    assert not second.has(index)
+    assert payload.fetch(second, made.index_digest, len(made.data)) == made.data
+    assert second.has(index)
+
+
+def test_a_block_that_nobody_has_is_not_found_in_time(kubo_pair: tuple[Kubo, Kubo]) -> None:
+    store = KuboStore(kubo_pair[0].url, timeout=1)
+    with pytest.raises(BlockNotFound, match="deadline exceeded"):
+        store.get(CID.of(Codec.RAW, b"nobody at all"))
+
+
+def test_an_artefact_without_roots_cannot_be_kept() -> None:
+    with pytest.raises(StoreError, match="without roots"):
+        KuboStore("http://127.0.0.1:1").put(Artefact((), {}))
+
+
+ADDRESSES = [
+    ("ftp://127.0.0.1:5001", "without a path"),
+    ("http://127.0.0.1:5001/api/v0", "without a path"),
+    ("http://:5001", "without a path"),
+    ("http://user:secret@127.0.0.1:5001", "without a path"),
+    ("http://127.0.0.1:99999", "(?i)port"),
+    ("http://[::1", "(?i)url|address|ipv6"),
+    ("/ip4/127.0.0.1", "multiaddr"),
+    ("/ip4/300.0.0.1/tcp/5001", "multiaddr"),
+    ("/nonsense", "multiaddr"),
+    ("/ip4/127.0.0.1/udp/5001", "multiaddr"),
+]
+
+
+@pytest.mark.parametrize(("address", "reason"), ADDRESSES)
+def test_addresses_that_are_none(address: str, reason: str) -> None:
+    with pytest.raises(StoreUnreachable, match=f"(?i){reason}") as caught:
+        KuboStore(address).has(CID_)
+    assert "\n" not in str(caught.value)
+
+
+def test_nobody_listens() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    store = KuboStore(f"http://127.0.0.1:{port}", timeout=1)
+    artefact = Artefact.of(Codec.RAW, DATA)
+    for use in (lambda: store.get(CID_), lambda: store.has(CID_), lambda: store.put(artefact)):
+        with pytest.raises(StoreUnreachable, match="refused: is Kubo running there") as caught:
+            use()
+        assert "\n" not in str(caught.value)
+
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def server(answer: Answer) -> Iterator[str]:
+    """Serve one answer to every request."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.close_connection = True
+            with suppress(OSError):
+                answer(self)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{http.server_port}"
+    finally:
+        http.shutdown()
+        http.server_close()
+
+
+def body(data: bytes, status: int = 200, kind: str = "text/plain") -> Answer:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        request.send_response(status)
+        request.send_header("Content-Type", kind)
+        request.send_header("Content-Length", str(len(data)))
+        request.end_headers()
+        request.wfile.write(data)
+
+    return answer
+
+
+def cut_off(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.send_header("Content-Length", "100")
+    request.end_headers()
+    request.wfile.write(b"half")
+
+
+def error(message: str) -> Answer:
+    content = json.dumps({"Message": message, "Code": 0, "Type": "error"}).encode()
+    return body(content, 500, "application/json")
+
+
+LIES: list[tuple[str, Answer, type[StoreError], str]] = [
+    ("altered", body(b"the b1ock"), BlockCorrupt, "another digest"),
+    ("truncated", body(DATA[:-1]), BlockCorrupt, "another digest"),
+    ("nothing", body(b""), BlockCorrupt, "another digest"),
+    ("too long", body(bytes(4 * MAX_BLOCK)), BlockNotFound, "longer than"),
+    ("cut off", cut_off, StoreUnreachable, "."),
+    ("missing", error("ipld: could not find it"), BlockNotFound, "could not find"),
+    ("broken", error("disk on fire"), StoreUnreachable, "disk on fire"),
+    ("no kubo", body(b"<html>", 404), StoreUnreachable, "404"),
+    ("endless error", body(b" " * (5 << 20), 500), StoreUnreachable, "more than 4194304"),
+    ("forbidden", body(b"", 403), StoreUnreachable, "403"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "expected", "reason"), LIES)
+def test_what_a_server_says_is_verified(
+    name: str, answer: Answer, expected: type[StoreError], reason: str
+) -> None:
+    with server(answer) as url, pytest.raises(expected, match=reason) as caught:
+        KuboStore(url, timeout=2).get(CID_)
+    assert "\n" not in str(caught.value), name
+
+
+def test_a_true_answer_is_taken() -> None:
+    with server(body(DATA)) as url:
+        assert KuboStore(url).get(CID_) == DATA
+
+
+PINNED = {"Root": {"Cid": {"/": str(CID_)}, "PinErrorMsg": ""}}
+UNPINNED = {"Root": {"Cid": {"/": str(CID_)}, "PinErrorMsg": "no such block"}}
+OTHER = {"Root": {"Cid": {"/": str(CID.of(Codec.RAW, b"other"))}, "PinErrorMsg": ""}}
+PUTS = [
+    (json.dumps(UNPINNED).encode(), "did not pin .*: no such block"),
+    (json.dumps(OTHER).encode(), "did not pin .*: the node does not confirm it"),
+    (b"", "did not pin|unreachable"),
+    (b"{}", "did not pin"),
+    (b'{"Root": 5}', "did not pin"),
+    (b'{"Root": {"Cid": 5}}', "did not pin"),
+    (b"[1, 2]", "did not pin|unreachable"),
+    (b"not json", "did not pin|unreachable"),
+    (b" " * (5 << 20), "more than 4194304 bytes"),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), PUTS)
+def test_a_put_that_is_not_confirmed_is_an_error(content: bytes, reason: str) -> None:
+    kind = "application/json"
+    with server(body(content, kind=kind)) as url, pytest.raises(StoreError, match=reason):
+        KuboStore(url, timeout=2).put(Artefact.of(Codec.RAW, DATA))
+
+
+def test_a_put_that_is_confirmed() -> None:
+    content = json.dumps(PINNED).encode()
+    with server(body(content, kind="application/json")) as url:
+        KuboStore(url, timeout=2).put(Artefact.of(Codec.RAW, DATA))
+
+
+def test_a_server_that_hangs_or_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.stores.kubo._GRACE", 0.2)
+    done = threading.Event()
+
+    def hang(request: BaseHTTPRequestHandler) -> None:
+        done.wait(10)
+
+    def flood(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        while not done.is_set():
+            request.wfile.write(bytes(1 << 16))
+
+    for answer, expected in ((hang, StoreUnreachable), (flood, BlockNotFound)):
+        done.clear()
+        with server(answer) as url:
+            with pytest.raises(expected):
+                KuboStore(url, timeout=0.3).get(CID_)
+            done.set()
+
+
+def test_kubo_reads_our_car(kubo: Kubo) -> None:
+    """Kubo answers with the same bytes that we would have written."""
+    artefact = Payload(noise("car", 5 * 1024)).artefact()
+    KuboStore(kubo.url).put(artefact)
+    root = artefact.roots[0]
+    request = urllib.request.Request(
+        f"{kubo.url}/api/v0/dag/export?arg={root}&progress=false", method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.read() == write_car(artefact)
