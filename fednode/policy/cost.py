@@ -1,7 +1,7 @@
 """What a round will cost in gas, seconds and bytes, and whether its windows can hold it.
 
 Constants were measured on a 2-core machine: hashing and the RFC 6962 tree of 40 MB take 26 and 75
-ms, an int64 weighted sum of 5 x 10M int32 80 ms. Gas per entry point is what anvil's receipts say,
+ms, an int64 weighted sum of 5 x 10M int32 80 ms. Gas is what the receipts of rounds of four say,
 rounded up. An evaluator, proposer or attester alike, values all coalitions itself.
 """
 
@@ -23,10 +23,11 @@ SECONDS_PER_SUMMED_BYTE: Final = 0.080 / 200e6
 SAFETY: Final = 2.0
 OVERHEAD_SECONDS: Final = 1.0
 
-COMMIT_GAS: Final = 65_000
-PROPOSE_GAS: Final = 260_000
-VOTE_GAS: Final = 75_000
-ADVANCE_GAS: Final = 160_000
+COMMIT_GAS: Final = 67_000
+PROPOSE_GAS: Final = 160_000
+VOTE_GAS: Final = 50_000
+ACCEPT_GAS: Final = 65_000  # what the deciding vote costs more: it opens the next round
+SETTLE_GAS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def predict(policy: Policy, *, seconds_per_evaluation: float, leaves: int | None
         + hashed * SECONDS_PER_HASHED_BYTE
     )
     return Cost(
-        gas_per_round=players * (COMMIT_GAS + VOTE_GAS) + PROPOSE_GAS + ADVANCE_GAS,
+        gas_per_round=players * (COMMIT_GAS + VOTE_GAS) + PROPOSE_GAS + ACCEPT_GAS + SETTLE_GAS,
         seconds_per_evaluator=SAFETY * seconds + OVERHEAD_SECONDS,
         bytes_per_update=update,
         bytes_per_round=players * update
