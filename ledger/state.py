@@ -2,8 +2,9 @@
 
 Nodes act on this state and the audit replays with it, so both read the chain by the same rules. The
 fold repeats every rule of the contract that can be seen from its events (order of phases,
-deadlines, turns, quorum, lineage); an event that could not have followed raises `HistoryViolation`,
-with what was expected and what was found.
+deadlines, turns, quorum, lineage, money); an event that could not have followed raises
+`HistoryViolation`, with what was expected and what was found. What one transaction must bring about
+together (a quorum and its acceptance, say) is due next and nothing else may come between.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,21 @@ from enum import Enum
 from ledger import history as ev
 from ledger.errors import LedgerError
 from ledger.headers import PolicyHeader
-from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, ParticipantId, RoundIndex
+from ledger.types import (
+    ZERO_ADDRESS,
+    ZERO_DIGEST,
+    Address,
+    Digest,
+    FederationId,
+    ParticipantId,
+    RoundIndex,
+)
+
+WEIGHT_LIMIT = 1 << 31
+
+
+Kinds = tuple[type[ev.Event], ...]
+Ballot = ev.Voted | ev.ResultAccepted | ev.ResultRejected
 
 
 class HistoryViolation(LedgerError):
@@ -51,7 +66,10 @@ class Dataset:
 
 @dataclass(slots=True)
 class Participant:
-    """A member of the federation, active in rounds `since <= r < until`."""
+    """A member of the federation, active in rounds `since <= r < until`.
+
+    `acted` is one past the last round that it committed, proposed or voted in.
+    """
 
     index: ParticipantId
     controller: Address
@@ -61,6 +79,7 @@ class Participant:
     signers: list[tuple[RoundIndex, Address]]
     datasets: list[Dataset]
     until: RoundIndex | None = None
+    acted: int = 0
     paid: int = 0
     stake_returned: bool = False
 
@@ -171,6 +190,8 @@ class FederationState:
         self.refund: ev.Refunded | None = None
         self.h = ZERO_DIGEST
         self.time = 0
+        self._due: list[Kinds] = []
+        self._creditor = ZERO_ADDRESS
 
     # -- what nodes ask
 
@@ -255,7 +276,10 @@ class FederationState:
         )
         if event.meta.timestamp < self.time:
             raise HistoryViolation(event, f"a time from {self.time} on", str(event.meta.timestamp))
+        was_due = self._check_due(event)
         handler(self, event)
+        if was_due:
+            del self._due[0]
         self.h = event.h
         self.time = event.meta.timestamp
 
@@ -269,9 +293,12 @@ class FederationState:
         known = len(self.participants)
         _require(event, event.participant == known, f"participant {known}", str(event.participant))
         _require(event, known < self.policy.max_participants, "room for one more", "none left")
-        _require(event, self.phase is not Phase.ENDED, "a federation that goes on", "it has ended")
-        used = {s for p in self.participants for _, s in p.signers}
-        _require(event, event.signer not in used, "a signer of its own", event.signer)
+        self._going_on(event)
+        self._fresh_signer(event, event.signer)
+        _require(event, event.payout != ZERO_ADDRESS, "a payout address", event.payout)
+        used = {p.controller for p in self.participants}
+        _require(event, event.controller not in used, "a controller of its own", event.controller)
+        self._check_weights(event, event.rows)
         since = self._next_round
         self.participants.append(
             Participant(
@@ -284,43 +311,47 @@ class FederationState:
                 datasets=[Dataset(event.dataset_root, event.rows, since)],
             )
         )
+        active = sum(p.until is None for p in self.participants)
+        if self.phase is Phase.FORMING and active == self.policy.start_participants:
+            self._due.append((ev.RoundOpened,))
 
     def _left(self, event: ev.ParticipantLeft) -> None:
-        participant = self._participant(event, event.participant)
-        _require(event, participant.until is None, "a participant that has not left", "it has")
+        participant = self._staying(event, event.participant)
+        self._going_on(event)
         participant.until = self._next_round
 
     def _rotated(self, event: ev.SignerRotated) -> None:
         participant = self._participant(event, event.participant)
-        used = {s for p in self.participants for _, s in p.signers}
-        _require(event, event.signer not in used, "a signer of its own", event.signer)
+        self._going_on(event)
+        self._fresh_signer(event, event.signer)
         participant.signers.append((self._next_round, event.signer))
 
     def _dataset(self, event: ev.DatasetCommitted) -> None:
-        participant = self._participant(event, event.participant)
+        participant = self._staying(event, event.participant)
+        self._going_on(event)
         count = len(participant.datasets)
         _require(event, event.dataset == count, f"data set {count}", str(event.dataset))
+        self._check_weights(event, event.rows, instead_of=participant)
         participant.datasets.append(Dataset(event.root, event.rows, self._next_round))
 
     def _stake(self, event: ev.StakeWithdrawn) -> None:
         participant = self._participant(event, event.participant)
         _require(event, not participant.stake_returned, "a stake not yet returned", "it was")
+        stake = self.policy.stake
+        _require(event, event.amount == stake > 0, f"a stake of {stake} wei", str(event.amount))
         _require(
-            event, event.amount == self.policy.stake, f"{self.policy.stake} wei", str(event.amount)
+            event,
+            self._released(participant),
+            "a participant that is gone, its rounds settled or void",
+            "one that is still bound",
         )
         participant.stake_returned = True
 
     def _opened(self, event: ev.RoundOpened) -> None:
-        forming = self.phase is Phase.FORMING
-        _require(event, forming or self.phase is Phase.BETWEEN, "no open round", self.phase.value)
         _require(
             event, event.round == len(self.rounds), f"round {len(self.rounds)}", str(event.round)
         )
         _require(event, event.parent == self.head, f"parent {self.head.hex()}", event.parent.hex())
-        if forming:
-            start = self.policy.start_participants
-            active = sum(p.until is None for p in self.participants)
-            _require(event, active >= start, f"{start} participants", str(active))
         seats = sum(p.active(event.round) for p in self.participants)
         _require(event, event.seats == seats, f"{seats} seats", str(event.seats))
         deadline = event.meta.timestamp + self.policy.commit_window
@@ -354,6 +385,9 @@ class FederationState:
         round_.commits.append(
             Commit(event.slot, ParticipantId(event.participant), event.digest, event.meta)
         )
+        participant.acted = round_.index + 1
+        if self.policy.least_updates <= len(round_.commits) == round_.seats:
+            self._due.append((ev.CommitClosed,))
 
     def _commit_closed(self, event: ev.CommitClosed) -> None:
         round_ = self._in(event, Phase.COMMIT, event.round)
@@ -381,8 +415,9 @@ class FederationState:
             event, event.attempt == round_.attempt, f"attempt {round_.attempt}", str(event.attempt)
         )
         _after(event, round_.propose_deadline)
+        deadline = self._retry_deadline(event, round_)
         round_.turn_missed = True
-        self._next_attempt(event, round_, event.propose_deadline)
+        self._retry(round_, deadline)
 
     def _proposed(self, event: ev.ResultProposed) -> None:
         round_ = self._in(event, Phase.PROPOSE, event.round)
@@ -412,22 +447,26 @@ class FederationState:
                 meta=event.meta,
             )
         )
+        proposer = self.member(event.proposer)
+        if proposer is not None:
+            proposer.acted = round_.index + 1
         self.phase = Phase.ATTEST
 
     def _voted(self, event: ev.Voted) -> None:
         round_ = self._in(event, Phase.ATTEST, event.round)
         participant = self._participant(event, event.participant)
-        proposal = round_.proposal
+        proposal = self._standing(event, round_)
         _require(event, participant.active(event.round), "a seat in the round", "none")
         _require(event, event.participant not in proposal.votes, "one vote a seat", "a second one")
-        _require(event, event.result == proposal.result, proposal.result.hex(), event.result.hex())
         _before(event, proposal.attest_deadline)
         proposal.votes[participant.index] = event.support
+        participant.acted = round_.index + 1
+        if self._quorum(round_, support=event.support):
+            self._due.append((ev.ResultAccepted if event.support else ev.ResultRejected,))
 
     def _accepted(self, event: ev.ResultAccepted) -> None:
         round_ = self._in(event, Phase.ATTEST, event.round)
-        proposal = round_.proposal
-        _require(event, event.result == proposal.result, proposal.result.hex(), event.result.hex())
+        proposal = self._standing(event, round_)
         if not self._quorum(round_, support=True):
             _after(event, proposal.attest_deadline)
             _require(event, self._majority(round_), "a majority of the votes", "none")
@@ -438,31 +477,40 @@ class FederationState:
             Accepted(event.result, round_.index, height, proposal, event.meta.timestamp)
         )
         self.phase = Phase.BETWEEN
+        trained = self.training_index(height)
+        if trained == self.policy.rounds:
+            self._due.append((ev.FederationEnded,))
+        else:
+            self._due.append((ev.RoundOpened, ev.FederationEnded) if trained else (ev.RoundOpened,))
 
     def _rejected(self, event: ev.ResultRejected) -> None:
         round_ = self._in(event, Phase.ATTEST, event.round)
-        proposal = round_.proposal
-        _require(event, event.result == proposal.result, proposal.result.hex(), event.result.hex())
+        proposal = self._standing(event, round_)
         if not self._quorum(round_, support=False):
             _after(event, proposal.attest_deadline)
             _require(event, not self._majority(round_), "no majority for the result", "one")
+        deadline = self._retry_deadline(event, round_)
         self.phase = Phase.PROPOSE
-        self._next_attempt(event, round_, event.propose_deadline)
+        self._owe_bond(proposal)
+        self._retry(round_, deadline)
 
     def _voided(self, event: ev.RoundVoided) -> None:
-        _require(event, bool(self.rounds), "an open round", "none")
+        going = self.phase in (Phase.COMMIT, Phase.PROPOSE, Phase.ATTEST)
+        _require(event, going, "an open round", self.phase.value)
         round_ = self.round
         _require(event, event.round == round_.index, f"round {round_.index}", str(event.round))
-        _require(event, round_.outcome is Outcome.OPEN, "an open round", round_.outcome.value)
         exhausted = round_.attempt >= self.policy.attempts
-        idle = event.meta.timestamp >= self._last_progress + self.policy.idle_window
-        if self.phase is Phase.COMMIT and len(round_.commits) < self.policy.least_updates:
-            if not idle:
-                _after(event, round_.commit_deadline)
-        else:
-            _require(
-                event, exhausted or idle, "attempts that ran out, or the idle window", "neither"
-            )
+        scarce = (
+            self.phase is Phase.COMMIT
+            and len(round_.commits) < self.policy.least_updates
+            and event.meta.timestamp >= round_.commit_deadline
+        )
+        if not (exhausted or scarce):
+            self._idle(event, "too few commits at the deadline, attempts that ran out, or")
+            if self.phase is Phase.ATTEST:
+                self._owe_bond(round_.proposal)
+        follows: Kinds = (ev.RoundOpened,) if exhausted else (ev.FederationEnded,)
+        self._due.append((ev.RoundOpened, ev.FederationEnded) if scarce else follows)
         round_.outcome = Outcome.VOID
         self.phase = Phase.BETWEEN
 
@@ -474,45 +522,80 @@ class FederationState:
         _require(event, event.height == first.height, f"height {first.height}", str(event.height))
         _after(event, first.proposal.challenge_deadline)
         first.settled = True
+        self._owe_bond(first.proposal)
+        last = self.phase is Phase.ENDED and first is self.lineage[-1]
+        if last or self.ends_period(first.height, stop=False):
+            self._due.append((ev.PeriodEnded,))
 
     def _period_ended(self, event: ev.PeriodEnded) -> None:
-        found = [a for a in self.lineage if a.result == event.result]
-        _require(event, bool(found), "a result on the lineage", event.result.hex())
-        _require(event, found[0].settled, "a settled result", "one that is not")
-        found[0].ends_period = True
+        settled = [a for a in self.lineage if a.settled][-1]
+        _require(event, event.result == settled.result, settled.result.hex(), event.result.hex())
+        settled.ends_period = True
         self.period_ends.append(event)
 
     def _ended(self, event: ev.FederationEnded) -> None:
-        _require(event, self.phase is not Phase.ENDED, "a federation that goes on", "it has ended")
+        self._going_on(event)
         if event.idle:
-            _after(event, self._last_progress + self.policy.idle_window)
+            void = self.phase is Phase.BETWEEN and self.round.outcome is Outcome.VOID
+            between = void or self.phase is Phase.FORMING
+            _require(event, between, "no open round", self.phase.value)
+            self._idle(event, "")
         else:
-            _require(event, self.phase is Phase.BETWEEN, "the end of a round", self.phase.value)
+            accepted = self.phase is Phase.BETWEEN and self.round.outcome is Outcome.ACCEPTED
+            _require(event, accepted, "an accepted result", self.phase.value)
         self.ended = event
         self.phase = Phase.ENDED
+        if event.idle and self.lineage and self.settled and not self.lineage[-1].ends_period:
+            self._due.append((ev.PeriodEnded,))
 
     def _claimed(self, event: ev.PayoutClaimed) -> None:
         participant = self._participant(event, event.participant)
         _require(event, bool(self.period_ends), "a reward period that has ended", "none")
         _require(event, event.payout == participant.payout, participant.payout, event.payout)
-        participant.paid += event.amount
         total = self.period_ends[-1].total
-        paid = sum(p.paid for p in self.participants)
+        paid = sum(p.paid for p in self.participants) + event.amount
+        _require(event, event.amount > 0, "an amount", "0")
         _require(event, paid <= total, f"claims of at most {total}", str(paid))
+        participant.paid += event.amount
         self.claims.append(event)
 
     def _refunded(self, event: ev.Refunded) -> None:
         _require(event, self.settled, "an ended federation, all settled", "one that is not")
         _require(event, self.refund is None, "one refund", "a second one")
+        assert self.created is not None
+        creator = self.created.creator
+        _require(event, event.creator == creator, creator, event.creator)
         total = self.period_ends[-1].total if self.period_ends else 0
         expected = self.policy.pool - total
-        _require(event, event.amount == expected, f"{expected}", str(event.amount))
+        _require(event, event.amount == expected > 0, f"{expected} wei", str(event.amount))
         self.refund = event
 
-    def _no_change(self, event: ev.BondReturned | ev.Checkpoint) -> None:
-        """Bonds and checkpoints change no decision."""
+    def _bond_returned(self, event: ev.BondReturned) -> None:
+        bond = self.policy.proposer_bond
+        _require(event, event.proposer == self._creditor, self._creditor, event.proposer)
+        _require(event, event.amount == bond, f"{bond} wei", str(event.amount))
+
+    def _checkpoint(self, event: ev.Checkpoint) -> None:
+        """Repeats the accumulator, which no event may change but by following from it."""
+        _require(event, event.h == self.h, self.h.hex(), event.h.hex())
 
     # -- helpers of the fold
+
+    def _check_due(self, event: ev.Event) -> bool:
+        """Say whether an event is one that had to come next; refuse it if another had to."""
+        kind = type(event)
+        if not self._due:
+            _require(event, kind not in _CONSEQUENCES, "something that it follows from", "nothing")
+            return False
+        names = " or ".join(k.__name__ for k in self._due[0])
+        _require(event, kind in self._due[0], f"{names} next", kind.__name__)
+        _require(
+            event,
+            event.meta.timestamp == self.time,
+            f"{names} in the same block, at {self.time}",
+            str(event.meta.timestamp),
+        )
+        return True
 
     @property
     def _next_round(self) -> RoundIndex:
@@ -523,14 +606,76 @@ class FederationState:
         assert self.created is not None
         return self.lineage[-1].accepted_at if self.lineage else self.created.meta.timestamp
 
-    def _next_attempt(
-        self, event: ev.TurnMissed | ev.ResultRejected, round_: Round, deadline: int
-    ) -> None:
-        round_.attempt += 1
-        last = round_.attempt >= self.policy.attempts
+    def _idle(self, event: ev.Event, otherwise: str) -> None:
+        """Require that a federation may be closed: nothing accepted for long, or about to be."""
+        until = self._last_progress + self.policy.idle_window
+        at = event.meta.timestamp
+        _require(event, at >= until, f"{otherwise} a time from {until} on".strip(), str(at))
+        if self.phase is Phase.ATTEST and at >= self.round.proposal.attest_deadline:
+            carried = self._majority(self.round)
+            _require(event, not carried, "no majority for the standing result", "one")
+
+    def _owe_bond(self, proposal: Proposal) -> None:
+        """Expect a proposal's bond to be returned next."""
+        self._creditor = proposal.proposer
+        if self.policy.proposer_bond > 0:
+            self._due.append((ev.BondReturned,))
+
+    def _retry_deadline(self, event: ev.TurnMissed | ev.ResultRejected, round_: Round) -> int:
+        """Check the deadline of the next attempt; 0 if there is none."""
+        last = round_.attempt + 1 >= self.policy.attempts
         expected = 0 if last else event.meta.timestamp + self.policy.propose_window
-        _require(event, deadline == expected, f"deadline {expected}", str(deadline))
+        found = event.propose_deadline
+        _require(event, found == expected, f"deadline {expected}", str(found))
+        return expected
+
+    def _retry(self, round_: Round, deadline: int) -> None:
+        round_.attempt += 1
         round_.propose_deadline = deadline
+        if deadline == 0:
+            self._due.append((ev.RoundVoided,))
+
+    def _released(self, participant: Participant) -> bool:
+        """Whether a participant has no seat to act from, and its rounds are settled or void."""
+        current = self.rounds[-1].index if self.rounds else 0
+        if self.phase is not Phase.ENDED:
+            until = participant.until
+            if until is None or current < until or current < participant.acted:
+                return False
+        waiting = [a for a in self.lineage if not a.settled]
+        return participant.acted == 0 or not waiting or waiting[0].round >= participant.acted
+
+    def _going_on(self, event: ev.Event) -> None:
+        _require(event, self.phase is not Phase.ENDED, "a federation that goes on", "it has ended")
+
+    def _fresh_signer(self, event: ev.Event, signer: Address) -> None:
+        used = {s for p in self.participants for _, s in p.signers}
+        fresh = signer not in used and signer != ZERO_ADDRESS
+        _require(event, fresh, "a signer of its own", signer)
+
+    def _check_weights(
+        self, event: ev.Event, rows: int, *, instead_of: Participant | None = None
+    ) -> None:
+        """Require that the weights of all who have not left stay below 2^31."""
+        others = (p for p in self.participants if p.until is None and p is not instead_of)
+        all_rows = [rows, *(p.datasets[-1].rows for p in others)]
+        capped = (1 if self.policy.open else min(r, self.policy.weight_cap) for r in all_rows)
+        total = sum(capped)
+        _require(event, total < WEIGHT_LIMIT, f"weights below {WEIGHT_LIMIT}", str(total))
+
+    def _standing(self, event: Ballot, round_: Round) -> Proposal:
+        """Give the standing proposal, which an event must be about."""
+        proposal = round_.proposal
+        _require(event, event.result == proposal.result, proposal.result.hex(), event.result.hex())
+        if not isinstance(event, ev.ResultAccepted):
+            attempt = round_.attempt
+            _require(event, event.attempt == attempt, f"attempt {attempt}", str(event.attempt))
+        return proposal
+
+    def _staying(self, event: ev.Event, index: int) -> Participant:
+        participant = self._participant(event, index)
+        _require(event, participant.until is None, "a participant that has not left", "it has")
+        return participant
 
     def _in(self, event: ev.Event, phase: Phase, round_index: int) -> Round:
         _require(event, self.phase is phase, f"phase {phase.value}", self.phase.value)
@@ -559,7 +704,7 @@ def _require(event: ev.Event, holds: bool, expected: str, found: str) -> None:
 
 def _before(event: ev.Event, deadline: int) -> None:
     at = event.meta.timestamp
-    _require(event, at <= deadline, f"a time up to {deadline}", str(at))
+    _require(event, at < deadline, f"a time before {deadline}", str(at))
 
 
 def _after(event: ev.Event, deadline: int) -> None:
@@ -588,6 +733,8 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.FederationEnded: FederationState._ended,
     ev.PayoutClaimed: FederationState._claimed,
     ev.Refunded: FederationState._refunded,
-    ev.BondReturned: FederationState._no_change,
-    ev.Checkpoint: FederationState._no_change,
+    ev.BondReturned: FederationState._bond_returned,
+    ev.Checkpoint: FederationState._checkpoint,
 }
+
+_CONSEQUENCES = frozenset({ev.RoundOpened, ev.PeriodEnded, ev.BondReturned})
