@@ -179,8 +179,8 @@ class Process:
             text = self._log_path().read_text(encoding="utf-8", errors="replace")
         except OSError:
             return "no output"
-        lines = text.strip().splitlines()
-        return " / ".join(lines[-3:]) if lines else "no output"
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return " / ".join(lines[-5:]) if lines else "no output"
 
 
 def _post(url: str, body: bytes, timeout: float = 5.0) -> bytes:

@@ -92,6 +92,8 @@ def load_keystore(path: Path | str, password: str) -> Account:
 def create_keystore(path: Path | str, password: str, *, account: Account | None = None) -> Account:
     """Write a new keystore file that only its owner can read; never over an existing one."""
     target = Path(path)
+    if target.exists():
+        raise AccountError(str(target), "exists already; choose another name")
     account = account or new_account()
     content = json.dumps(account.keystore(password)).encode()
     try:

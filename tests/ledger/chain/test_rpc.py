@@ -332,3 +332,20 @@ def test_receipts_one_by_one_where_a_node_has_no_other_way() -> None:
         return node(method, params)
 
     assert Chain(RpcEngine(transport, "test")).receipts(bytes(32)) == [receipt]
+
+
+def test_proof_of_authority_block_is_read() -> None:
+    """Clique puts a seal into extraData, 97 bytes and more, and its headers end with the nonce."""
+    extra = "0x" + "ab" * 97
+    fields = {"number": "0x1", "timestamp": "0x5", "hash": HASH, "parentHash": HASH}
+    block = {**fields, "extraData": extra, "difficulty": "0x2", "transactions": []}
+    chain = Chain(
+        RpcEngine(
+            lambda method, params: {"result": "0x1" if method == "eth_chainId" else block}, "test"
+        )
+    )
+    found = chain.block(1)
+    assert found is not None
+    assert found.header["extraData"] == b"\xab" * 97
+    assert found.header["difficulty"] == b"\2"
+    assert "baseFeePerGas" not in found.header
