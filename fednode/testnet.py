@@ -120,7 +120,7 @@ class Process:
     @property
     def pid(self) -> int:
         """Give the child's process id."""
-        if self._child is None:
+        if self._child is None or not self.running():
             raise EngineFailed(self.name, "not running")
         return self._child.pid
 
@@ -164,6 +164,7 @@ class Process:
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             if not self.running():
+                self._child = None
                 raise EngineFailed(self.name, f"it ended at once: {self._tail()}")
             if ready():
                 return
