@@ -4,9 +4,9 @@ Values are None, booleans, 64-bit signed integers, text, bytes, lists, maps with
 links (`CID`). Floats do not exist: a record is compared by its digest, and a float's text or
 rounding would be part of the agreement. Integers beyond 64 bits are written as decimal text.
 
-The dag-cbor library refuses most non-canonical bytes, but recurses once per level and allocates
-what a head announces, so a flat scan bounds nesting and lengths before it sees anything; encoding
-the result again catches what the library lets through.
+The dag-cbor library refuses wrong order and wrong text, but recurses once per level, allocates what
+a head announces and is slow, so a flat scan bounds nesting, lengths and numbers before it sees
+anything, and checks the form of heads and links.
 
 Source: https://ipld.io/specs/codecs/dag-cbor/spec/, RFC 8949.
 """
@@ -18,7 +18,7 @@ import dag_cbor
 import multiformats
 from dag_cbor.decoding import CBORDecodingError
 
-from ledger.cid import CID
+from ledger.cid import CID, CID_SIZE
 from ledger.errors import MalformedRecord
 
 Value: TypeAlias = bool | int | str | bytes | CID | Sequence["Value"] | Mapping[str, "Value"] | None
@@ -26,34 +26,32 @@ T = TypeVar("T")
 
 MAX_DEPTH = 32
 MAX_SIZE = 1 << 20
+MAX_ITEMS = 1 << 16
+MAX_LINKS = 1 << 12
 _INT64 = range(-(1 << 63), 1 << 63)
 _LINK_TAG = 42
+_LINK_HEAD = b"\x58\x25\x00"
 
 
 def encode(value: Value) -> bytes:
-    """Encode a value; the same value gives the same bytes on every machine."""
+    """Encode a value, within what `decode` accepts; it gives the same bytes on every machine."""
     try:
-        return dag_cbor.encode(cast(dag_cbor.IPLDKind, _to_library(value, 0)))
+        data = dag_cbor.encode(cast(dag_cbor.IPLDKind, _to_library(value, 0)))
     except UnicodeEncodeError as error:
         raise MalformedRecord("dag-cbor", f"text is not valid unicode: {error}") from error
+    _scan(data)
+    return data
 
 
 def decode(data: bytes, *, limit: int = MAX_SIZE) -> Value:
     """Decode canonical bytes of at most `limit` bytes and 32 levels; links come back as `CID`."""
-    if len(data) > limit:
-        raise MalformedRecord("dag-cbor", f"{len(data)} bytes, at most {limit} are allowed")
     data = bytes(data)
-    _scan(data)
+    _scan(data, limit)
     try:
-        value = _from_library(dag_cbor.decode(data))
-    except MalformedRecord:
-        raise
-    except (CBORDecodingError, ValueError, KeyError, IndexError) as error:
+        return _from_library(dag_cbor.decode(data))
+    except CBORDecodingError as error:
         reason = " ".join(str(error).split())[:300]
         raise MalformedRecord("dag-cbor", reason) from error
-    if encode(value) != data:
-        raise MalformedRecord("dag-cbor", "the bytes are not the value's canonical encoding")
-    return value
 
 
 def decode_map(
@@ -113,56 +111,70 @@ def _from_library(value: object) -> Value:
     raise MalformedRecord("dag-cbor", f"{type(value).__name__} has no place in a record")
 
 
-def _scan(data: bytes) -> None:
-    """Walk the heads without recursion; bound the depth, and lengths by the bytes that are left."""
+def _scan(data: bytes, limit: int = MAX_SIZE) -> None:
+    """Walk the heads without recursion: bound depth, number and lengths; check heads and links."""
+    if len(data) > limit:
+        raise MalformedRecord("dag-cbor", f"{len(data)} bytes, at most {limit} are allowed")
     open_items = [1]
-    at = 0
+    at = found = links = 0
     while open_items:
         if open_items[-1] == 0:
             open_items.pop()
             continue
         open_items[-1] -= 1
+        found += 1
         major, argument, at = _head(data, at)
         if major in (2, 3):
             at += argument
-        elif major >= 4:
-            items = _items(major, argument)
+        elif major == 6:
+            at = _link(data, at, argument)
+            links += 1
+        elif major in (4, 5):
+            items = argument * (major - 3)
             if items > len(data) - at:
                 raise MalformedRecord("dag-cbor", f"truncated: {items} items announced at {at}")
-            if items:
-                open_items.append(items)
+            open_items.append(items)
         if at > len(data):
             raise MalformedRecord("dag-cbor", f"truncated: {at - len(data)} bytes are missing")
         if len(open_items) > MAX_DEPTH + 1:
             raise MalformedRecord("dag-cbor", f"nested deeper than {MAX_DEPTH} levels")
+        if found > MAX_ITEMS or links > MAX_LINKS:
+            raise MalformedRecord("dag-cbor", f"over {MAX_ITEMS} items or {MAX_LINKS} links")
     if at != len(data):
         raise MalformedRecord("dag-cbor", f"{len(data) - at} bytes after the value")
 
 
-def _items(major: int, argument: int) -> int:
-    if major == 4:
-        return argument
-    if major == 5:
-        return 2 * argument
-    if major == 6 and argument == _LINK_TAG:
-        return 1
-    if major == 7 and argument in (20, 21, 22):
-        return 0
-    what = "tag" if major == 6 else "simple value"
-    raise MalformedRecord("dag-cbor", f"{what} {argument} has no place in a record")
-
-
 def _head(data: bytes, at: int) -> tuple[int, int, int]:
+    """Read an item's kind and argument, in the shortest form only, and where they end."""
     if at >= len(data):
         raise MalformedRecord("dag-cbor", f"truncated: an item is missing at {at}")
     major, short = data[at] >> 5, data[at] & 31
+    if major == 7:
+        if short not in (20, 21, 22):
+            raise MalformedRecord("dag-cbor", f"a float or unknown simple value at {at}")
+        return major, short, at + 1
     if short < 24:
         return major, short, at + 1
-    if major == 7:
-        raise MalformedRecord("dag-cbor", f"a float or unknown simple value at {at}")
     if short > 27:
         raise MalformedRecord("dag-cbor", f"indefinite or reserved length at {at}")
-    end = at + 1 + (1 << (short - 24))
+    width = 1 << (short - 24)
+    end = at + 1 + width
     if end > len(data):
         raise MalformedRecord("dag-cbor", f"truncated: a length is cut off at {at}")
-    return major, int.from_bytes(data[at + 1 : end], "big"), end
+    argument = int.from_bytes(data[at + 1 : end], "big")
+    if argument < (24 if width == 1 else 1 << 4 * width):
+        raise MalformedRecord("dag-cbor", f"{argument} is not in its shortest form at {at}")
+    if argument >> 63:
+        raise MalformedRecord("dag-cbor", f"{argument} at {at} does not fit 64 bits signed")
+    return major, argument, end
+
+
+def _link(data: bytes, at: int, tag: int) -> int:
+    """Check the one form that a link has: tag 42, 37 bytes, a zero, a CID of ours."""
+    if tag != _LINK_TAG:
+        raise MalformedRecord("dag-cbor", f"tag {tag} has no place in a record")
+    start = at + len(_LINK_HEAD)
+    if data[at:start] != _LINK_HEAD:
+        raise MalformedRecord("dag-cbor", f"a link at {at} is not 37 bytes that start with zero")
+    CID.from_bytes(data[start : start + CID_SIZE])
+    return start + CID_SIZE

@@ -77,28 +77,30 @@ def _head(major: int, length: int) -> bytes:
 
 
 BAD = [
-    ("", "an item is missing"),
+    ("", "an item is missing at 0"),
     ("18", "a length is cut off"),
     ("1b00000001000000", "a length is cut off"),
-    ("1817", "Integer 23 was encoded using 1 bytes"),
-    ("1900ff", "255"),
-    ("1a0000ffff", "65535"),
-    ("1b00000000ffffffff", "4294967295"),
-    ("3817", "23"),
-    ("5801ff", "1"),
-    ("780161", "1"),
-    ("9801f6", "1"),
-    ("b801616100", "1"),
-    ("1b8000000000000000", "64 bits signed"),
-    ("3b8000000000000000", "64 bits signed"),
+    ("1817", "23 is not in its shortest form"),
+    ("1900ff", "255 is not in its shortest form"),
+    ("1a0000ffff", "65535 is not in its shortest form"),
+    ("1b00000000ffffffff", "4294967295 is not in its shortest form"),
+    ("3817", "23 is not in its shortest form"),
+    ("5801ff", "1 is not in its shortest form"),
+    ("780161", "1 is not in its shortest form"),
+    ("9801f6", "1 is not in its shortest form"),
+    ("b801616100", "1 is not in its shortest form"),
+    ("d9002a" + TAGGED.hex()[4:], "42 is not in its shortest form"),
+    ("1b8000000000000000", "9223372036854775808 at 0 does not fit 64 bits signed"),
+    ("3b8000000000000000", "9223372036854775808 at 0 does not fit 64 bits signed"),
     ("5f40ff", "indefinite"),
     ("7f60ff", "indefinite"),
     ("9fff", "indefinite"),
     ("bfff", "indefinite"),
     ("1c", "indefinite or reserved"),
     ("1f", "indefinite or reserved"),
-    ("f0", "simple value 16"),
-    ("f7", "simple value 23"),
+    ("f0", "float or unknown simple"),
+    ("f7", "float or unknown simple"),
+    ("f814", "float or unknown simple"),
     ("f820", "float or unknown simple"),
     ("f93c00", "float"),
     ("fa3f800000", "float"),
@@ -106,47 +108,51 @@ BAD = [
     ("ff", "float or unknown simple"),
     ("0000", "1 bytes after the value"),
     ("a0f6", "1 bytes after the value"),
-    ("a1", "truncated"),
-    ("a16161", "an item is missing"),
-    ("a10000", "key"),
-    ("a1400000", "after the value|key"),
-    ("a2616101616102", "(?i)duplicate|repeated|already"),
-    ("a2616201616102", "(?i)order|sorted"),
-    ("a262616101616202", "(?i)order|sorted"),
+    ("a1", "2 items announced at 1"),
+    ("a16161", "an item is missing at 3"),
+    ("8201", "2 items announced at 1"),
+    ("a10000", "(?i)key"),
+    ("a14000", "(?i)key"),
+    ("a1f600", "(?i)key"),
+    ("a2616101616102", "(?i)duplicate"),
+    ("a2616201616102", "(?i)order"),
+    ("a262616101616202", "(?i)order"),
     ("4261", "1 bytes are missing"),
     ("6261", "1 bytes are missing"),
-    ("61ff", "(?i)utf|unicode|byte"),
-    ("63eda080", "(?i)utf|unicode|byte"),
-    ("8201", "truncated|missing"),
-    ("c000", "tag 0"),
-    ("c1fb41d452d9e20", "tag 1"),
-    ("d82a", "truncated"),
-    ("d82a00", "(?i)cid|bytes"),
-    ("d82a40", "."),
-    ("d82a4100", "."),
-    ("d82a6161", "(?i)cid|bytes"),
-    ("d82a582401551220" + "00" * 31, "."),
-    ("d82a582501" + LINK.to_bytes().hex(), "."),
+    ("61ff", "(?i)utf|unicode"),
+    ("63eda080", "(?i)utf|unicode"),
+    ("62c080", "(?i)utf|unicode"),
+    ("c000", "tag 0 has no place"),
+    ("c11a514b67b0", "tag 1 has no place"),
+    ("d82b" + TAGGED.hex()[4:], "tag 43 has no place"),
+    ("d82a", "a link at 2 is not 37 bytes"),
+    ("d82a00", "a link at 2 is not 37 bytes"),
+    ("d82a40", "a link at 2 is not 37 bytes"),
+    ("d82a4100", "a link at 2 is not 37 bytes"),
+    ("d82a6161", "a link at 2 is not 37 bytes"),
+    ("d82ad82a" + TAGGED.hex(), "a link at 2 is not 37 bytes"),
+    ("d82a7825" + TAGGED.hex()[8:], "a link at 2 is not 37 bytes"),
+    ("d82a582401551220" + "00" * 31, "a link at 2 is not 37 bytes"),
+    ("d82a582501" + LINK.to_bytes().hex(), "a link at 2 is not 37 bytes"),
+    (TAGGED.hex()[:-2], "malformed CID: 35 bytes"),
     ("d82a58250001701220" + "00" * 32, "prefix 01701220"),
-    ("d82a58250001551320" + "00" * 32, "."),
-    ("d82a582300" + "1220" + "00" * 32, "."),
-    ("d82a5826000155122000" + "00" * 32, "."),
-    ("d82ad82a" + TAGGED.hex(), "(?i)cid|bytes"),
-    ("d9002a" + TAGGED.hex()[4:], "42"),
-    (_head(2, (1 << 64) - 1).hex(), "bytes are missing"),
+    ("d82a58250001551320" + "00" * 32, "prefix 01551320"),
+    ("d82a58250081005512" + "20" + "00" * 31, "prefix 81005512"),
+    (_head(2, (1 << 63) - 1).hex(), "bytes are missing"),
     (_head(3, 1 << 40).hex(), "bytes are missing"),
-    (_head(4, (1 << 64) - 1).hex(), "items announced"),
-    (_head(5, (1 << 63) + 1).hex(), "items announced"),
+    (_head(4, (1 << 63) - 1).hex(), "items announced"),
+    (_head(5, 1 << 62).hex(), "items announced"),
+    (_head(2, (1 << 64) - 1).hex(), "does not fit"),
 ]
 
 
 @pytest.mark.parametrize(("text", "reason"), BAD)
 def test_decode_refuses(text: str, reason: str) -> None:
     with pytest.raises(MalformedRecord, match=reason):
-        cbor.decode(bytes.fromhex(text if len(text) % 2 == 0 else text + "0"))
+        cbor.decode(bytes.fromhex(text))
 
 
-@pytest.mark.parametrize("opening", [b"\x81", b"\xa1\x61a", b"\xd8\x2a"])
+@pytest.mark.parametrize("opening", [b"\x81", b"\xa1\x61a"])
 @pytest.mark.parametrize("depth", [33, 1_000, 100_000])
 def test_deep_nesting_is_refused(opening: bytes, depth: int) -> None:
     with pytest.raises(MalformedRecord, match="nested deeper than 32"):
@@ -172,7 +178,22 @@ def test_the_size_is_bounded() -> None:
     with pytest.raises(MalformedRecord, match="11 bytes, at most 10"):
         cbor.decode(cbor.encode(b"x" * 10), limit=10)
     with pytest.raises(MalformedRecord, match="at most 1048576"):
-        cbor.decode(cbor.encode(b"x" * (1 << 20)))
+        cbor.decode(b"\x5a\x00\x10\x00\x00" + bytes(1 << 20))
+    with pytest.raises(MalformedRecord, match="at most 1048576"):
+        cbor.encode(bytes(1 << 20))
+    with pytest.raises(MalformedRecord, match="over 65536 items"):
+        cbor.encode([None] * cbor.MAX_ITEMS)
+
+
+def test_numbers_of_items_and_links_are_bounded() -> None:
+    for items, data in [
+        (cbor.MAX_ITEMS - 1, b"\xf6"),
+        (cbor.MAX_LINKS, TAGGED),
+    ]:
+        head = b"\x99" + items.to_bytes(2, "big")
+        assert cbor.decode(head + data * items) == [cbor.decode(data)] * items
+        with pytest.raises(MalformedRecord, match="over 65536 items or 4096 links"):
+            cbor.decode(b"\x82" + data + head + data * items)
 
 
 @pytest.mark.parametrize(
