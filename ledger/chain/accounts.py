@@ -17,6 +17,9 @@ from eth_account.signers.local import LocalAccount
 from ledger.chain.errors import AccountError
 from ledger.types import Address
 
+LIGHT_SCRYPT = 4096
+"""scrypt's work factor in geth's light keystores."""
+
 
 class Account:
     """A key pair that signs transactions and EIP-712 messages."""
@@ -39,9 +42,10 @@ class Account:
             self._key.sign_message(encode_typed_data(full_message=dict(message))).signature
         )
 
-    def keystore(self, password: str) -> dict[str, object]:
-        """Encrypt the key under a password."""
-        return cast("dict[str, object]", EthAccount.encrypt(self._key.key, password))
+    def keystore(self, password: str, *, light: bool = False) -> dict[str, object]:
+        """Encrypt the key under a password; `light` takes moments, for keys worth nothing."""
+        work = LIGHT_SCRYPT if light else None
+        return cast("dict[str, object]", EthAccount.encrypt(self._key.key, password, None, work))
 
 
 def from_key(key: bytes | str) -> Account:
@@ -89,13 +93,18 @@ def load_keystore(path: Path | str, password: str) -> Account:
         raise AccountError(str(source), "not a keystore file") from None
 
 
-def create_keystore(path: Path | str, password: str, *, account: Account | None = None) -> Account:
-    """Write a new keystore file that only its owner can read; never over an existing one."""
+def create_keystore(
+    path: Path | str, password: str, *, account: Account | None = None, light: bool = False
+) -> Account:
+    """Write a new keystore file that only its owner can read; never over an existing one.
+
+    A `light` one opens in milliseconds instead of seconds, and so does a guess at its password.
+    """
     target = Path(path)
     if target.exists():
         raise AccountError(str(target), "exists already; choose another name")
     account = account or new_account()
-    content = json.dumps(account.keystore(password)).encode()
+    content = json.dumps(account.keystore(password, light=light)).encode()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".keystore-")

@@ -1,7 +1,8 @@
 """Block headers, transactions and receipts as the bytes that Ethereum hashes (RLP, EIP-2718).
 
 Header layouts grow with every fork, always at the end: a header is encoded by the fields that are
-present, and its hash decides whether that was right.
+present, and its hash decides whether that was right. The last two fields are those of EIP-7928 and
+EIP-7843, in go-ethereum's order (core/types/block.go).
 """
 
 from collections.abc import Mapping
@@ -37,6 +38,8 @@ HEADER_FIELDS = (
     "excessBlobGas",
     "parentBeaconBlockRoot",
     "requestsHash",
+    "blockAccessListHash",
+    "slotNumber",
 )
 _INTEGERS = frozenset(
     {
@@ -48,6 +51,7 @@ _INTEGERS = frozenset(
         "baseFeePerGas",
         "blobGasUsed",
         "excessBlobGas",
+        "slotNumber",
     }
 )
 

@@ -48,6 +48,7 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 LONGEST_POLL = 0.5
 DISTINCT = 1 << 14
+GAS_MARGIN = 300_000
 
 FAILED_EXECUTION = ("revert", "opcode", "evm error", "stack", "invalid jump")
 
@@ -234,7 +235,7 @@ class RpcEngine:
         if needed > MAX_GAS:
             raise TransactionTooLarge("gas", needed, MAX_GAS)
         # Another transaction may come first and leave more to do, such as ending a round.
-        return needed if not call.data else min(MAX_GAS, needed + needed // 2 + 100_000)
+        return needed if not call.data else min(MAX_GAS, needed + needed // 2 + GAS_MARGIN)
 
     def _sign(self, account: Account, call: Call, gas: int, *, above: int) -> _Signed:
         # Two processes with one key may want the same at the same nonce; a limit of its own gives

@@ -20,7 +20,7 @@ from ledger.chain.errors import AccountError
 @pytest.fixture(scope="module")
 def keystore(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     path = tmp_path_factory.mktemp("keys") / "inner" / "hospital.json"
-    return path, create_keystore(path, "secret").address
+    return path, create_keystore(path, "secret", light=True).address
 
 
 def test_round_trip(keystore: tuple[Path, str]) -> None:
@@ -28,6 +28,12 @@ def test_round_trip(keystore: tuple[Path, str]) -> None:
     assert load_keystore(path, "secret").address == address
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [p.name for p in path.parent.iterdir()] == ["hospital.json"]
+
+
+def test_ordinary_keystore_is_dear_to_guess(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    create_keystore(path, "secret")
+    assert json.loads(path.read_text())["crypto"]["kdfparams"]["n"] == 1 << 18
 
 
 def test_wrong_password(keystore: tuple[Path, str]) -> None:

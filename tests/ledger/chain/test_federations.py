@@ -1,5 +1,7 @@
 """The typed binding: on every engine the same calls, the same events, the same named errors."""
 
+from dataclasses import replace
+
 import pytest
 
 from ledger import history
@@ -90,10 +92,10 @@ def test_policy_refused_names_the_key() -> None:
     engine = embedded()
     creator = engine.accounts[0]
     contract = Federations(engine.chain, deploy(engine.chain, creator))
-    other = policy(engine.chain.chain_id + 1, contract.address)
+    other = replace(policy(engine.chain.chain_id, contract.address), bound=0)
     with pytest.raises(ContractRejected) as refused:
         contract.create(creator, other)
-    assert (refused.value.name, refused.value.fields) == ("PolicyRefused", {"key": "chainId"})
+    assert (refused.value.name, refused.value.fields) == ("PolicyRefused", {"key": "bound"})
 
 
 def test_time_moves_through_wait_until() -> None:
