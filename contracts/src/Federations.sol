@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {LowLevelCall} from "@openzeppelin/contracts/utils/LowLevelCall.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
@@ -74,7 +75,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         uint128 paid;
         Rules rules;
         mapping(address signer => Seat) seats;
-        mapping(uint256 roundAndSlot => bytes32) slots;
+        mapping(uint256 roundAndParticipant => bytes32) commits;
         mapping(uint256 participant => Participant) participants;
         mapping(uint256 participant => mapping(uint256 dataset => Dataset)) datasets;
         mapping(address controller => bool) controllers;
@@ -87,6 +88,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     uint256 private constant MOST_SETTLED = 16;
     /// @dev Sums of int32 coordinates with weights below this fit int64.
     uint256 private constant WEIGHT_LIMIT = 1 << 31;
+    uint256 private constant POLICY_SIZE = 48 * 32;
+    uint256 private constant RESULT_SIZE = 18 * 32;
     bytes32 private constant INVITATION_TYPEHASH = keccak256(
         "Invitation(bytes32 federation,address controller,bytes32 identity,bytes32 datasetRoot,uint32 rows,uint64 expires)"
     );
@@ -99,22 +102,28 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
 
     /// @inheritdoc IFederations
     function createFederation(PolicyHeader calldata policy, bytes32 salt) external payable nonReentrant returns (bytes32 id) {
-        Policies.check(policy);
+        bytes32 refusal = Policies.refusal(policy);
+        if (refusal != 0) revert PolicyRefused(refusal);
         _checkAncestor(policy);
-        uint256 due = policy.token == address(0) ? policy.pool : 0;
-        if (msg.value != due) revert WrongValue(due, msg.value);
-        bytes32 digest = sha256(abi.encode(policy));
+        address token = policy.token;
+        uint128 pool = policy.pool;
+        _checkValue(token == address(0) ? pool : 0);
+        bytes32 digest = sha256(msg.data[4:4 + POLICY_SIZE]);
         id = keccak256(abi.encode(block.chainid, address(this), msg.sender, digest, salt));
         Federation storage f = _federations[id];
         if (_exists(f)) revert FederationExists(id);
 
         f.state = RoundStates.forming(policy.leastUpdates, policy.revealWindow, policy.proposeWindow);
         f.lastAccepted = uint40(block.timestamp);
-        f.pool = policy.pool;
+        f.pool = pool;
         _setRules(f.rules, policy);
-        _record(f, id, abi.encode(0, 0, FederationCreated.selector, msg.sender, digest, salt, policy.pool, 0));
+        _record(f, id, FederationCreated.selector, abi.encode(msg.sender, digest, salt, pool));
 
-        if (policy.token != address(0) && policy.pool != 0) _pull(IERC20(policy.token), policy.pool);
+        if (token != address(0) && pool != 0) _pull(IERC20(token), pool);
+    }
+
+    function _checkValue(uint256 due) private view {
+        if (msg.value != due) revert WrongValue(due, msg.value);
     }
 
     function _checkAncestor(PolicyHeader calldata policy) private view {
@@ -162,17 +171,16 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         bytes calldata invitation
     ) external payable {
         Federation storage f = _running(id);
-        if (msg.value != f.rules.stake) revert WrongValue(f.rules.stake, msg.value);
+        _checkValue(f.rules.stake);
         if (f.joined == f.rules.maxParticipants) revert FederationFull(f.rules.maxParticipants);
-        if (signer == address(0) || payout == address(0)) revert ZeroAddress();
-        if (f.seats[signer].exists()) revert SignerTaken(signer);
+        if (payout == address(0)) revert ZeroAddress();
         if (f.controllers[msg.sender]) revert ControllerTaken(msg.sender);
         _checkInvitation(f, id, identity, datasetRoot, rows, expires, invitation);
 
         uint32 index = f.joined++;
         uint32 from = _nextRound(f.state);
         uint32 active = ++f.active;
-        f.seats[signer] = Seats.taken(index, from);
+        _seat(f, signer, Seats.taken(index, from));
         f.controllers[msg.sender] = true;
         Participant storage p = f.participants[index];
         p.signer = signer;
@@ -181,14 +189,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         p.payout = payout;
         p.identity = identity;
         _appendDataset(f, index, datasetRoot, rows, from);
-        _record(
-            f,
-            id,
-            abi.encode(
-                0, 0, ParticipantJoined.selector, index, signer, msg.sender, payout, identity, datasetRoot, rows, 0
-            )
-        );
-        if (f.state.phase() == Phase.Forming && active == f.rules.startParticipants) _open(f, id, 0);
+        _record(f, id, ParticipantJoined.selector, abi.encode(index, signer, msg.sender, payout, identity, datasetRoot, rows));
+        if (f.state.inPhase(Phase.Forming) && active == f.rules.startParticipants) _openNext(f, id);
     }
 
     /// @inheritdoc IFederations
@@ -200,19 +202,17 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         --f.active;
         f.weights -= p.weight;
         f.seats[p.signer] = f.seats[p.signer].leaving(_nextRound(f.state));
-        _record(f, id, abi.encode(0, 0, ParticipantLeft.selector, participant, 0));
+        _record(f, id, ParticipantLeft.selector, abi.encode(participant));
     }
 
     /// @inheritdoc IFederations
     function rotateSigner(bytes32 id, uint32 participant, address signer) external {
         Federation storage f = _running(id);
         Participant storage p = _controlled(f, participant);
-        if (signer == address(0)) revert ZeroAddress();
-        if (f.seats[signer].exists()) revert SignerTaken(signer);
-        f.seats[signer] = f.seats[p.signer];
+        _seat(f, signer, f.seats[p.signer]);
         f.seats[p.signer] = Seats.retired();
         p.signer = signer;
-        _record(f, id, abi.encode(0, 0, SignerRotated.selector, participant, signer, 0));
+        _record(f, id, SignerRotated.selector, abi.encode(participant, signer));
     }
 
     /// @inheritdoc IFederations
@@ -229,7 +229,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         if (p.left) revert AlreadyLeft(participant);
         _checkInvitation(f, id, p.identity, root, rows, expires, invitation);
         uint32 dataset = _appendDataset(f, participant, root, rows, _nextRound(f.state));
-        _record(f, id, abi.encode(0, 0, DatasetCommitted.selector, participant, dataset, root, rows, 0));
+        _record(f, id, DatasetCommitted.selector, abi.encode(participant, dataset, root, rows));
     }
 
     /// @inheritdoc IFederations
@@ -240,18 +240,24 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         if (!_released(f, p)) revert StakeLocked(participant);
         p.staked = false;
         uint128 amount = f.rules.stake;
-        _record(f, id, abi.encode(0, 0, StakeWithdrawn.selector, participant, amount, 0));
+        _record(f, id, StakeWithdrawn.selector, abi.encode(participant, amount));
         _send(address(0), msg.sender, amount);
     }
 
-    /// @dev Whether no seat is left to act from, and every round acted in is settled or void.
+    function _seat(Federation storage f, address signer, Seat seat) private {
+        if (signer == address(0)) revert ZeroAddress();
+        if (f.seats[signer].exists()) revert SignerTaken(signer);
+        f.seats[signer] = seat;
+    }
+
+    /// @dev Whether every round that the participant had a seat in is settled or void.
     function _released(Federation storage f, Participant storage p) private view returns (bool) {
-        Seat seat = f.seats[p.signer];
         RoundState s = f.state;
-        uint256 acted = seat.acted();
-        if (s.phase() != Phase.Ended && (!p.left || s.round() < seat.activeUntil() || s.round() < acted)) return false;
-        if (acted == 0 || f.settledHeight == f.headHeight) return true;
-        return f.results[f.accepted[f.settledHeight + 1]].round >= acted;
+        uint32 until = f.seats[p.signer].activeUntil();
+        bool ended = s.inPhase(Phase.Ended);
+        if (!ended && (!p.left || s.round() < until)) return false;
+        if (f.settledHeight == f.headHeight) return true;
+        return f.results[f.accepted[f.settledHeight + 1]].round >= until;
     }
 
     function _checkInvitation(
@@ -299,13 +305,13 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         Seat seat = f.seats[msg.sender];
         if (!seat.activeIn(round)) revert NotSeated(msg.sender, round);
         uint32 participant = seat.participant();
-        if (seat.committedIn(round)) revert AlreadyCommitted(participant, round);
+        uint256 key = _commitKey(round, participant);
+        if (f.commits[key] != 0) revert AlreadyCommitted(participant, round);
 
         uint32 slot = s.commits();
-        f.seats[msg.sender] = seat.withCommit(round);
-        f.slots[_slotKey(round, slot)] = keccak256(abi.encode(digest, participant));
+        f.commits[key] = keccak256(abi.encode(digest, slot));
         s = s.withCommit();
-        _record(f, id, abi.encode(0, 0, UpdateCommitted.selector, round, slot, participant, digest, 0));
+        _record(f, id, UpdateCommitted.selector, abi.encode(round, slot, participant, digest));
         if (s.commits() == s.seats() && s.commits() >= s.leastUpdates()) s = _closeCommit(f, id, s);
         f.state = s;
     }
@@ -316,46 +322,28 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         RoundState s = f.state;
         uint32 round = header.common.round;
         _checkPhase(id, s, Phase.Propose, round);
-        if (msg.value != f.rules.proposerBond) revert WrongValue(f.rules.proposerBond, msg.value);
+        _checkValue(f.rules.proposerBond);
         _checkTurn(f, s);
-        uint128 base = _checkHeader(f, id, s, header);
-        bytes32 digest = sha256(abi.encode(header));
+        (uint128 base, bytes32 refusal) = _judge(f, id, s, header);
+        if (refusal != 0) revert HeaderRefused(refusal);
+        bytes32 digest = sha256(msg.data[36:36 + RESULT_SIZE]);
 
         uint40 attestDeadline = _in(f.rules.attestWindow);
         uint40 challengeDeadline = _in(f.rules.challengeWindow);
         f.state = s.attesting(attestDeadline);
         f.standing = digest;
-        f.results[digest] = Result({
-            payouts: header.payouts,
-            modelRoot: header.modelRoot,
-            payoutTotal: header.payoutTotal,
-            base: base,
-            proposer: msg.sender,
-            round: round,
-            challengeDeadline: challengeDeadline,
-            lastParticipant: uint8(s.known() - 1),
-            status: Status.Standing,
-            stop: header.stop
-        });
-        Seat seat = f.seats[msg.sender];
-        if (seat.exists()) f.seats[msg.sender] = seat.withProposal(round);
-        _record(
-            f,
-            id,
-            abi.encode(
-                0,
-                0,
-                ResultProposed.selector,
-                round,
-                s.attempt(),
-                msg.sender,
-                digest,
-                index,
-                attestDeadline,
-                challengeDeadline,
-                0
-            )
-        );
+        Result storage result = f.results[digest];
+        result.payouts = header.payouts;
+        result.modelRoot = header.modelRoot;
+        result.payoutTotal = header.payoutTotal;
+        result.base = base;
+        result.proposer = msg.sender;
+        result.round = round;
+        result.challengeDeadline = challengeDeadline;
+        result.lastParticipant = uint8(s.known() - 1);
+        result.status = Status.Standing;
+        result.stop = header.stop;
+        _record(f, id, ResultProposed.selector, abi.encode(round, s.attempt(), msg.sender, digest, index, attestDeadline, challengeDeadline));
     }
 
     /// @inheritdoc IFederations
@@ -373,7 +361,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         f.seats[msg.sender] = seat.withVote(round, attempt);
         s = s.withVote(support);
         f.state = s;
-        _record(f, id, abi.encode(0, 0, Voted.selector, round, attempt, participant, result, support, 0));
+        _record(f, id, Voted.selector, abi.encode(round, attempt, participant, result, support));
         uint256 votes = support ? s.votesFor() : s.votesAgainst();
         if (votes * 10_000 >= uint256(f.rules.quorumBps) * s.seats()) {
             if (support) _accept(f, id);
@@ -394,13 +382,13 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         Federation storage f = _running(id);
         RoundState s = f.state;
         uint40 until = f.lastAccepted + f.rules.idleWindow;
-        if (block.timestamp < until) revert NotIdle(until);
-        // Who was voted for in time is accepted, not closed away.
-        if (s.phase() == Phase.Attest && block.timestamp >= s.deadline() && _carried(s)) revert NotIdle(_in(f.rules.idleWindow));
+        // What was voted for in time is accepted, not closed away.
+        bool carried = s.inPhase(Phase.Attest) && block.timestamp >= s.deadline() && _carried(s);
+        if (block.timestamp < until || carried) revert NotIdle(until);
 
-        if (s.phase() != Phase.Forming) {
-            _record(f, id, abi.encode(0, 0, RoundVoided.selector, s.round(), 0));
-            if (s.phase() == Phase.Attest) _returnBond(f, id, f.results[f.standing], Status.Void);
+        if (!s.inPhase(Phase.Forming)) {
+            _record(f, id, RoundVoided.selector, abi.encode(s.round()));
+            if (s.inPhase(Phase.Attest)) _returnBond(f, id, f.results[f.standing], Status.Void);
         }
         _end(f, id, true);
         bytes32 head = f.head;
@@ -415,7 +403,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     /// @dev Revert unless the federation is in this phase of this round, and in time.
     function _checkPhase(bytes32 id, RoundState s, Phase phase, uint32 round) private view {
         if (RoundState.unwrap(s) == 0) revert UnknownFederation(id);
-        if (s.phase() != phase) revert WrongPhase(phase, s.phase());
+        if (!s.inPhase(phase)) revert WrongPhase(phase, s.phase());
         if (s.round() != round) revert WrongRound(s.round(), round);
         if (block.timestamp >= s.deadline()) revert DeadlinePassed(s.deadline());
     }
@@ -427,30 +415,30 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         if (msg.sender != signer && f.seats[signer].activeIn(s.round())) revert NotInTurn(uint32(turn));
     }
 
-    /// @dev Revert unless the header follows from the federation's state; what only its bytes can show is left to the votes.
-    function _checkHeader(Federation storage f, bytes32 id, RoundState s, ResultHeader calldata header)
+    /// @dev The payouts before the header's reward period, and why the header does not follow from the federation's state: a
+    /// field's name, or zero if it does. What only its bytes can show is left to the votes.
+    function _judge(Federation storage f, bytes32 id, RoundState s, ResultHeader calldata header)
         private
         view
-        returns (uint128 base)
+        returns (uint128 base, bytes32 refusal)
     {
+        if (
+            header.common.tag != RESULT_TAG || header.common.chainId != block.chainid
+                || header.common.ledger != address(this) || header.common.federation != id
+        ) return (0, "common");
         bytes32 head = f.head;
-        _require(header.common.tag == RESULT_TAG, "tag");
-        _require(header.common.chainId == block.chainid, "chainId");
-        _require(header.common.ledger == address(this), "ledger");
-        _require(header.common.federation == id, "federation");
-        _require(header.common.parent == head, "parent");
-        _require(header.weight < WEIGHT_LIMIT, "weight");
-        _require(header.number <= s.commits(), "number");
-        if (header.number < s.leastUpdates()) {
-            _require(header.number == 0, "number");
-            _require(header.weight == 0, "weight");
-        }
+        if (header.common.parent != head) return (0, "parent");
+        uint256 number = header.number;
+        uint256 weight = header.weight;
+        if (number > s.commits() || number != 0 && number < s.leastUpdates()) return (0, "number");
+        if (weight >= WEIGHT_LIMIT || number == 0 && weight != 0) return (0, "weight");
         uint32 height = f.headHeight;
         if (height != 0) base = _endsPeriod(f, height) ? f.results[head].payoutTotal : f.results[head].base;
         bool training = _trained(f, height + 1) != 0;
-        _require(training || !header.stop, "stop");
-        uint256 released = training && header.scores != 0 ? _releasedDown(f, base, header.gain) : 0;
-        _require(header.payoutTotal == base + released, "payoutTotal");
+        if (header.stop && !training) return (0, "stop");
+        uint256 released = _releasedDown(f, base, header.gain);
+        if (!training || header.scores == 0) released = 0;
+        if (header.payoutTotal != base + released) return (0, "payoutTotal");
     }
 
     /// @dev min(pool - base, pool * gain / target), rounded down; nothing for no gain.
@@ -461,31 +449,31 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         return earned < pool - base ? earned : pool - base;
     }
 
-    function _open(Federation storage f, bytes32 id, uint32 round) private {
+    function _openNext(Federation storage f, bytes32 id) private {
+        uint32 round = _nextRound(f.state);
         uint40 deadline = _in(f.rules.commitWindow);
         uint32 seats = f.active;
         f.state = f.state.opened(round, seats, f.joined, deadline);
-        _record(f, id, abi.encode(0, 0, RoundOpened.selector, round, f.head, seats, deadline, 0));
+        _record(f, id, RoundOpened.selector, abi.encode(round, f.head, seats, deadline));
     }
 
     function _closeCommit(Federation storage f, bytes32 id, RoundState s) private returns (RoundState) {
         uint40 revealDeadline = _in(s.revealWindow());
-        uint40 proposeDeadline = revealDeadline + s.proposeWindow();
-        _record(f, id, abi.encode(0, 0, CommitClosed.selector, s.round(), s.commits(), revealDeadline, proposeDeadline, 0));
+        uint40 proposeDeadline = _in(uint256(s.revealWindow()) + s.proposeWindow());
+        _record(f, id, CommitClosed.selector, abi.encode(s.round(), s.commits(), revealDeadline, proposeDeadline));
         return s.proposing(proposeDeadline);
     }
 
     /// @dev Leave the phase whose deadline has passed, if one has.
     function _passDeadline(Federation storage f, bytes32 id) private returns (bool) {
         RoundState s = f.state;
-        Phase phase = s.phase();
-        if (phase == Phase.Forming || phase == Phase.Ended || block.timestamp < s.deadline()) return false;
-        if (phase == Phase.Commit) {
+        if (s.inPhase(Phase.Forming) || s.inPhase(Phase.Ended) || block.timestamp < s.deadline()) return false;
+        if (s.inPhase(Phase.Commit)) {
             if (s.commits() < s.leastUpdates()) _void(f, id);
             else f.state = _closeCommit(f, id, s);
-        } else if (phase == Phase.Propose) {
+        } else if (s.inPhase(Phase.Propose)) {
             uint40 deadline = _retry(f, s, true);
-            _record(f, id, abi.encode(0, 0, TurnMissed.selector, s.round(), s.attempt(), deadline, 0));
+            _record(f, id, TurnMissed.selector, abi.encode(s.round(), s.attempt(), deadline));
             if (deadline == 0) _void(f, id);
         } else if (_carried(s)) {
             _accept(f, id);
@@ -497,7 +485,9 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
 
     /// @dev Whether the votes at the end of the attest window accept: half of the seats voted, and more for than against.
     function _carried(RoundState s) private pure returns (bool) {
-        return 2 * (s.votesFor() + s.votesAgainst()) >= s.seats() && s.votesFor() > s.votesAgainst();
+        unchecked {
+            return 2 * (s.votesFor() + s.votesAgainst()) >= s.seats() && s.votesFor() > s.votesAgainst();
+        }
     }
 
     function _accept(Federation storage f, bytes32 id) private {
@@ -508,16 +498,16 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         f.head = digest;
         f.accepted[height] = digest;
         result.status = Status.Accepted;
-        _record(f, id, abi.encode(0, 0, ResultAccepted.selector, result.round, digest, height, 0));
+        _record(f, id, ResultAccepted.selector, abi.encode(result.round, digest, height));
         if (result.stop || _trained(f, height) == f.rules.rounds) _end(f, id, false);
-        else _open(f, id, result.round + 1);
+        else _openNext(f, id);
     }
 
     function _reject(Federation storage f, bytes32 id) private {
         RoundState s = f.state;
         bytes32 digest = f.standing;
         uint40 deadline = _retry(f, s, false);
-        _record(f, id, abi.encode(0, 0, ResultRejected.selector, s.round(), s.attempt(), digest, deadline, 0));
+        _record(f, id, ResultRejected.selector, abi.encode(s.round(), s.attempt(), digest, deadline));
         _returnBond(f, id, f.results[digest], Status.Rejected);
         if (deadline == 0) _void(f, id);
     }
@@ -530,14 +520,13 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     }
 
     function _void(Federation storage f, bytes32 id) private {
-        uint32 round = f.state.round();
-        _record(f, id, abi.encode(0, 0, RoundVoided.selector, round, 0));
-        _open(f, id, round + 1);
+        _record(f, id, RoundVoided.selector, abi.encode(f.state.round()));
+        _openNext(f, id);
     }
 
     function _end(Federation storage f, bytes32 id, bool idle) private {
         f.state = f.state.ended();
-        _record(f, id, abi.encode(0, 0, FederationEnded.selector, idle, 0));
+        _record(f, id, FederationEnded.selector, abi.encode(idle));
     }
 
     // ---------------------------------------------------------------- settlement
@@ -545,7 +534,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     /// @dev Settle accepted results, oldest first, whose challenge window has ended.
     function _settle(Federation storage f, bytes32 id) private returns (bool any) {
         uint32 head = f.headHeight;
-        bool ended = f.state.phase() == Phase.Ended;
+        bool ended = f.state.inPhase(Phase.Ended);
         for (uint256 n; n < MOST_SETTLED; ++n) {
             uint32 height = f.settledHeight + 1;
             if (height > head) break;
@@ -554,7 +543,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
             if (block.timestamp < result.challengeDeadline) break;
             any = true;
             f.settledHeight = height;
-            _record(f, id, abi.encode(0, 0, ResultSettled.selector, digest, height, 0));
+            _record(f, id, ResultSettled.selector, abi.encode(digest, height));
             _returnBond(f, id, result, Status.Settled);
             if (ended && height == head || _endsPeriod(f, height)) _endPeriod(f, id, digest);
         }
@@ -563,7 +552,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     function _endPeriod(Federation storage f, bytes32 id, bytes32 digest) private {
         Result storage result = f.results[digest];
         f.claimable = digest;
-        _record(f, id, abi.encode(0, 0, PeriodEnded.selector, digest, result.payouts, result.payoutTotal, 0));
+        _record(f, id, PeriodEnded.selector, abi.encode(digest, result.payouts, result.payoutTotal));
     }
 
     /// @dev A result is done with: keep what became of it, and credit its proposer's bond.
@@ -573,7 +562,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         if (bond == 0) return;
         address proposer = result.proposer;
         f.credits[proposer] += bond;
-        _record(f, id, abi.encode(0, 0, BondReturned.selector, proposer, bond, 0));
+        _record(f, id, BondReturned.selector, abi.encode(proposer, bond));
     }
 
     /// @dev Training rounds up to this height: the statistics round is not one.
@@ -606,7 +595,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
                 || !MerkleSum.verify(
                     result.payouts,
                     total,
-                    MerkleSum.leafHash(abi.encode(participant, amount)),
+                    MerkleSum.payoutLeaf(participant, amount),
                     amount,
                     participant,
                     uint256(result.lastParticipant) + 1,
@@ -615,28 +604,27 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
                 )
         ) revert InvalidProof();
         Participant storage p = f.participants[participant];
-        if (amount <= p.paid) revert NothingToClaim(participant);
+        uint128 due = amount > p.paid ? amount - p.paid : 0;
         // A tree with a leaf below what was paid before would else pay out more than its total.
         uint128 left = total - f.paid;
-        uint128 due = amount - p.paid;
         if (due > left) due = left;
         if (due == 0) revert NothingToClaim(participant);
 
         p.paid += due;
         f.paid += due;
-        _record(f, id, abi.encode(0, 0, PayoutClaimed.selector, participant, p.payout, due, 0));
+        _record(f, id, PayoutClaimed.selector, abi.encode(participant, p.payout, due));
         _send(f.rules.token, p.payout, due);
     }
 
     /// @inheritdoc IFederations
     function refund(bytes32 id) external nonReentrant {
         Federation storage f = _existing(id);
-        if (f.state.phase() != Phase.Ended || f.settledHeight != f.headHeight) revert RefundLocked();
+        if (!f.state.inPhase(Phase.Ended) || f.settledHeight != f.headHeight) revert RefundLocked();
         uint128 amount = f.pool - f.results[f.head].payoutTotal;
         if (f.refunded || amount == 0) revert NothingToRefund();
         f.refunded = true;
         address creator = f.rules.creator;
-        _record(f, id, abi.encode(0, 0, Refunded.selector, creator, amount, 0));
+        _record(f, id, Refunded.selector, abi.encode(creator, amount));
         _send(f.rules.token, creator, amount);
     }
 
@@ -650,50 +638,52 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     }
 
     function _pull(IERC20 token, uint256 amount) private {
-        uint256 before = token.balanceOf(address(this));
+        uint256 before = _balance(token);
         token.safeTransferFrom(msg.sender, address(this), amount);
-        uint256 received = token.balanceOf(address(this)) - before;
+        uint256 received = _balance(token) - before;
         if (received != amount) revert TransferIncomplete(amount, received);
     }
 
+    function _balance(IERC20 token) private view returns (uint256) {
+        return token.balanceOf(address(this));
+    }
+
     function _send(address token, address to, uint256 amount) private {
-        if (token != address(0)) {
-            IERC20(token).safeTransfer(to, amount);
-        } else {
-            (bool taken,) = to.call{value: amount}("");
-            if (!taken) revert EtherRefused(to);
-        }
+        if (token != address(0)) IERC20(token).safeTransfer(to, amount);
+        else if (!LowLevelCall.callNoReturn(to, amount, "")) revert EtherRefused(to);
     }
 
     // ---------------------------------------------------------------- views
 
     /// @inheritdoc IFederations
-    function federationOf(bytes32 id) external view returns (FederationView memory v) {
+    function federationOf(bytes32 id) external view returns (FederationView memory) {
         Federation storage f = _existing(id);
         RoundState s = f.state;
-        v.phase = s.phase();
-        v.round = s.round();
-        v.attempt = s.attempt();
-        v.seats = s.seats();
-        v.known = s.known();
-        v.commits = s.commits();
-        v.votesFor = s.votesFor();
-        v.votesAgainst = s.votesAgainst();
-        v.deadline = s.deadline();
-        v.turnMissed = s.turnMissed();
-        v.head = f.head;
-        v.headHeight = f.headHeight;
-        v.settledHeight = f.settledHeight;
-        v.standing = f.standing;
-        v.claimable = f.claimable;
-        v.lastAccepted = f.lastAccepted;
-        v.joined = f.joined;
-        v.active = f.active;
-        v.creator = f.rules.creator;
-        v.token = f.rules.token;
-        v.pool = f.pool;
-        v.paid = f.paid;
-        v.refunded = f.refunded;
+        return FederationView({
+            phase: s.phase(),
+            round: s.round(),
+            attempt: s.attempt(),
+            seats: s.seats(),
+            known: s.known(),
+            commits: s.commits(),
+            votesFor: s.votesFor(),
+            votesAgainst: s.votesAgainst(),
+            deadline: s.deadline(),
+            turnMissed: s.turnMissed(),
+            head: f.head,
+            headHeight: f.headHeight,
+            settledHeight: f.settledHeight,
+            standing: f.standing,
+            claimable: f.claimable,
+            lastAccepted: f.lastAccepted,
+            joined: f.joined,
+            active: f.active,
+            creator: f.rules.creator,
+            token: f.rules.token,
+            pool: f.pool,
+            paid: f.paid,
+            refunded: f.refunded
+        });
     }
 
     /// @inheritdoc IFederations
@@ -731,8 +721,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     }
 
     /// @inheritdoc IFederations
-    function slotOf(bytes32 id, uint32 round, uint32 slot) external view returns (bytes32) {
-        return _existing(id).slots[_slotKey(round, slot)];
+    function commitOf(bytes32 id, uint32 round, uint32 participant) external view returns (bytes32) {
+        return _existing(id).commits[_commitKey(round, participant)];
     }
 
     /// @inheritdoc IFederations
@@ -747,9 +737,9 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
 
     // ---------------------------------------------------------------- small things
 
-    /// @dev `record` is abi.encode(0, 0, event selector, fields..., 0).
-    function _record(Federation storage f, bytes32 id, bytes memory record) private {
-        f.h = History.append(f.h, id, record);
+    /// @dev `fields` are the event's data without the accumulator.
+    function _record(Federation storage f, bytes32 id, bytes32 topic, bytes memory fields) private {
+        f.h = History.append(f.h, id, topic, fields);
     }
 
     function _exists(Federation storage f) private view returns (bool) {
@@ -763,7 +753,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
 
     function _running(bytes32 id) private view returns (Federation storage f) {
         f = _existing(id);
-        if (f.state.phase() == Phase.Ended) revert HasEnded();
+        if (f.state.inPhase(Phase.Ended)) revert HasEnded();
     }
 
     function _participant(Federation storage f, uint32 participant) private view returns (Participant storage) {
@@ -778,18 +768,18 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
 
     /// @dev The first round that is not opened yet.
     function _nextRound(RoundState s) private pure returns (uint32) {
-        return s.phase() == Phase.Forming ? 0 : s.round() + 1;
+        unchecked {
+            return s.inPhase(Phase.Forming) ? 0 : s.round() + 1;
+        }
     }
 
-    function _slotKey(uint32 round, uint32 slot) private pure returns (uint256) {
-        return uint256(round) << 32 | slot;
+    function _commitKey(uint32 round, uint32 participant) private pure returns (uint256) {
+        return uint256(round) << 32 | participant;
     }
 
     function _in(uint256 window) private view returns (uint40) {
-        return uint40(block.timestamp + window);
-    }
-
-    function _require(bool holds, bytes32 key) private pure {
-        if (!holds) revert HeaderRefused(key);
+        unchecked {
+            return uint40(block.timestamp + window);
+        }
     }
 }

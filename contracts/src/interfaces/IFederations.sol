@@ -218,11 +218,11 @@ interface IFederations {
     error UnknownParticipant(uint32 participant);
     error NotController(address controller);
     error AlreadyLeft(uint32 participant);
-    /// @notice The participant has a seat still, or a round that it acted in is neither settled nor void.
+    /// @notice The participant has a seat still, or a round that it had one in is neither settled nor void.
     error StakeLocked(uint32 participant);
     /// @notice No deadline has passed and no result can be settled.
     error NothingToDo();
-    /// @notice The federation is not idle. @param until Time at which it may be closed if nothing is accepted before.
+    /// @notice The federation may not be closed before `until`, nor while `advance` would accept its standing proposal.
     error NotIdle(uint40 until);
     /// @notice The leaf is not in the payout tree of the claimable result.
     error InvalidProof();
@@ -278,7 +278,8 @@ interface IFederations {
         bytes calldata invitation
     ) external;
 
-    /// @notice Pay the stake back to the controller, who calls.
+    /// @notice Pay the stake back to the controller, who calls: once it has left or the federation has ended, and every round
+    /// that it had a seat in is settled or void.
     function withdrawStake(bytes32 federation, uint32 participant) external;
 
     /// @notice Commit to an update of the current round. By the signer of a seat, once a round. The last seat's commit
@@ -339,8 +340,8 @@ interface IFederations {
     /// @notice Digest of the accepted result of this height (the first has height 1), or zero.
     function resultAt(bytes32 federation, uint32 height) external view returns (bytes32);
 
-    /// @notice keccak256(abi.encode(update digest, participant)) of a commit slot, or zero.
-    function slotOf(bytes32 federation, uint32 round, uint32 slot) external view returns (bytes32);
+    /// @notice keccak256(abi.encode(update digest, commit slot)) of a participant's commit in a round, or zero.
+    function commitOf(bytes32 federation, uint32 round, uint32 participant) external view returns (bytes32);
 
     /// @notice Bonds that `withdrawBond` would pay to an account.
     function creditOf(bytes32 federation, address account) external view returns (uint256);

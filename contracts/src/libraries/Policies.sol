@@ -2,13 +2,12 @@
 pragma solidity 0.8.37;
 
 import {PolicyHeader, POLICY_TAG} from "../Headers.sol";
-import {IFederations} from "../interfaces/IFederations.sol";
 
 /// @notice Which policies can be enforced. A field whose enforcement is not here yet must say so by its zero.
 library Policies {
     /// @notice The weighted mean.
     uint8 internal constant WEIGHTED_MEAN = 0;
-    uint8 internal constant LAST_VALUATION = 2;
+    /// @notice The last of the valuations: none, leave-one-out, exact.
     uint8 internal constant EXACT = 2;
     /// @notice Evaluation on rows that are public.
     uint8 internal constant PUBLIC_ROWS = 1;
@@ -16,74 +15,76 @@ library Policies {
     uint256 internal constant MOST_PLAYERS = 12;
     /// @notice Seats of the largest committee.
     uint256 internal constant MOST_SEATS = 256;
+    uint8 internal constant LARGEST_EXPONENT = 4;
+    uint256 internal constant LARGEST_INTEGER = (1 << 31) - 1;
     uint256 internal constant COORDINATES_PER_LEAF = 256;
 
-    /// @notice Revert unless this contract can enforce the policy.
-    function check(PolicyHeader calldata p) internal view {
-        _require(p.common.tag == POLICY_TAG, "tag");
-        _require(p.common.chainId == block.chainid, "chainId");
-        _require(p.common.ledger == address(this), "ledger");
-        _require(p.common.federation == 0, "federation");
-        _require(p.common.round == 0, "round");
-        _checkModel(p);
-        _checkMembers(p);
-        _checkWindows(p);
-        _checkRewards(p);
-        _checkAbsent(p);
+    /// @notice Why this contract cannot enforce a policy: a field's name, or a group's, in ASCII; zero if it can.
+    function refusal(PolicyHeader calldata p) internal view returns (bytes32 key) {
+        if (
+            p.common.tag != POLICY_TAG || p.common.chainId != block.chainid || p.common.ledger != address(this)
+                || p.common.federation != 0 || p.common.round != 0
+        ) return "common";
+        key = _model(p);
+        if (key == 0) key = _members(p);
+        if (key == 0) key = _windows(p);
+        if (key == 0) key = _rewards(p);
+        if (key == 0) key = _absent(p);
     }
 
-    function _checkModel(PolicyHeader calldata p) private pure {
-        _require(p.rule == WEIGHTED_MEAN, "rule");
-        _require(p.leaves != 0, "leaves");
-        _require(p.bound != 0 && p.bound <= uint32(type(int32).max), "bound");
-        _require(p.weightCap != 0 && p.weightCap <= uint32(type(int32).max), "weightCap");
-        _require(p.statistics <= uint256(p.leaves) * COORDINATES_PER_LEAF, "statistics");
+    function _model(PolicyHeader calldata p) private pure returns (bytes32) {
+        if (p.rule != WEIGHTED_MEAN) return "rule";
+        uint256 leaves = p.leaves;
+        if (leaves == 0) return "leaves";
+        if (!_within(p.bound, 1, LARGEST_INTEGER)) return "bound";
+        if (!_within(p.weightCap, 1, LARGEST_INTEGER)) return "weightCap";
+        if (p.statistics > leaves * COORDINATES_PER_LEAF) return "statistics";
+        return 0;
     }
 
-    function _checkMembers(PolicyHeader calldata p) private pure {
-        _require(p.committeeSize <= MOST_SEATS, "committeeSize");
-        _require(p.maxParticipants != 0 && p.maxParticipants <= p.committeeSize, "maxParticipants");
-        _require(p.startParticipants != 0 && p.startParticipants <= p.maxParticipants, "startParticipants");
-        _require(p.leastUpdates != 0 && p.leastUpdates <= p.maxParticipants, "leastUpdates");
-        _require(p.quorumBps > 5_000 && p.quorumBps <= 10_000, "quorumBps");
-        _require(p.attempts != 0, "attempts");
+    function _members(PolicyHeader calldata p) private pure returns (bytes32) {
+        uint256 most = p.maxParticipants;
+        if (!_within(most, 1, MOST_SEATS)) return "maxParticipants";
+        if (!_within(p.committeeSize, most, MOST_SEATS)) return "committeeSize";
+        if (!_within(p.startParticipants, 1, most)) return "startParticipants";
+        if (!_within(p.leastUpdates, 1, most)) return "leastUpdates";
+        if (!_within(p.quorumBps, 5_001, 10_000)) return "quorumBps";
+        if (p.attempts == 0) return "attempts";
+        uint256 valuation = p.valuation;
+        if (valuation > EXACT || valuation == EXACT && most > MOST_PLAYERS) return "valuation";
+        if (!_within(p.evaluation, valuation == 0 ? 0 : PUBLIC_ROWS, PUBLIC_ROWS)) return "evaluation";
+        return 0;
     }
 
-    function _checkWindows(PolicyHeader calldata p) private pure {
-        _require(p.commitWindow != 0, "commitWindow");
-        _require(p.revealWindow != 0, "revealWindow");
-        _require(p.proposeWindow != 0, "proposeWindow");
-        _require(p.attestWindow != 0, "attestWindow");
-        _require(p.challengeWindow >= p.attestWindow, "challengeWindow");
+    function _windows(PolicyHeader calldata p) private pure returns (bytes32) {
+        uint256 commit = p.commitWindow;
+        uint256 reveal = p.revealWindow;
+        uint256 propose = p.proposeWindow;
+        uint256 attest = p.attestWindow;
+        if (commit == 0 || reveal == 0 || propose == 0 || attest == 0) return "windows";
+        if (p.challengeWindow < attest) return "challengeWindow";
         // A federation must not be closed as idle while its first proposal is on time.
-        _require(
-            p.idleWindow >= uint256(p.commitWindow) + p.revealWindow + p.proposeWindow + p.attestWindow, "idleWindow"
-        );
+        if (p.idleWindow < commit + reveal + propose + attest) return "idleWindow";
+        return 0;
     }
 
-    function _checkRewards(PolicyHeader calldata p) private pure {
-        _require(p.rounds != 0, "rounds");
-        _require(p.target != 0 || p.pool == 0, "target");
-        _require(p.valuation <= LAST_VALUATION, "valuation");
-        _require(p.valuation != EXACT || p.maxParticipants <= MOST_PLAYERS, "valuation");
-        _require(p.evaluation <= PUBLIC_ROWS, "evaluation");
-        _require(p.evaluation != 0 || p.valuation == 0, "evaluation");
+    function _rewards(PolicyHeader calldata p) private pure returns (bytes32) {
+        if (p.rounds == 0) return "rounds";
+        if (p.target == 0 && p.pool != 0) return "target";
+        if (p.valueExponent > LARGEST_EXPONENT || p.scaleExponent > LARGEST_EXPONENT) return "exponents";
+        return 0;
     }
 
-    function _checkAbsent(PolicyHeader calldata p) private pure {
-        _require(p.visibility == 0, "visibility");
-        _require(p.staleness == 0, "staleness");
-        _require(p.relay == address(0), "relay");
-        _require(p.batchWindow == 0, "batchWindow");
-        _require(p.unbondingWindow == 0, "unbondingWindow");
-        _require(p.challengeBond == 0, "challengeBond");
-        _require(p.proposerFee == 0, "proposerFee");
-        _require(p.attesterFee == 0, "attesterFee");
-        _require(p.unavailableFee == 0, "unavailableFee");
-        _require(p.rejectionFee == 0, "rejectionFee");
+    function _absent(PolicyHeader calldata p) private pure returns (bytes32) {
+        if (p.visibility != 0) return "visibility";
+        if (p.staleness != 0) return "staleness";
+        if (p.relay != address(0) || p.batchWindow != 0) return "relay";
+        if (p.unbondingWindow != 0) return "unbondingWindow";
+        if (p.challengeBond | p.proposerFee | p.attesterFee | p.unavailableFee | p.rejectionFee != 0) return "fees";
+        return 0;
     }
 
-    function _require(bool holds, bytes32 key) private pure {
-        if (!holds) revert IFederations.PolicyRefused(key);
+    function _within(uint256 value, uint256 least, uint256 most) private pure returns (bool) {
+        return least <= value && value <= most;
     }
 }

@@ -45,6 +45,11 @@ library RoundStates {
         return Phase(uint8(RoundState.unwrap(s) >> PHASE));
     }
 
+    /// @notice Whether this is the phase; cheaper than reading it.
+    function inPhase(RoundState s, Phase phase_) internal pure returns (bool) {
+        return uint8(RoundState.unwrap(s) >> PHASE) == uint8(phase_);
+    }
+
     function seats(RoundState s) internal pure returns (uint32) {
         return uint16(RoundState.unwrap(s) >> SEATS);
     }
@@ -98,7 +103,9 @@ library RoundStates {
     }
 
     function withCommit(RoundState s) internal pure returns (RoundState) {
-        return RoundState.wrap(RoundState.unwrap(s) + (1 << COMMITS));
+        unchecked {
+            return RoundState.wrap(RoundState.unwrap(s) + (1 << COMMITS));
+        }
     }
 
     /// @notice Waiting for a proposal of attempt 0.
@@ -108,8 +115,10 @@ library RoundStates {
 
     /// @notice Waiting for a proposal of the next attempt.
     function retrying(RoundState s, uint256 until, bool missed) internal pure returns (RoundState) {
-        uint256 word = RoundState.unwrap(_moved(s, Phase.Propose, until)) + (1 << ATTEMPT);
-        return RoundState.wrap(missed ? word | 1 << MISSED : word);
+        unchecked {
+            uint256 word = RoundState.unwrap(_moved(s, Phase.Propose, until)) + (1 << ATTEMPT);
+            return RoundState.wrap(missed ? word | 1 << MISSED : word);
+        }
     }
 
     /// @notice Voting, from no votes on.
@@ -118,7 +127,9 @@ library RoundStates {
     }
 
     function withVote(RoundState s, bool support) internal pure returns (RoundState) {
-        return RoundState.wrap(RoundState.unwrap(s) + (1 << (support ? FOR : AGAINST)));
+        unchecked {
+            return RoundState.wrap(RoundState.unwrap(s) + (1 << (support ? FOR : AGAINST)));
+        }
     }
 
     function ended(RoundState s) internal pure returns (RoundState) {

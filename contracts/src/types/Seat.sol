@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 /// @notice What a signer may do, in one word. Zero: this address never was a signer.
-/// @dev From the lowest bit: participant 16, active from 32, active until 32, one past the last round committed in 32, one
-/// past the last (round, attempt) voted in 40, one past the last round proposed in 32; the highest bit: was given.
+/// @dev From the lowest bit: participant 16, active from 32, active until 32, the attempt and one past the round of the last
+/// vote 40; the highest bit: was given.
 type Seat is uint256;
 
 using Seats for Seat global;
@@ -12,9 +12,7 @@ using Seats for Seat global;
 library Seats {
     uint256 private constant FROM = 16;
     uint256 private constant UNTIL = 48;
-    uint256 private constant COMMIT = 80;
-    uint256 private constant VOTE = 112;
-    uint256 private constant PROPOSAL = 152;
+    uint256 private constant VOTE = 80;
     uint256 private constant GIVEN = 1 << 255;
 
     /// @notice A seat from a round on, until further notice.
@@ -47,41 +45,22 @@ library Seats {
         return activeFrom(s) <= round && round < activeUntil(s);
     }
 
-    function committedIn(Seat s, uint32 round) internal pure returns (bool) {
-        return uint32(Seat.unwrap(s) >> COMMIT) == uint256(round) + 1;
-    }
-
     function votedIn(Seat s, uint32 round, uint8 attempt) internal pure returns (bool) {
         return uint40(Seat.unwrap(s) >> VOTE) == _ballot(round, attempt);
-    }
-
-    /// @notice One past the last round that the seat committed, voted or proposed in; 0 if it never did.
-    function acted(Seat s) internal pure returns (uint256 end) {
-        end = uint32(Seat.unwrap(s) >> COMMIT);
-        uint256 vote = uint40(Seat.unwrap(s) >> VOTE);
-        if (vote != 0 && ((vote - 1) >> 8) + 1 > end) end = ((vote - 1) >> 8) + 1;
-        uint256 proposal = uint32(Seat.unwrap(s) >> PROPOSAL);
-        if (proposal > end) end = proposal;
     }
 
     function leaving(Seat s, uint32 until) internal pure returns (Seat) {
         return _set(s, UNTIL, type(uint32).max, until);
     }
 
-    function withCommit(Seat s, uint32 round) internal pure returns (Seat) {
-        return _set(s, COMMIT, type(uint32).max, uint256(round) + 1);
-    }
-
     function withVote(Seat s, uint32 round, uint8 attempt) internal pure returns (Seat) {
         return _set(s, VOTE, type(uint40).max, _ballot(round, attempt));
     }
 
-    function withProposal(Seat s, uint32 round) internal pure returns (Seat) {
-        return _set(s, PROPOSAL, type(uint32).max, uint256(round) + 1);
-    }
-
     function _ballot(uint32 round, uint8 attempt) private pure returns (uint256) {
-        return (uint256(round) << 8 | attempt) + 1;
+        unchecked {
+            return (uint256(round) + 1) << 8 | attempt;
+        }
     }
 
     function _set(Seat s, uint256 shift, uint256 mask, uint256 value) private pure returns (Seat) {
