@@ -5,8 +5,10 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fednode.aggregation.fedavg import FedAvg
 from ledger import merkle, merkle_sum, nodes, payouts
 from ledger.errors import MalformedRecord
 from ledger.headers import PolicyHeader, ResultHeader, UpdateHeader
@@ -107,3 +109,14 @@ def test_nodes() -> None:
         levels = nodes.regroup(listed, case["slots"])
         assert nodes.nodes_root(levels) == unhex(case["root"])
         assert (listed[-1].weight, listed[-1].number) == (int(case["weight"]), case["number"])
+
+
+def test_aggregates() -> None:
+    rule = FedAvg()
+    for case in load("aggregate.json")["cases"]:
+        updates = [np.frombuffer(unhex(leaf), dtype="<i4") for leaf in case["inputs"]]
+        sums = rule.partial_sums(updates, case["weights"])
+        assert [sums[:128].tobytes(), sums[128:].tobytes()] == [unhex(s) for s in case["sums"]]
+        previous = np.frombuffer(unhex(case["previous"]), dtype="<i4")
+        model = rule.step(previous, sums, sum(case["weights"]))
+        assert model.tobytes() == unhex(case["model"]), case["name"]
