@@ -46,7 +46,6 @@ KIND = "bundle"
 VERSION = 1
 PAGE = 1_000
 CHUNK = 1 << 20
-MAX_EVENTS = 1 << 20
 RECEIPTS_ROOT, NUMBER, TIMESTAMP = 5, 8, 11
 OLDEST_HEADER = 15
 T = TypeVar("T")
@@ -332,6 +331,8 @@ class _Opener:
         if len(artefact.roots) != 1 or artefact.roots[0].codec is not Codec.DAG_CBOR:
             raise MalformedRecord(KIND, "a bundle has one root, its manifest")
         self._blocks = artefact.blocks
+        # Naming one block again and again must not make a small file large.
+        self._left = 2 * sum(len(data) for data in artefact.blocks.values())
         self._manifest = cbor.decode_map(artefact.blocks[artefact.roots[0]], KIND, _KEYS)
         kind, version = self._field("kind", str), self._field("version", int)
         if (kind, version) != ("fednode.bundle", VERSION):
@@ -352,8 +353,6 @@ class _Opener:
         trusted = Trusted(number, trust_block, timestamp, Digest(last[-1][1][-32:]))
         senders, gas = self._transactions()
         rows = [self._row(row, senders) for row in self._pages("events")]
-        if len(rows) > MAX_EVENTS:
-            raise MalformedRecord(KIND, f"more than {MAX_EVENTS} events")
         events = tuple(event for _, event in rows)
         broken = self._broken(rows, trusted, last)
         return BundleHistory(
@@ -499,7 +498,11 @@ class _Opener:
     def _block(self, cid: CID, codec: Codec) -> bytes:
         if cid.codec is not codec or cid not in self._blocks:
             raise MalformedRecord(KIND, f"block {cid}, which it names, is missing")
-        return self._blocks[cid]
+        data = self._blocks[cid]
+        self._left -= len(data)
+        if self._left < 0:
+            raise MalformedRecord(KIND, "it names the same blocks again and again")
+        return data
 
 
 def _typed(value: object, kind: type[T], where: str) -> T:

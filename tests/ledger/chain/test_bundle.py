@@ -154,6 +154,11 @@ def cell(rows: list[cbor.Value], row: int, column: int) -> cbor.Value:
     return value
 
 
+def again(lists: cbor.Value, place: int) -> list[cbor.Value]:
+    assert isinstance(lists, list)
+    return list(lists[place]) * 20_000
+
+
 BROKEN: dict[str, AlterRows] = {
     "event left out": lambda rows: rows.pop(2),
     "first event left out": lambda rows: rows.pop(0),
@@ -186,6 +191,8 @@ REFUSED: dict[str, Alter] = {
     "wrong version": lambda m, b: m.update(version=2),
     "number for a link": lambda m, b: m.update(header=5),
     "negative time": change_rows("events", lambda rows: set_column(rows, 1, 2, -1)),
+    "same receipt over and over": lambda m, b: m.update(receipts=[again(m["receipts"], 0)]),
+    "same page over and over": lambda m, b: m.update(events=again([m["events"]], 0)),
     "short row": change_rows("events", lambda rows: rows.append([1])),
     "unknown topic": change_rows("events", lambda rows: set_column(rows, 1, 5, bytes(32))),
     "foreign transaction": change_rows(
