@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar, Protocol
 
+from eth_abi.abi import encode as abi_encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
@@ -416,6 +417,17 @@ def decode(log: Log, meta: EventMeta) -> Event:
         "h": Digest(log.data[-WORD:]),
     }
     return kind(**common, **values)  # type: ignore[arg-type]
+
+
+def encode(event: Event) -> bytes:
+    """Write an event's data as the contract logs them, the accumulator included."""
+    values = [getattr(event, name) for name in _NAMES[type(event)]]
+    return abi_encode([*event.words, "bytes32"], [*values, event.h])
+
+
+def follows(h: Digest, event: Event) -> Digest:
+    """Compute the accumulator after an event from the one before it and the event's fields."""
+    return accumulate(h, event.meta.timestamp, TOPIC_OF[type(event)], encode(event))
 
 
 def verify(h: Digest, timestamp: int, log: Log, event: Event) -> Digest:
