@@ -17,11 +17,11 @@ from ledger import cbor
 from ledger.cid import CID, Codec
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.merkle import Tree, root_of_bytes
-from ledger.stores.base import Artefact, ContentStore
+from ledger.stores.base import MAX_BLOCK, Artefact, ContentStore
 from ledger.types import Digest
 
 LEAF_SIZE = 1024
-BLOCK_SIZE = 1 << 20
+BLOCK_SIZE = MAX_BLOCK
 LANES = LEAF_SIZE // 4
 SUM_LANES = LEAF_SIZE // 8
 _KIND = "payload index"

@@ -66,7 +66,10 @@ class KuboStore:
         return verified(cid, data, store=self.address)
 
     def put(self, artefact: Artefact) -> None:
-        """Store all blocks as one CAR and pin its roots."""
+        """Store all blocks as one CAR and pin its roots.
+
+        Kubo pins whole graphs: what a root links to must be among the blocks or with a peer.
+        """
         if not artefact.roots:
             raise StoreError(f"an artefact without roots cannot be kept in {self.address}")
         car = io.BytesIO(write_car(artefact))
