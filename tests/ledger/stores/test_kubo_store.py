@@ -138,7 +138,7 @@ def server(answer: Answer) -> Iterator[str]:
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{http.server_port}"
@@ -147,9 +147,19 @@ def server(answer: Answer) -> Iterator[str]:
         http.server_close()
 
 
+def take_upload(request: BaseHTTPRequestHandler) -> None:
+    """Read the request's body; a connection closed before that is reset, and the answer lost."""
+    if request.headers.get("Transfer-Encoding") != "chunked":
+        request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        return
+    while size := int(request.rfile.readline(), 16):
+        request.rfile.read(size + 2)
+    request.rfile.readline()
+
+
 def body(data: bytes, status: int = 200, kind: str = "text/plain") -> Answer:
     def answer(request: BaseHTTPRequestHandler) -> None:
-        request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        take_upload(request)
         request.send_response(status)
         request.send_header("Content-Type", kind)
         request.send_header("Content-Length", str(len(data)))
