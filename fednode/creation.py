@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from fednode.data.evaluation_set import EvaluationSet
-from fednode.data.table import Table
 from fednode.evaluation.evaluator import open_evaluator
 from fednode.models.layout import Tensors
 from fednode.policy import Cost, Policy, predict, require_windows
@@ -48,7 +47,7 @@ class Plan:
 def plan(
     policy: Policy,
     task: TrainingTask,
-    evaluation: Table | None,
+    evaluation: EvaluationSet | None,
     *,
     chain_id: int,
     ledger: Address,
@@ -67,7 +66,7 @@ def plan(
     parts = [initial.artefact()]
     links: dict[str, cbor.Value] = {"initial": parts[0].roots[0]}
     if evaluation is not None:
-        parts.append(EvaluationSet.of(evaluation).artefact())
+        parts.append(evaluation.artefact())
         links["evaluation"] = parts[1].roots[0]
     rest = record({"policy": policy.rest_record(), **links})
     header = policy.header(
@@ -107,7 +106,7 @@ def _initial(policy: Policy, task: TrainingTask) -> Tensors:
 def _measure(
     policy: Policy,
     task: TrainingTask,
-    evaluation: Table | None,
+    evaluation: EvaluationSet | None,
     model: Int32,
 ) -> float:
     """Time the measurement of one model on this machine, in seconds."""

@@ -104,14 +104,18 @@ class Federation:
 
     def version(self, version: int) -> Int32:
         """Read a model version; the first that rows can be fed to is version 0."""
-        height = version + (1 if self.replica.policy.statistics else 0)
+        height = self.height(version)
         if height == 0:
             return self.replica.initial_model()
-        if not 1 <= height <= len(self.state.lineage):
-            last = self.state.training_index(len(self.state.lineage))
-            raise FedNodeError(f"model version {version} does not exist: the newest is {last}")
         reader = self.replica.reader(self.state.lineage[height - 1])
         return reader.model(self.replica.policy.leaves)
+
+    def height(self, version: int) -> int:
+        """Give the height on the lineage of a model version's result; 0 = the initial model."""
+        newest = self.state.training_index(len(self.state.lineage))
+        if not 0 <= version <= newest:
+            raise FedNodeError(f"model version {version} does not exist: the newest is {newest}")
+        return version + (1 if self.replica.policy.statistics else 0)
 
     def released_version(self) -> int:
         """Give the model version that the policy releases: the last, or the first of those with the

@@ -1,12 +1,10 @@
 """A site's own rows, cut into the three disjoint sets and committed to."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from fednode.data.commitment import DatasetCommitment, commit
+from fednode.data.evaluation_set import EvaluationSet, gather
 from fednode.data.sources import Source, open_source, require_public, site_index
 from fednode.data.splits import Splits, split
 from fednode.data.table import Table
@@ -54,15 +52,8 @@ def load_site(policy: Policy, source: Source, name: str) -> Site:
     return Site(name, table, cut)
 
 
-def evaluation_rows(policy: Policy, sites: Sequence[Site]) -> Table:
-    """Give the rows that utilities are measured on: every site's, thinned evenly to the policy's
-    number.
-    """
-    tables = [site.valuation for site in sites]
-    total = sum(len(table) for table in tables)
-    most = min(policy.evaluation.rows, total)
-    return Table.concatenate([_thinned(table, len(table) * most // total) for table in tables])
-
-
-def _thinned(table: Table, rows: int) -> Table:
-    return table.take(np.arange(rows, dtype=np.int64) * len(table) // max(rows, 1))
+def evaluation_rows(policy: Policy, source: Source) -> EvaluationSet | None:
+    """Give the rows that the federation measures utilities on, if it measures any."""
+    if policy.evaluation.mode == "none":
+        return None
+    return gather(source, policy.data, most_rows=policy.evaluation.rows)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from fednode.errors import FedNodeError
+from fednode.federation import Federation
 from ledger.errors import LedgerError
 from ledger.stores import Artefact
 from ledger.stores.car import read_car, write_car
@@ -52,9 +53,9 @@ class Journal:
     """A participant's own memory of one federation."""
 
     def __init__(self, root: Path, federation: FederationId) -> None:
-        self._root = root / federation.hex()
+        self.folder = root / federation.hex()
         try:
-            self._root.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FedNodeError(
                 f"journal folder {root} cannot be made ({error.strerror}): give another --journal"
@@ -64,7 +65,7 @@ class Journal:
         """Keep a round's update, all of it or nothing."""
         target = self._round(round_index) / "update"
         target.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._root, prefix=".new-") as scratch:
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".new-") as scratch:
             entry = Path(scratch) / "update"
             entry.mkdir()
             _write(entry / "artefact.car", write_car(update.artefact))
@@ -110,7 +111,16 @@ class Journal:
         shutil.rmtree(self._round(round_index) / "update", ignore_errors=True)
 
     def _round(self, round_index: int) -> Path:
-        return self._root / f"{round_index:06d}"
+        return self.folder / f"{round_index:06d}"
+
+
+def private_tensors(federation: Federation, journal: Journal, height: int) -> Tensors:
+    """Give the private tensors that the lineage up to a height left with a participant."""
+    for accepted in reversed(federation.state.lineage[:height]):
+        update = journal.update(accepted.round)
+        if update is not None and update.private:
+            return update.private
+    return federation.rulebook.task.private_initial()
 
 
 def _write(path: Path, data: bytes) -> None:

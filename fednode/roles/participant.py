@@ -17,7 +17,7 @@ from ledger.nodes import Reason
 from ledger.round import Published, Slot
 from ledger.state import Participant as Member
 from ledger.state import Phase, Proposal, Round
-from ledger.stores import BlockNotFound
+from ledger.stores import BlockUnavailable
 
 log = logging.getLogger("fednode")
 
@@ -166,8 +166,8 @@ class Participant:
         known = set(held) if isinstance(held, list) else set()
         try:
             reader = ResultReader(self._federation.store, proposal.result, proposal.index)
-            entries = [entry for node in reader.nodes() for entry in node.entries]
-        except (BlockNotFound, MalformedRecord) as error:
+            entries = [e for node in reader.levels(len(slots))[0] for e in node.entries]
+        except (BlockUnavailable, MalformedRecord) as error:
             log.warning("round %d: the proposed result cannot be read: %s", round_.index, error)
             return slots
         return [

@@ -12,7 +12,7 @@ from fednode.data.table import Table
 from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.federation import Federation
 from fednode.models.layout import STATISTICS, Tensors
-from fednode.roles.journal import Journal, PreparedUpdate
+from fednode.roles.journal import Journal, PreparedUpdate, private_tensors
 from fednode.training.task import LocalRun, TrainingSpec, TrainingTask, train
 from ledger import cbor
 from ledger.artefacts import record, update_artefact
@@ -66,7 +66,7 @@ class Trainer:
     ) -> tuple[Int32, Tensors]:
         book = federation.rulebook
         shared = book.layout.unpack(federation.standing().model)
-        private = last_private(federation, journal) or self.task.private_initial()
+        private = private_tensors(federation, journal, len(federation.state.lineage))
         rows = scaled(self.rows, preprocessing_of(book.layout, shared, federation.policy.schema))
         run = LocalRun(
             _spec(federation), federation.policy.training.seed, round_.index, member.index
@@ -88,17 +88,6 @@ class Trainer:
             "task": type(self.task).__name__,
             "kind": STATISTICS if context.statistics else "training",
         }
-
-
-def last_private(federation: Federation, journal: Journal) -> Tensors | None:
-    """Give the private tensors that the newest round on the lineage left behind, if there
-    are any.
-    """
-    for accepted in reversed(federation.state.lineage):
-        update = journal.update(accepted.round)
-        if update is not None and update.private:
-            return update.private
-    return None
 
 
 def _spec(federation: Federation) -> TrainingSpec:

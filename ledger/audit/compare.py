@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from ledger import nodes, payload
+from ledger import nodes
 from ledger.artefacts import ResultReader
 from ledger.audit.verdict import (
     AGGREGATION,
@@ -20,7 +20,6 @@ from ledger.audit.verdict import (
     UTILITIES,
     Step,
 )
-from ledger.errors import LedgerError, MalformedRecord
 from ledger.headers import ResultHeader
 from ledger.nodes import Entry, in_order
 from ledger.round import Outcome, Records
@@ -39,16 +38,8 @@ class PublishedResult:
     @classmethod
     def read(cls, reader: ResultReader, *, leaves: int, slots: int) -> "PublishedResult":
         """Read everything that a result published, its model and sums included."""
-        published = reader.nodes()
-        try:
-            levels = nodes.regroup(published, slots)
-        except LedgerError as error:
-            raise MalformedRecord("result", str(error)) from error
-        if nodes.nodes_root(levels) != reader.header.nodes:
-            raise MalformedRecord("result", "its nodes are not what the header commits to")
-        sums = reader.sums(leaves)
-        if [payload.Payload(data).root for data in sums] != [node.root for node in published]:
-            raise MalformedRecord("result", "its sums are not what its nodes commit to")
+        levels = reader.levels(slots)
+        reader.check_sums(leaves, levels)
         reader.model(leaves)
         return cls(reader.records(), levels)
 

@@ -7,7 +7,7 @@ from ledger.audit.verdict import TrustedBlock
 from ledger.history import Event
 from ledger.replica import Origin
 from ledger.stores import ContentStore
-from ledger.types import Digest
+from ledger.types import Address, Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Deployment:
     ours: bool
     expected: str
     found: str
+    deployers: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,13 +33,13 @@ from ledger.audit.verdict import (
     Verdict,
 )
 from ledger.cid import CID, Codec
-from ledger.errors import MalformedRecord
+from ledger.errors import LedgerError, MalformedRecord
 from ledger.headers import ResultHeader, federation_id
-from ledger.identity import read_identity
+from ledger.identity import ForgedIdentity, read_identity
 from ledger.nodes import Reason
 from ledger.replica import Replica, first_standing
-from ledger.round import Published, Rules, Slot, Standing, compose, follow
-from ledger.state import HistoryViolation, Round
+from ledger.round import Outcome, Published, Rules, Slot, Standing, compose, follow
+from ledger.state import Commit, HistoryViolation, Round
 from ledger.stores import BlockUnavailable
 from ledger.types import ZERO_DIGEST, Address, Digest
 
@@ -53,6 +53,11 @@ class Rulebook:
 
 
 RulebookReader = Callable[[Replica], Rulebook]
+"""Reads the policy's records. Raises PolicyRefused for those that no rules follow from."""
+
+
+class PolicyRefused(LedgerError):
+    """Policy records that do not say what the policy's header says, or nothing that can be run."""
 
 
 def audit(evidence: Evidence, read_rulebook: RulebookReader) -> Verdict:
@@ -115,8 +120,14 @@ class _Run:
         subject = f"the chain of {len(events)} events"
         expected = "events that hash to what they carry"
         self._hold(HISTORY, None, subject, expected, broken, holds=broken is None)
-        last = events[-1].h if events else ZERO_DIGEST
-        self._hold(HISTORY, None, "the accumulator at the trusted block", self._evidence.h, last)
+        h = ZERO_DIGEST
+        for place, event in enumerate(events):
+            h = ev.follows(h, event)
+            if h != event.h:
+                block = event.meta.block_number
+                name = f"event {place}, {type(event).__name__} in block {block}"
+                self._fail(HISTORY, None, f"the accumulator after {name}", h, event.h)
+        self._hold(HISTORY, None, "the accumulator at the trusted block", self._evidence.h, h)
         self._hold(HISTORY, None, "the number of events", "at least one", 0, holds=bool(events))
 
     # -- one event
@@ -124,14 +135,15 @@ class _Run:
     def _event(self, event: ev.Event) -> None:
         round_: int | None = getattr(event, "round", None)
         subject = f"{type(event).__name__} in block {event.meta.block_number}"
+        step = CLAIMS if isinstance(event, _MONEY) else ORDER
         try:
             with self._bytes(round_, "the policy header"):
                 self._replica.take(event)
         except HistoryViolation as violation:
             self._fail(
-                ORDER, round_, subject, violation.expected, violation.found, event.meta.sender
+                step, round_, subject, violation.expected, violation.found, event.meta.sender
             )
-        self.facts.passed(ORDER, round_, subject)
+        self.facts.passed(step, round_, subject)
         match event:
             case ev.FederationCreated():
                 self._created(event)
@@ -144,6 +156,11 @@ class _Run:
                 self._signed(event.round, subject, event.proposer, event.meta.sender)
             case ev.ResultAccepted():
                 self._accepted(event)
+            case ev.RoundOpened():
+                self._stops(subject, event.round, goes_on=True)
+            case ev.FederationEnded(idle=False):
+                last = self._replica.state.round.index
+                self._stops(subject, last, goes_on=False)
             case ev.PeriodEnded():
                 self._period_ended(event)
             case ev.PayoutClaimed():
@@ -166,8 +183,13 @@ class _Run:
         found = (policy.common.chain_id, policy.common.ledger)
         subject = "the chain and the contract that the policy names"
         self._hold(HEADERS, None, subject, expected, found, signer=event.creator)
-        with self._bytes(None, "the policy's records", event.creator):
-            self._book = self._read_rulebook(self._replica)
+        records = "the policy's records"
+        with self._bytes(None, records, event.creator):
+            try:
+                self._book = self._read_rulebook(self._replica)
+            except PolicyRefused as refused:
+                header = f"records of policy {event.policy.hex()}"
+                self._fail(HEADERS, None, records, header, refused, event.creator)
             self._standing = replace(first_standing(), model=self._replica.initial_model())
         self.facts.terms = self._book.terms
         self.facts.passed(BYTES, None, "policy, initial model and evaluation rows")
@@ -186,12 +208,27 @@ class _Run:
     def _joined(self, event: ev.ParticipantJoined) -> None:
         subject = f"the identity of participant {event.participant}"
         with self._bytes(None, subject, event.controller):
-            identity = read_identity(self._evidence.store, event.identity)
+            try:
+                identity = read_identity(self._evidence.store, event.identity)
+            except ForgedIdentity as forged:
+                signed = f"a signature of {event.controller}"
+                self._fail(SIGNERS, None, subject, signed, forged, event.controller)
         found = identity.controller
         self._hold(SIGNERS, None, subject, event.controller, found, signer=event.controller)
         self.facts.names[event.participant] = identity.name
 
     # -- results
+
+    def _stops(self, subject: str, round_: int, *, goes_on: bool) -> None:
+        """Check that training goes on, or does not, as the newest result says."""
+        state = self._replica.state
+        head = self.facts.results.get(state.head)
+        if head is None:
+            return
+        last = state.training_index(len(state.lineage)) == state.policy.rounds
+        expected = "the federation's end" if head.header.stop or last else "another round"
+        found = "another round" if goes_on else "the federation's end"
+        self._hold(ORDER, round_, subject, expected, found)
 
     def _accepted(self, event: ev.ResultAccepted) -> None:
         """Compute an accepted result again from the updates, and compare it with what was
@@ -216,8 +253,8 @@ class _Run:
                 reader, leaves=context.policy.leaves, slots=len(round_.commits)
             )
         slots = self._slots(round_, published)
-        self.facts.passed(BYTES, round_.index, f"{len(slots)} updates and their result")
         outcome = compose(context, self._standing, slots, self._book.rules)
+        self._available(round_, outcome, published)
         for step, what, expect, got in comparisons(outcome, published):
             self._hold(step, round_.index, what, expect, got, signer=proposer)
         self._standing = follow(
@@ -236,24 +273,43 @@ class _Run:
         """
         slots = []
         for commit, entry in zip(round_.commits, published.entries(), strict=False):
-            signer = self._replica.state.participants[commit.participant].signer
             subject = f"the update of participant {commit.participant}"
-            with self._bytes(round_.index, subject, signer):
-                found = artefacts.read_update(
-                    self._evidence.store, commit.digest, self._replica.policy.leaves
-                )
-            unavailable = entry.reason == Reason.UNAVAILABLE
-            if unavailable and found.final:
-                self.facts.notes.append(
-                    f"Round {round_.index}: {subject} was left out as unavailable and can be had "
-                    "now; that it could not be had in time rests on the committee's majority."
-                )
-            if not unavailable and not found.final:
-                expected = f"the bytes behind {commit.digest.hex()}"
-                self._fail(BYTES, round_.index, subject, expected, "not to be had", signer)
-            had = Published(None, None) if unavailable else found
-            slots.append(Slot(commit.participant, commit.digest, had))
+            if entry.reason == Reason.UNAVAILABLE:
+                self._note_if_had(round_, commit, subject)
+                slots.append(Slot(commit.participant, commit.digest, Published(None, None)))
+                continue
+            with self._bytes(round_.index, subject, commit.meta.sender):
+                slots.append(Slot(commit.participant, commit.digest, self._update(commit)))
         return slots
+
+    def _available(self, round_: Round, outcome: Outcome, published: PublishedResult) -> None:
+        """Require the bytes of every update that the result does not call unavailable, as far as
+        judging it takes them.
+        """
+        ours = [entry for node in outcome.levels[0] for entry in node.entries]
+        for commit, entry, found in zip(round_.commits, ours, published.entries(), strict=False):
+            if entry.reason == Reason.UNAVAILABLE and found.reason != Reason.UNAVAILABLE:
+                subject = f"the update of participant {commit.participant}"
+                expected = f"the bytes behind {commit.digest.hex()}"
+                signer = commit.meta.sender
+                self._fail(BYTES, round_.index, subject, expected, "not to be had", signer)
+        count = len(round_.commits)
+        self.facts.passed(BYTES, round_.index, f"{count} updates and their result")
+
+    def _update(self, commit: Commit) -> Published:
+        leaves = self._replica.policy.leaves
+        return artefacts.read_update(self._evidence.store, commit.digest, leaves)
+
+    def _note_if_had(self, round_: Round, commit: Commit, subject: str) -> None:
+        try:
+            found = self._update(commit).final
+        except BlockUnavailable:
+            found = False
+        if found:
+            self.facts.notes.append(
+                f"Round {round_.index}: {subject} was left out as unavailable and can be had "
+                "now; that it could not be had in time rests on the committee's majority."
+            )
 
     # -- money
 
@@ -310,6 +366,9 @@ class _Run:
             yield
         except (BlockUnavailable, MalformedRecord) as error:
             self._fail(BYTES, round_, subject, "the bytes behind its digest", error, signer)
+
+
+_MONEY = (ev.PayoutClaimed, ev.Refunded, ev.StakeWithdrawn, ev.BondReturned)
 
 
 def _text(value: object) -> str:

@@ -62,7 +62,7 @@ def _round(
         result=accepted.result if accepted else None,
         proposer=proposal.proposer if proposal else None,
         statistics=state.statistics_round(round_.parent),
-        attempts=round_.attempt + 1,
+        attempts=min(round_.attempt + 1, state.policy.attempts),
         seats=round_.seats,
         votes_for=proposal.count(True) if proposal else 0,
         votes_against=proposal.count(False) if proposal else 0,

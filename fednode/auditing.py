@@ -1,0 +1,41 @@
+"""The audit with this project's rules: what the command, the script and the demo call."""
+
+from collections.abc import Collection
+
+from fednode.federation import read_rulebook
+from fednode.models.errors import ModelDescriptionError
+from fednode.policy import Policy
+from fednode.policy.errors import PolicyError
+from ledger.audit.evidence import Evidence
+from ledger.audit.replay import PolicyRefused, Rulebook, audit
+from ledger.audit.verdict import Terms, Verdict
+from ledger.replica import Replica
+from ledger.types import Address, Wei
+
+
+def run_audit(evidence: Evidence, *, own: Collection[str] = ()) -> Verdict:
+    """Replay a federation's history by its policy; `own` names users' models that may run here."""
+
+    def rulebook(replica: Replica) -> Rulebook:
+        try:
+            book = read_rulebook(replica, evidence.store, own=own)
+        except (PolicyError, ModelDescriptionError) as error:
+            raise PolicyRefused(str(error)) from error
+        exact = book.task.utility_tolerance == 0
+        return Rulebook(book.rules, terms(book.policy, exact=exact))
+
+    return audit(evidence, rulebook)
+
+
+def terms(policy: Policy, *, exact: bool) -> Terms:
+    """Say what a policy agrees on, in the words of its file."""
+    token = policy.reward.token
+    return Terms(
+        name=policy.federation.name,
+        rule=policy.aggregation.rule,
+        metric=policy.evaluation.metric if policy.evaluation.mode != "none" else "none",
+        valuation=policy.valuation.kind,
+        pool=Wei(policy.reward.pool),
+        token=None if token is None else Address(token),
+        exact=exact,
+    )

@@ -1,0 +1,147 @@
+"""`fednode audit`: replay a federation's whole history, from a chain or from a bundle."""
+
+import json
+from pathlib import Path
+
+import click
+
+from fednode.auditing import run_audit
+from fednode.cli.edge import DOES_NOT_HOLD, own_option, store_options
+from fednode.cli.open import federation_id, open_content, open_contract
+from fednode.errors import FedNodeError
+from fednode.files import write_file
+from fednode.report_terminal import terminal
+from ledger.audit.evidence import Evidence
+from ledger.audit.report import html
+from ledger.audit.sources import bundle_evidence, evidence_from_bundle, evidence_from_chain
+from ledger.audit.verdict import Verdict
+from ledger.bundle import RecordingStore
+from ledger.chain.client import Chain
+from ledger.types import Address
+
+
+@click.command()
+@click.option("--rpc", envvar="FEDNODE_RPC", metavar="URL", help="A chain node. [FEDNODE_RPC]")
+@click.option("--chain-id", type=int, metavar="N", help="Refuse a node of any other chain.")
+@click.option(
+    "--ledger", envvar="FEDNODE_LEDGER", metavar="ADDRESS", help="The contract. [FEDNODE_LEDGER]"
+)
+@click.option(
+    "--federation",
+    envvar="FEDNODE_FEDERATION",
+    metavar="ID",
+    help="The federation. [FEDNODE_FEDERATION]",
+)
+@store_options
+@click.option(
+    "--deployer",
+    "deployers",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Who deployed the contract, where it was not the well-known deployer.",
+)
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Audit this evidence bundle: no chain, no IPFS.",
+)
+@click.option(
+    "--trust-block", metavar="HASH", help="With --bundle: the hash of the block to trust."
+)
+@click.option(
+    "--html", "html_file", type=click.Path(path_type=Path), metavar="FILE", help="Write a report."
+)
+@click.option(
+    "--write-bundle",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write what the audit read as an evidence bundle.",
+)
+@own_option
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@click.pass_context
+def audit(
+    ctx: click.Context,
+    rpc: str | None,
+    chain_id: int | None,
+    ledger: str | None,
+    federation: str | None,
+    ipfs: str | None,
+    store: Path | None,
+    deployers: tuple[str, ...],
+    bundle: Path | None,
+    trust_block: str | None,
+    html_file: Path | None,
+    write_bundle: Path | None,
+    own: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Replay everything; exit code 0 only if all of it holds, 3 if a step does not.
+
+    Either from a chain node, a content store and the contract's address (--rpc, --ledger,
+    --federation, --ipfs or --store), or from an evidence bundle (--bundle, --trust-block).
+    """
+    chain = None
+    if bundle is not None:
+        evidence = evidence_from_bundle(bundle, _hash(trust_block))
+    else:
+        if rpc is None or ledger is None or federation is None:
+            raise FedNodeError(
+                "give --rpc, --ledger and --federation with --ipfs or --store, or --bundle with "
+                "--trust-block"
+            )
+        contract = open_contract(rpc, chain_id, ledger)
+        chain = contract.chain
+        evidence = evidence_from_chain(
+            contract,
+            federation_id(federation),
+            RecordingStore(open_content(ipfs, store)),
+            deployers=[Address(deployer) for deployer in deployers],
+        )
+    verdict = run_audit(evidence, own=own)
+    _print(verdict, as_json=as_json)
+    if html_file is not None:
+        write_file(html_file, html(verdict).encode())
+        _note(f"report: {html_file}", as_json=as_json)
+    if write_bundle is not None:
+        _bundle(write_bundle, evidence, chain, as_json=as_json)
+    if not verdict.holds:
+        ctx.exit(DOES_NOT_HOLD)
+
+
+def _print(verdict: Verdict, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(verdict.to_json(), indent=2))
+        return
+    from rich.console import Console
+
+    Console().print(terminal(verdict))
+
+
+def _bundle(path: Path, evidence: Evidence, chain: Chain | None, *, as_json: bool) -> None:
+    if chain is None:
+        raise FedNodeError("--write-bundle needs a chain: a bundle is a bundle already")
+    block = bundle_evidence(path, evidence, chain)
+    _note(
+        f"bundle: {path}\naudit it with: fednode audit --bundle {path} "
+        f"--trust-block 0x{block.hash.hex()}",
+        as_json=as_json,
+    )
+
+
+def _note(text: str, *, as_json: bool) -> None:
+    """Tell a person where something is; with --json, not among the JSON."""
+    click.echo(text, err=as_json)
+
+
+def _hash(text: str | None) -> bytes:
+    if text is None:
+        raise FedNodeError("--bundle needs --trust-block, the hash of the one block you trust")
+    try:
+        value = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        value = b""
+    if len(value) != 32:
+        raise FedNodeError(f"--trust-block {text!r} is not a hash of 64 hexadecimal digits")
+    return value

@@ -1,0 +1,53 @@
+"""`fednode claim`: everything that is due to an account."""
+
+from pathlib import Path
+
+import click
+
+from fednode.claims import claim_all
+from fednode.cli.edge import (
+    Output,
+    account_options,
+    chain_options,
+    federation_option,
+    json_option,
+    ledger_option,
+    options,
+    own_option,
+    store_options,
+)
+from fednode.cli.open import open_account, open_content, open_contract, open_federation
+
+
+@click.command()
+@options(
+    chain_options, ledger_option, federation_option, store_options, account_options, own_option
+)
+@json_option
+def claim(
+    rpc: str,
+    chain_id: int | None,
+    ledger: str,
+    federation: str,
+    ipfs: str | None,
+    store: Path | None,
+    keystore: Path,
+    password_file: Path | None,
+    own: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Take out what is due to the account: payouts, bonds, stakes, and a creator's refund."""
+    opened = open_federation(
+        open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
+    )
+    claimed = claim_all(opened, open_account(keystore, password_file))
+    lines = [f"{c.kind}: {c.amount} wei ({c.receipt.gas_used} gas)" for c in claimed]
+    Output(as_json).result(
+        {
+            "claimed": [
+                {"kind": c.kind, "amount": str(c.amount), "gas": c.receipt.gas_used}
+                for c in claimed
+            ]
+        },
+        "\n".join(lines) or "nothing is due to this account now",
+    )

@@ -1,0 +1,134 @@
+"""`fednode create`: a federation from a policy file."""
+
+from pathlib import Path
+
+import click
+
+from fednode.cli.edge import (
+    Output,
+    account_options,
+    chain_options,
+    json_option,
+    ledger_option,
+    options,
+    own_option,
+    store_options,
+)
+from fednode.cli.open import federation_id, open_account, open_content, open_contract
+from fednode.creation import NO_ANCESTOR, Ancestor, Plan, plan
+from fednode.creation import create as create_federation
+from fednode.errors import FedNodeError
+from fednode.federation import Federation
+from fednode.policy import load_policy
+from fednode.site import evaluation_rows, open_sites
+from fednode.training.task import open_task
+from ledger.chain.federations import Federations
+from ledger.stores import ContentStore
+from ledger.types import Digest, Wei
+
+
+@click.command()
+@options(chain_options, ledger_option, store_options, account_options)
+@click.option(
+    "--policy",
+    "policy_file",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The policy (TOML).",
+)
+@click.option(
+    "--data",
+    "data_dir",
+    default=".",
+    envvar="FEDNODE_DATA",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the policy's relative paths of data start. [FEDNODE_DATA]",
+)
+@click.option("--ancestor", metavar="ID", help="Go on from this ended federation's last model.")
+@click.option("--salt", default="00", metavar="HEX", help="Tells equal policies apart.")
+@click.option("--dry-run", is_flag=True, help="Only print what a round will cost.")
+@own_option
+@json_option
+def create(
+    rpc: str,
+    chain_id: int | None,
+    ledger: str,
+    ipfs: str | None,
+    store: Path | None,
+    keystore: Path,
+    password_file: Path | None,
+    policy_file: Path,
+    data_dir: Path,
+    ancestor: str | None,
+    salt: str,
+    dry_run: bool,
+    own: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Create a federation, fund its pool, and print what a round will cost."""
+    output = Output(as_json)
+    policy = load_policy(policy_file)
+    contract = open_contract(rpc, chain_id, ledger)
+    content = open_content(ipfs, store)
+    planned = plan(
+        policy,
+        open_task(policy.model_spec, own=own),
+        evaluation_rows(policy, open_sites(policy, data_dir)),
+        chain_id=contract.chain.chain_id,
+        ledger=contract.address,
+        ancestor=_ancestor(contract, ancestor, content, own),
+    )
+    output.note(_cost(planned))
+    if dry_run:
+        output.result({"cost": planned.cost.record()}, "nothing was created")
+        return
+    account = open_account(keystore, password_file)
+    token = policy.reward.token
+    if token is not None:
+        contract.approve(account, planned.header.token, Wei(policy.reward.pool))
+    federation, receipt = create_federation(contract, account, planned, content, salt=_salt(salt))
+    output.result(
+        {
+            "federation": federation.hex(),
+            "policy": planned.header.digest().hex(),
+            "gas": receipt.gas_used,
+            "block": receipt.block_number,
+            "cost": planned.cost.record(),
+        },
+        f"federation {federation.hex()} (block {receipt.block_number}, {receipt.gas_used} gas)",
+    )
+
+
+def _ancestor(
+    contract: Federations, ancestor: str | None, content: ContentStore, own: tuple[str, ...]
+) -> Ancestor:
+    if ancestor is None:
+        return NO_ANCESTOR
+    federation = Federation(contract, federation_id(ancestor), content, own=own)
+    settled = [accepted for accepted in federation.state.lineage if accepted.settled]
+    if not settled:
+        raise FedNodeError(f"--ancestor {ancestor} has no settled result to go on from")
+    leaves = federation.replica.policy.leaves
+    model = federation.replica.reader(settled[-1]).model(leaves)
+    return Ancestor(federation.id, settled[-1].result, model)
+
+
+def _salt(text: str) -> Digest:
+    try:
+        value = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        value = bytes(33)
+    if len(value) > 32:
+        raise FedNodeError(f"--salt {text!r} is not at most 64 hexadecimal digits")
+    return Digest(value.rjust(32, b"\0"))
+
+
+def _cost(planned: Plan) -> str:
+    cost = planned.cost
+    return (
+        f"a round: about {cost.gas_per_round:,} gas in all, {cost.seconds_per_evaluator:.1f} s for "
+        f"each evaluator ({cost.evaluations} models), {cost.bytes_per_update:,} bytes an update, "
+        f"{cost.bytes_per_round:,} bytes in all"
+    )

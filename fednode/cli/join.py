@@ -1,0 +1,115 @@
+"""`fednode join`: a site becomes a participant."""
+
+from pathlib import Path
+
+import click
+
+from fednode.cli.edge import (
+    Output,
+    account_options,
+    chain_options,
+    federation_option,
+    journal_option,
+    json_option,
+    ledger_option,
+    options,
+    own_option,
+    site_options,
+    store_options,
+)
+from fednode.cli.open import open_account, open_content, open_contract, open_federation
+from fednode.files import write_file
+from fednode.membership import make_request, membership, read_invitation, site_secret
+from fednode.policy import load_policy, require_same
+from fednode.site import load_site, open_sites
+from ledger.types import Address, Wei
+
+
+@click.command()
+@options(
+    chain_options,
+    ledger_option,
+    federation_option,
+    store_options,
+    account_options,
+    site_options,
+    journal_option,
+)
+@click.option("--name", required=True, help="The institution's name, as everybody will see it.")
+@click.option(
+    "--request",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a request for an invitation instead of joining.",
+)
+@click.option(
+    "--invitation",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The creator's answer to your request; an open federation needs none.",
+)
+@click.option("--signer", metavar="ADDRESS", help="Account of the node, if it is another one.")
+@click.option("--payout", metavar="ADDRESS", help="Who is paid, if it is another account.")
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Join only if the chain's policy is this one.",
+)
+@own_option
+@json_option
+def join(
+    rpc: str,
+    chain_id: int | None,
+    ledger: str,
+    federation: str,
+    ipfs: str | None,
+    store: Path | None,
+    keystore: Path,
+    password_file: Path | None,
+    site: str,
+    data_dir: Path,
+    journal: Path,
+    name: str,
+    request: Path | None,
+    invitation: Path | None,
+    signer: str | None,
+    payout: str | None,
+    policy_file: Path | None,
+    own: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Join a federation with a site's rows; the account becomes the participant's controller."""
+    output = Output(as_json)
+    contract = open_contract(rpc, chain_id, ledger)
+    content = open_content(ipfs, store)
+    opened = open_federation(contract, federation, content, own=own)
+    if policy_file is not None:
+        require_same(load_policy(policy_file), opened.policy, source=str(policy_file))
+    rows = load_site(opened.policy, open_sites(opened.policy, data_dir), site)
+    account = open_account(keystore, password_file)
+    asked, identity = make_request(
+        opened.id, account, name=name, site=rows, secret=site_secret(journal)
+    )
+    content.put(identity)
+    if request is not None:
+        write_file(request, asked.model_dump_json(indent=2).encode())
+        output.result(
+            {"request": str(request), "rows": asked.rows},
+            f"wrote {request}: send it to the federation's creator, then join with the invitation",
+        )
+        return
+    terms = membership(
+        asked,
+        read_invitation(invitation) if invitation else None,
+        signer=Address(signer or account.address),
+        payout=Address(payout or account.address),
+    )
+    participant, receipt = contract.join(
+        account, opened.id, terms, stake=Wei(opened.replica.policy.stake)
+    )
+    output.result(
+        {"participant": participant, "rows": asked.rows, "gas": receipt.gas_used},
+        f"joined as participant {participant} with {asked.rows} rows ({receipt.gas_used} gas)",
+    )

@@ -1,0 +1,115 @@
+"""`fednode participant` and `fednode proposer`: the long-lived processes of a federation."""
+
+from pathlib import Path
+
+import click
+
+from fednode.cli.edge import (
+    Output,
+    account_options,
+    chain_options,
+    federation_option,
+    journal_option,
+    json_option,
+    ledger_option,
+    options,
+    own_option,
+    site_options,
+    start_logging,
+    store_options,
+    verbose_option,
+)
+from fednode.cli.open import open_account, open_content, open_contract, open_federation
+from fednode.roles.role import run
+
+node_options = options(
+    chain_options, ledger_option, federation_option, store_options, account_options
+)
+poll_option = click.option(
+    "--poll",
+    default=0.3,
+    show_default=True,
+    type=click.FloatRange(0.05, 60),
+    metavar="SECONDS",
+    help="How long to rest when nothing is to be done.",
+)
+
+
+@click.command()
+@options(node_options, site_options, journal_option, own_option, poll_option, verbose_option)
+@json_option
+def participant(
+    rpc: str,
+    chain_id: int | None,
+    ledger: str,
+    federation: str,
+    ipfs: str | None,
+    store: Path | None,
+    keystore: Path,
+    password_file: Path | None,
+    site: str,
+    data_dir: Path,
+    journal: Path,
+    own: tuple[str, ...],
+    poll: float,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Train, commit, publish, recompute and vote until the federation has ended and settled.
+
+    May be killed and started again at any time: it goes on where it was. At the end it opens its
+    test set, once, and prints what the released model is worth on it.
+    """
+    from fednode.final_report import final_report
+    from fednode.roles.journal import Journal
+    from fednode.roles.participant import Participant
+    from fednode.roles.trainer import Trainer
+    from fednode.site import load_site, open_sites
+
+    start_logging(verbose=verbose)
+    opened = open_federation(
+        open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
+    )
+    rows = load_site(opened.policy, open_sites(opened.policy, data_dir), site)
+    own_journal = Journal(journal, opened.id)
+    account = open_account(keystore, password_file)
+    trainer = Trainer(opened.rulebook.task, rows.train)
+    run(Participant(opened, account, trainer, own_journal), poll=poll)
+    report = final_report(opened, rows, own_journal)
+    Output(as_json).result(report.record(), report.text())
+
+
+@click.command()
+@options(node_options, own_option, poll_option, verbose_option)
+@json_option
+def proposer(
+    rpc: str,
+    chain_id: int | None,
+    ledger: str,
+    federation: str,
+    ipfs: str | None,
+    store: Path | None,
+    keystore: Path,
+    password_file: Path | None,
+    own: tuple[str, ...],
+    poll: float,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Propose results when it is this account's turn, or anybody's, until all has settled.
+
+    The account may be a participant's own, or anybody's: one that is no participant may propose
+    once a turn was missed.
+    """
+    from fednode.roles.proposer import Proposer
+
+    start_logging(verbose=verbose)
+    opened = open_federation(
+        open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
+    )
+    run(Proposer(opened, open_account(keystore, password_file)), poll=poll)
+    height = len(opened.state.lineage)
+    Output(as_json).result(
+        {"results": height, "head": opened.state.head.hex()},
+        f"the federation has ended: {height} results, the last is {opened.state.head.hex()}",
+    )

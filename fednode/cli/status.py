@@ -1,0 +1,85 @@
+"""`fednode status`: where a federation stands."""
+
+from pathlib import Path
+
+import click
+
+from fednode.cli.edge import (
+    Output,
+    chain_options,
+    federation_option,
+    json_option,
+    ledger_option,
+    options,
+    own_option,
+    store_options,
+)
+from fednode.cli.open import open_content, open_contract, open_federation
+from fednode.federation import Federation
+from ledger.state import Phase
+
+
+@click.command()
+@options(chain_options, ledger_option, federation_option, store_options, own_option)
+@json_option
+def status(
+    rpc: str,
+    chain_id: int | None,
+    ledger: str,
+    federation: str,
+    ipfs: str | None,
+    store: Path | None,
+    own: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print a federation's phase, deadline, participants, results and payouts."""
+    opened = open_federation(
+        open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
+    )
+    fields = _fields(opened)
+    Output(as_json).result(fields, _text(fields))
+
+
+def _fields(opened: Federation) -> dict[str, object]:
+    state, standing = opened.state, opened.standing()
+    deadline = state.deadline
+    now = opened.chain.now()
+    return {
+        "federation": opened.id.hex(),
+        "name": opened.policy.federation.name,
+        "phase": state.phase.value,
+        "round": state.round.index if state.rounds else None,
+        "commits": len(state.round.commits) if state.rounds else 0,
+        "seats": state.round.seats if state.rounds else 0,
+        "deadline_in": None if deadline is None else deadline - now,
+        "results": len(state.lineage),
+        "settled": sum(accepted.settled for accepted in state.lineage),
+        "rounds": opened.policy.training.rounds,
+        "head": state.head.hex(),
+        "utility": standing.trail[-1] / 1_000_000 if standing.trail else None,
+        "released_version": opened.released_version() if state.phase is Phase.ENDED else None,
+        "participants": [
+            {
+                "index": p.index,
+                "signer": p.signer,
+                "rows": p.datasets[-1].rows,
+                "active": p.until is None,
+                "claimed": str(p.paid),
+            }
+            for p in state.participants
+        ],
+    }
+
+
+def _text(fields: dict[str, object]) -> str:
+    lines = [f"{name.replace('_', ' ')}: {value}" for name, value in fields.items()]
+    lines = [line for line in lines if not line.startswith("participants: ")]
+    people = fields["participants"]
+    assert isinstance(people, list)
+    for person in people:
+        left = "" if person["active"] else ", has left"
+        lines.append(
+            f"participant {person['index']}: {person['signer']}, {person['rows']} rows, "
+            f"{person['claimed']} wei claimed{left}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""Joining a federation: the request a site makes, and the invitation its creator answers with.
+
+Both are small JSON files that people send each other; nothing in them is secret.
+"""
+
+import secrets
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fednode.errors import FedNodeError
+from fednode.files import write_new
+from fednode.site import Site
+from ledger.chain.accounts import Account
+from ledger.chain.federations import Invitation, Membership, sign_invitation
+from ledger.identity import identity_artefact, sign_identity
+from ledger.stores import Artefact
+from ledger.types import Address, Digest, FederationId
+
+T = TypeVar("T", bound=BaseModel)
+Hex32 = Field(pattern=r"^[0-9a-f]{64}$")
+Hex20 = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
+
+
+class JoinRequest(BaseModel):
+    """What a site asks its federation's creator to attest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    federation: str = Hex32
+    name: str = Field(min_length=1, max_length=200)
+    controller: str = Hex20
+    identity: str = Hex32
+    dataset_root: str = Hex32
+    rows: int = Field(ge=1, lt=1 << 32)
+
+    def invitation(self, expires: int) -> Invitation:
+        """Give the message that the creator signs."""
+        return Invitation(
+            FederationId(bytes.fromhex(self.federation)),
+            Address(self.controller),
+            Digest(bytes.fromhex(self.identity)),
+            Digest(bytes.fromhex(self.dataset_root)),
+            self.rows,
+            expires,
+        )
+
+
+class SignedInvitation(BaseModel):
+    """A request with its creator's signature."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request: JoinRequest
+    expires: int = Field(ge=0, lt=1 << 64)
+    signature: str = Field(pattern=r"^[0-9a-f]{2,2048}$")
+
+
+def make_request(
+    federation: FederationId, account: Account, *, name: str, site: Site, secret: bytes
+) -> tuple[JoinRequest, Artefact]:
+    """Ask to join with a site's rows; gives the identity record to publish, too."""
+    identity = identity_artefact(sign_identity(account, name))
+    commitment = site.commitment(secret)
+    request = JoinRequest(
+        federation=federation.hex(),
+        name=name,
+        controller=account.address,
+        identity=identity.roots[0].digest.hex(),
+        dataset_root=commitment.root.hex(),
+        rows=commitment.rows,
+    )
+    return request, identity
+
+
+def invite(
+    request: JoinRequest, creator: Account, *, expires: int, chain_id: int, ledger: Address
+) -> SignedInvitation:
+    """Attest a request as the federation's creator."""
+    signature = sign_invitation(
+        creator, request.invitation(expires), chain_id=chain_id, ledger=ledger
+    )
+    return SignedInvitation(request=request, expires=expires, signature=signature.hex())
+
+
+def membership(
+    request: JoinRequest,
+    invitation: SignedInvitation | None,
+    *,
+    signer: Address,
+    payout: Address,
+) -> Membership:
+    """Give what the contract is told."""
+    if invitation is not None and invitation.request != request:
+        raise FedNodeError(
+            "the invitation is for another request (account, name, journal or rows differ): "
+            "ask the creator for one that answers the newest request"
+        )
+    return Membership(
+        signer=signer,
+        payout=payout,
+        identity=Digest(bytes.fromhex(request.identity)),
+        dataset_root=Digest(bytes.fromhex(request.dataset_root)),
+        rows=request.rows,
+        expires=invitation.expires if invitation else 0,
+        invitation=bytes.fromhex(invitation.signature) if invitation else b"",
+    )
+
+
+def read_request(path: Path) -> JoinRequest:
+    """Read a request's file."""
+    return _read(path, JoinRequest)
+
+
+def read_invitation(path: Path) -> SignedInvitation:
+    """Read an invitation's file."""
+    return _read(path, SignedInvitation)
+
+
+def site_secret(journal: Path) -> bytes:
+    """Give the secret from which a site's salts follow; made once, kept in its journal."""
+    path = journal / "secret"
+    try:
+        journal.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            write_new(path, secrets.token_bytes(32), private=True)
+        secret = path.read_bytes()
+    except OSError as error:
+        raise FedNodeError(f"the journal's secret {path}: {error.strerror}") from None
+    if len(secret) != 32:
+        raise FedNodeError(f"the journal's secret {path} is damaged: restore it from a copy")
+    return secret
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise FedNodeError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "file"
+        raise FedNodeError(f"{path}: {key}: {first['msg']}") from None

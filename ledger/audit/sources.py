@@ -1,0 +1,115 @@
+"""Where an audit's evidence comes from: a chain node and a content store, or a bundle."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ledger.audit.evidence import Deployment, Evidence
+from ledger.audit.verdict import TrustedBlock
+from ledger.bundle import RecordingStore, open_bundle, write_bundle
+from ledger.chain.client import Chain
+from ledger.chain.errors import UnknownContract
+from ledger.chain.federations import Federations, find_deployment
+from ledger.contracts import DETERMINISTIC_DEPLOYER, deployment
+from ledger.contracts import Deployment as Create2
+from ledger.history import BrokenHistory, Event, HistoryReader
+from ledger.replica import Origin, UnknownFederation
+from ledger.stores import ContentStore
+from ledger.types import Address, Digest, FederationId
+
+ATTEMPTS = 5
+
+
+def evidence_from_chain(
+    contract: Federations,
+    federation: FederationId,
+    store: ContentStore,
+    *,
+    deployers: Iterable[Address] = (),
+) -> Evidence:
+    """Read everything that an audit needs from a chain node; the newest event's block is trusted.
+
+    Raise UnknownFederation where the contract has no event of the federation.
+    """
+    chain = contract.chain
+    reader = HistoryReader(chain, contract.address, federation)
+    events: list[Event] = []
+    broken = None
+    try:
+        for _ in range(ATTEMPTS):
+            events += reader.poll()
+            h = contract.accumulator(federation)
+            if h == reader.h:
+                break
+    except BrokenHistory as error:
+        broken, h = str(error), error.expected
+    if not events and broken is None:
+        raise UnknownFederation(federation)
+    accounts = {event.meta.sender for event in events}
+    found = find_deployment(contract.address, deployers=deployers, accounts=accounts)
+    return Evidence(
+        origin=Origin(chain.chain_id, contract.address, federation),
+        block=_block(chain, events),
+        deployment=_deployment(contract.address, found),
+        events=events,
+        h=h,
+        store=store,
+        gas=_gas(chain, events),
+        broken=broken,
+    )
+
+
+def evidence_from_bundle(path: Path, trust_block: bytes) -> Evidence:
+    """Open a bundle; nothing but the hash of its block is trusted."""
+    history = open_bundle(path, trust_block)
+    subject, block = history.subject, history.block
+    return Evidence(
+        origin=Origin(subject.chain_id, subject.ledger, subject.federation),
+        block=TrustedBlock(block.number, Digest(block.hash), block.timestamp),
+        deployment=_deployment(subject.ledger, subject.deployment),
+        events=history.events,
+        h=block.h,
+        store=history.store,
+        gas=history.gas,
+        broken=history.broken,
+    )
+
+
+def bundle_evidence(path: Path, evidence: Evidence, chain: Chain) -> TrustedBlock:
+    """Write what an audit has read as one file; give the block that whoever opens it must trust.
+
+    The evidence's store must be a RecordingStore that an audit has just run on.
+    """
+    if not isinstance(evidence.store, RecordingStore):
+        raise TypeError("the evidence's store did not record what the audit read")
+    trusted = write_bundle(
+        path,
+        chain,
+        ledger=evidence.origin.ledger,
+        federation=evidence.origin.federation,
+        blocks=evidence.store.blocks,
+        deployers=evidence.deployment.deployers,
+    )
+    return TrustedBlock(trusted.number, Digest(trusted.hash), trusted.timestamp)
+
+
+def _deployment(address: Address, found: Create2 | None) -> Deployment:
+    plan = found or deployment(DETERMINISTIC_DEPLOYER)
+    return Deployment(
+        ours=plan.address == address,
+        expected=f"{plan.address}, where CREATE2 by {plan.deployer} puts the published program",
+        found=address,
+        deployers=(plan.deployer,),
+    )
+
+
+def _block(chain: Chain, events: list[Event]) -> TrustedBlock:
+    number = events[-1].meta.block_number if events else chain.block_number()
+    block = chain.block(number)
+    if block is None:
+        raise UnknownContract(Address(""), f"the node has no block {number}")
+    return TrustedBlock(number, Digest(block.hash), block.timestamp)
+
+
+def _gas(chain: Chain, events: list[Event]) -> dict[bytes, int]:
+    receipts = (chain.receipt(t) for t in dict.fromkeys(e.meta.transaction for e in events))
+    return {receipt.transaction: receipt.gas_used for receipt in receipts if receipt is not None}
