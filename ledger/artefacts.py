@@ -5,16 +5,17 @@ Headers are raw blocks under the digests that the chain holds. What a header com
 through a dag-cbor index, and counts only if it has the roots that the header names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ledger import cbor, payload, payouts, utilities
 from ledger.cid import CID, Codec
-from ledger.errors import MalformedRecord
+from ledger.errors import LedgerError, MalformedRecord
 from ledger.headers import PolicyHeader, ResultHeader, UpdateHeader
-from ledger.nodes import Node, in_order
+from ledger.merkle_sum import Summed, SumTree
+from ledger.nodes import Levels, Node, in_order, nodes_root, regroup, shape
 from ledger.payload import Payload
 from ledger.round import Outcome, Published, Records
 from ledger.stores import Artefact, BlockNotFound, ContentStore
@@ -123,10 +124,10 @@ class ResultReader:
         measured = utilities.decode(self._raw("utilities"))
         _same("utilities", self.header.utilities, utilities.root(measured))
         values = payouts.decode_values(self._raw("values"))
-        root = payouts.values_tree(values).root
+        root = _sum_root("values", lambda: payouts.values_tree(values))
         _same("values", (self.header.values, self.header.scores), (root.hash, root.sum))
         paid = payouts.decode_payouts(self._raw("payouts"))
-        root = payouts.payouts_tree(paid).root
+        root = _sum_root("payouts", lambda: payouts.payouts_tree(paid))
         _same("payouts", (self.header.payouts, self.header.payout_total), (root.hash, root.sum))
         return Records(self.header, measured, values, paid)
 
@@ -136,14 +137,20 @@ class ResultReader:
         _same("model", self.header.model_root, Payload(data).root)
         return payload.int32(data)
 
-    def nodes(self) -> tuple[Node, ...]:
-        """Read the nodes of the tree of partial sums, level by level."""
-        return tuple(Node.decode(self._store.get(cid)) for cid in self._links("nodes"))
+    def levels(self, slots: int) -> Levels:
+        """Read the nodes of the tree of partial sums over a number of commit slots."""
+        links = self._links("nodes", sum(shape(slots)))
+        levels = regroup([Node.decode(self._store.get(cid)) for cid in links], slots)
+        _same("nodes", self.header.nodes, nodes_root(levels))
+        return levels
 
-    def sums(self, leaves: int) -> Sequence[bytes]:
-        """Read the nodes' sums, in the nodes' order."""
+    def check_sums(self, leaves: int, levels: Levels) -> None:
+        """Read the nodes' sums, one at a time, and compare them with the nodes' roots."""
         size = 2 * leaves * payload.LEAF_SIZE
-        return [payload.fetch(self._store, cid.digest, size) for cid in self._links("sums")]
+        nodes = in_order(levels)
+        for node, cid in zip(nodes, self._links("sums", len(nodes)), strict=True):
+            data = payload.fetch(self._store, cid.digest, size)
+            _same("sums", node.root, Payload(data).root)
 
     def _raw(self, name: str) -> bytes:
         return self._store.get(self._link(name))
@@ -151,12 +158,23 @@ class ResultReader:
     def _link(self, name: str) -> CID:
         return cbor.field(self._entries, name, CID, kind=_INDEX)
 
-    def _links(self, name: str) -> list[CID]:
+    def _links(self, name: str, count: int) -> list[CID]:
+        """Give a list of links of exactly this length, so that nobody makes a reader fetch more."""
         links: list[cbor.Value] = cbor.field(self._entries, name, list, kind=_INDEX)
+        if len(links) != count:
+            raise MalformedRecord(_INDEX, f"{len(links)} {name}, expected {count}")
         cids = [cid for cid in links if isinstance(cid, CID)]
         if len(cids) != len(links):
             raise MalformedRecord(_INDEX, f"{name} must be links")
         return cids
+
+
+def _sum_root(name: str, tree: Callable[[], SumTree]) -> Summed:
+    """Build a tree of sums; sums that overflow are no tree."""
+    try:
+        return tree().root
+    except LedgerError as error:
+        raise MalformedRecord("result", f"its {name}: {error}") from error
 
 
 def _same(name: str, expected: object, found: object) -> None:

@@ -18,6 +18,14 @@ MAX_NAME = 200
 _KIND = "identity record"
 
 
+class ForgedIdentity(MalformedRecord):
+    """An identity record whose signature is not its controller's."""
+
+    def __init__(self, controller: Address) -> None:
+        self.controller = controller
+        super().__init__(_KIND, f"its signature is not that of {controller}")
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """An institution's name, signed by the account that controls its seat."""
@@ -57,7 +65,7 @@ def read_identity(store: ContentStore, digest: Digest) -> Identity:
         raise MalformedRecord(_KIND, f"a name of {len(identity.name)} characters")
     signer = recover_typed(_message(identity.name, identity.controller), identity.signature)
     if signer != identity.controller:
-        raise MalformedRecord(_KIND, "its signature is not its controller's")
+        raise ForgedIdentity(identity.controller)
     return identity
 
 

@@ -317,7 +317,7 @@ def _read(
     context: RoundContext, slot: Slot, rules: Rules
 ) -> tuple[Digest, Int32 | None, Exclusion | None]:
     """Give the payload root that a slot's header names, its update, and why it does not count, if
-    so.
+    so. What is unavailable has no root: others may hold more of it, or less.
     """
     published = slot.published
     if published.header is None:
@@ -333,7 +333,7 @@ def _read(
         return root, None, Exclusion(Reason.MALFORMED)
     data = published.payload
     if data is None:
-        return root, None, Exclusion(Reason.UNAVAILABLE)
+        return ZERO_DIGEST, None, Exclusion(Reason.UNAVAILABLE)
     if len(data) != context.policy.leaves * payload.LEAF_SIZE or Payload(data).root != root:
         return root, None, Exclusion(Reason.MALFORMED)
     update = payload.int32(data)

@@ -1,0 +1,203 @@
+"""Small federations' policies, drawn at random, and the public rows that they are measured on."""
+
+import random
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from fednode.data.evaluation_set import EvaluationSet
+from fednode.data.fixed import ONE
+from fednode.data.table import Table
+from fednode.evaluation.evaluator import open_evaluator
+from fednode.models.layout import Layout
+from fednode.policy import Policy, parse_policy
+from fednode.rounds import FederationRules
+from fednode.training.task import TrainingTask, layout_of, open_task
+from ledger.headers import PolicyHeader
+from ledger.round import Int32
+
+ROWS = 24
+
+_TEXT = """
+[federation]
+name = "Trial"
+open = {open}
+start_participants = {start}
+max_participants = {most}
+least_updates = {least}
+quorum = "{quorum}"
+
+[task]
+model = "logistic"
+
+[schema]
+kind = "table"
+[[schema.columns]]
+name = "a"
+type = "numeric"
+range = [0, 1]
+[[schema.columns]]
+name = "b"
+type = "numeric"
+range = [0, 1]
+[[schema.columns]]
+name = "c"
+type = "category"
+codes = [{codes}]
+[schema.label]
+column = "y"
+codes = {{ 0 = 0, 1 = 1 }}
+
+[data]
+source = "csv"
+path = "{{site}}.csv"
+public = true
+sites = 1
+statistics = {statistics}
+
+[training]
+rounds = {rounds}
+
+[stop]
+patience = {patience}
+least_gain = {least_gain}
+
+[aggregation]
+bound = 16
+weight_cap = {cap}
+
+[evaluation]
+mode = "{mode}"
+metric = "{metric}"
+
+[valuation]
+kind = "{valuation}"
+every = {every}
+
+[reward]
+pool = {pool}
+target = {target}
+period = {period}
+value_exponent = {a}
+scale_exponent = {b}
+
+[stake]
+stake = {stake}
+proposer_bond = {bond}
+
+[windows]
+commit = 60
+reveal = 20
+propose = 60
+attest = 60
+challenge = {challenge}
+idle = 1000
+attempts = {attempts}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A policy with what is computed from it alone."""
+
+    policy: Policy
+    task: TrainingTask
+    layout: Layout
+
+    def rules(self, header: PolicyHeader, rows: EvaluationSet | None) -> FederationRules:
+        """Make the rules, measured on these rows."""
+        evaluator = None
+        if rows is not None:
+            evaluator = open_evaluator(
+                self.task,
+                self.layout,
+                schema=self.policy.schema,
+                rows=rows,
+                metric=self.policy.evaluation.metric,
+            )
+        return FederationRules(self.policy, header, evaluator)
+
+
+@cache
+def terms(text: str) -> Terms:
+    """Read a policy's text."""
+    policy = parse_policy(text)
+    task = open_task(policy.model_spec)
+    return Terms(policy, task, layout_of(task, policy.numeric_columns))
+
+
+def draw(rng: random.Random, **fixed: object) -> str:
+    """Draw a policy's text; `fixed` settles some of its values."""
+    most = int(str(fixed.get("most", rng.randint(2, 5))))
+    measured = fixed.get("mode", rng.choice(("public", "public", "public", "none"))) == "public"
+    valuation = rng.choice(("exact", "exact", "leave-one-out", "none")) if measured else "none"
+    valuation = str(fixed.get("valuation", valuation))
+    rounds = rng.randint(1, 4)
+    chosen: dict[str, object] = {
+        "open": _toml(rng.random() < 0.4),
+        "start": rng.randint(min(2, most), most),
+        "most": most,
+        "quorum": rng.choice(("0.6", "0.51", "0.75")),
+        "codes": ", ".join(map(str, range(rng.choice((2, 2, 3, 300))))),
+        "statistics": _toml(rng.random() < 0.6),
+        "rounds": rounds,
+        "patience": rng.choice((0, 0, 1, 2)) if measured else 0,
+        "least_gain": rng.choice((0, 1, 50_000)),
+        "cap": rng.choice((1, 50, 1000)),
+        "mode": "public" if measured else "none",
+        "metric": rng.choice(("accuracy", "auc", "log_loss")),
+        "valuation": valuation,
+        "every": rng.choice((1, 1, 2)),
+        "pool": 0 if valuation == "none" else rng.choice((0, 10**18, 999_999_937)),
+        "target": rng.choice((1, 300_000, 1_000_000)),
+        "period": rng.choice((0, 0, 1, 2)),
+        "a": rng.choice((1, 1, 2)),
+        "b": rng.choice((0, 0, 1)),
+        "stake": rng.choice((0, 5)),
+        "bond": rng.choice((0, 7)),
+        "challenge": rng.choice((60, 200)),
+        "attempts": rng.choice((1, 2, 3)),
+    }
+    chosen |= fixed
+    chosen["period"] = min(int(str(chosen["period"])), int(str(chosen["rounds"])))
+    chosen.setdefault("least", rng.randint(1, min(2, int(str(chosen["start"])))))
+    return _TEXT.format(**chosen)
+
+
+def evaluation_rows(rng: random.Random, of: Terms) -> EvaluationSet | None:
+    """Draw the public rows: the label follows the first column, mostly."""
+    if of.policy.evaluation.mode == "none":
+        return None
+    generator = np.random.default_rng(rng.randrange(1 << 32))
+    features = np.zeros((ROWS, of.policy.schema.features), dtype=np.int32)
+    features[:, :2] = generator.integers(0, ONE + 1, (ROWS, 2))
+    codes = generator.integers(2, features.shape[1], ROWS)
+    features[np.arange(ROWS), codes] = ONE
+    labels = (features[:, 0] + generator.normal(0, ONE // 5, ROWS) > ONE // 2).astype(np.int64)
+    labels[:2] = (0, 1)
+    return EvaluationSet.of(Table(features, labels, np.zeros(ROWS, dtype=np.int64)))
+
+
+def training_update(rng: random.Random, of: Terms) -> Int32:
+    """Draw an update that tends to help: more weight to the first column, some noise elsewhere."""
+    generator = np.random.default_rng(rng.randrange(1 << 32))
+    values = generator.integers(-(1 << 16), 1 << 16, of.layout.size).astype(np.int32)
+    cut = of.policy.statistics
+    values[:cut] = 0
+    values[cut] += rng.randint(-(1 << 18), 1 << 20)
+    values[-1] -= rng.randint(-(1 << 16), 1 << 19)
+    return values
+
+
+def statistics_update(rng: random.Random, of: Terms) -> Int32:
+    """Draw the counts, sums and sums of squares of some site's two numeric columns."""
+    rows = rng.randint(20, 200)
+    blocks = np.array([[rows] * 2, [rows // 2] * 2, [rows // 3] * 2], dtype=np.int32) << 12
+    values = np.zeros(of.layout.size, dtype=np.int32)
+    values[: blocks.size] = blocks.reshape(-1) + rng.randint(0, 1000)
+    return values
+
+
+def _toml(value: bool) -> str:
+    return "true" if value else "false"

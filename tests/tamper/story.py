@@ -1,0 +1,461 @@
+"""What happens in a federation, drawn at random: honest nodes, careless ones, and at most one liar.
+
+Everything that careless nodes do is allowed (late, missing, malformed or foreign updates, missed
+turns, results voted down, leavers, an idle close), so a story without a liar must pass an audit.
+The liar proposes a result whose bytes all hash to what its header says, and everybody signs it.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+
+from ledger import artefacts
+from ledger.cid import CID, Codec
+from ledger.headers import ResultHeader, UpdateHeader
+from ledger.nodes import Reason
+from ledger.payload import Payload, pad
+from ledger.round import (
+    Outcome,
+    Published,
+    RoundContext,
+    Rules,
+    Slot,
+    Standing,
+    compose,
+)
+from ledger.state import Phase, Round
+from ledger.stores import Artefact
+from ledger.types import ZERO_DIGEST, Address, Digest
+from tests.tamper.policies import statistics_update, training_update
+from tests.tamper.world import FIRST_MEMBER, STRANGER, Owner, World, account, digest_of
+
+MOST_STEPS = 60
+FRESH_SIGNER = 500
+NOTHING = Artefact((), {})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An update's digest, what its owner publishes in time, and what it keeps back."""
+
+    digest: Digest
+    shown: Artefact
+    hidden: Artefact
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A result as it is put into the store."""
+
+    header: ResultHeader
+    index: Digest
+    artefact: Artefact
+    outcome: Outcome
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> "Publication":
+        """Publish what an outcome says."""
+        artefact, index = artefacts.result_artefact(outcome)
+        return cls(outcome.header, index, artefact, outcome)
+
+    def with_header(self, **changes: object) -> "Publication":
+        """Publish the same bytes under another header."""
+        header = replace(self.header, **changes)  # type: ignore[arg-type]
+        cid, data = artefacts.raw(header.encode())
+        return replace(
+            self, header=header, artefact=self.artefact.merge(Artefact((cid,), {cid: data}))
+        )
+
+
+class Bent:
+    """A round's rules, some of them bent."""
+
+    def __init__(self, rules: Rules, **bent: Callable[..., object]) -> None:
+        self._rules = rules
+        self._bent = bent
+
+    def __getattr__(self, name: str) -> object:
+        return self._bent.get(name) or getattr(self._rules, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a proposer knows when it is its turn."""
+
+    rng: random.Random
+    world: World
+    context: RoundContext
+    standing: Standing
+    slots: tuple[Slot, ...]
+    rules: Rules
+    honest: Outcome
+
+    def compose(
+        self,
+        *,
+        context: RoundContext | None = None,
+        standing: Standing | None = None,
+        slots: Sequence[Slot] | None = None,
+        **bent: Callable[..., object],
+    ) -> Publication:
+        """Compute a result from other inputs or by bent rules; what follows, follows."""
+        rules = cast(Rules, Bent(self.rules, **bent)) if bent else self.rules
+        return Publication.of(
+            compose(
+                context or self.context,
+                standing or self.standing,
+                self.slots if slots is None else slots,
+                rules,
+            )
+        )
+
+    def counted(self) -> list[int]:
+        """List the slots that count."""
+        entries = [entry for node in self.honest.levels[0] for entry in node.entries]
+        return [i for i, _ in enumerate(self.slots) if entries[i].number]
+
+    def reason(self, slot: int) -> int:
+        """Give why a slot does not count."""
+        return self.honest.levels[0][slot // 16].entries[slot % 16].reason
+
+
+Lie = Callable[[Situation], Publication | None]
+
+
+@dataclass(slots=True)
+class Story:
+    """One federation's life. `lied` says in which round and by whom, once it has happened."""
+
+    rng: random.Random
+    world: World
+    lie: Lie | None = None
+    refused: str | None = None
+    clumsy: float = 1.0
+    lied: Owner | None = None
+    updates: dict[tuple[int, int], Prepared] = field(default_factory=dict)
+    outcomes: dict[Digest, Publication] = field(default_factory=dict)
+    _shown: set[int] = field(default_factory=set)
+    _doomed: bool = False
+    _owned: int = 0
+
+    def tell(self) -> World:
+        """Let everything happen."""
+        self.world.create()
+        self._form()
+        for _ in range(MOST_STEPS):
+            phase = self.world.replica.state.phase
+            if phase is Phase.ENDED or self._over():
+                break
+            if phase is Phase.FORMING or self._chance(0.01):
+                self._close()
+            elif phase is Phase.COMMIT:
+                self._commit()
+            elif phase is Phase.PROPOSE:
+                self._propose()
+            else:
+                self._attest()
+            self._accepted()
+            if self._chance(0.25):
+                self._settle()
+            if self._chance(0.2):
+                self._claim()
+        self._wind_up()
+        return self.world
+
+    def _chance(self, probability: float) -> bool:
+        return self.rng.random() < probability * self.clumsy
+
+    def _over(self) -> bool:
+        """Whether the story may break off: after a lie mostly, else now and then."""
+        told = self.lied is not None and self._owned == len(self.world.replica.state.lineage)
+        return (told and self.rng.random() < 0.8) or self.rng.random() < 0.01
+
+    # -- participants
+
+    def _form(self) -> None:
+        header = self.world.header
+        if self._chance(0.03):
+            return
+        while not self.world.replica.state.rounds:
+            if len(self.world.members) == header.max_participants:
+                return
+            self._join()
+            forming = not self.world.replica.state.rounds
+            if forming and len(self.world.members) > 1 and self._chance(0.1):
+                room = header.max_participants - len(self.world.members)
+                if room >= header.start_participants:
+                    self.world.leave(len(self.world.members) - 1)
+        if self.rng.random() < 0.1:
+            self.world.checkpoint(account(STRANGER).address)
+
+    def _join(self) -> None:
+        rows = self.rng.choice((0, 1, 10, 40, 300, 2000))
+        self.world.join(FIRST_MEMBER + len(self.world.members), rows)
+
+    def _change_members(self) -> None:
+        """Let somebody join, leave, take another key, or commit to another data set."""
+        state = self.world.replica.state
+        active = [p.index for p in state.participants if p.until is None]
+        what = self.rng.randrange(4)
+        if what == 0 and len(self.world.members) < self.world.header.max_participants:
+            self._join()
+        elif what == 1 and len(active) > max(1, self.world.header.least_updates):
+            self.world.leave(self.rng.choice(active))
+        elif what == 2 and active:
+            self.world.rotate(self.rng.choice(active), FRESH_SIGNER + len(self.world.events))
+        elif what == 3 and active:
+            self.world.commit_dataset(self.rng.choice(active), self.rng.choice((1, 30, 500)))
+
+    def _active(self) -> list[int]:
+        state = self.world.replica.state
+        seats = [p.index for p in state.participants if p.active(state.round.index)]
+        return self.rng.sample([int(i) for i in seats], len(seats))
+
+    # -- commit
+
+    def _commit(self) -> None:
+        round_ = self.world.replica.state.round
+        order = self._active()
+        if self._chance(0.08):
+            order = order[: self.rng.randrange(len(order) + 1)]
+        for index in order:
+            if self._chance(0.06):
+                self._change_members()
+            if self.world.time + 2 >= round_.commit_deadline:
+                break
+            if not self._chance(0.06):
+                prepared = self._prepare(round_, index)
+                self.updates[round_.index, index] = prepared
+                self.world.commit(index, prepared.digest)
+        if self.world.replica.state.phase is Phase.COMMIT:
+            self.world.wait(round_.commit_deadline + self.rng.randrange(3))
+            self.world.advance(self._anybody())
+
+    def _prepare(self, round_: Round, index: int) -> Prepared:
+        context = self.world.context()
+        of = self.world.terms
+        values = (statistics_update if context.statistics else training_update)(self.rng, of)
+        fate = self.rng.choice(_FATES) if self._chance(0.22) else "good"
+        if fate == "copied" and self.updates:
+            return replace(
+                self.updates[self.rng.choice(list(self.updates))], shown=NOTHING, hidden=NOTHING
+            )
+        if fate == "garbage":
+            noise = self.rng.randbytes(self.rng.choice((1, 5, 416, 2000)))
+            block = Artefact.of(Codec.RAW, noise)
+            return Prepared(block.roots[0].digest, block, NOTHING)
+        if fate == "zero":
+            values = np.zeros_like(values)
+        elif fate == "beyond":
+            values[self.rng.randrange(values.size)] = context.policy.bound + 1
+        elif fate == "trespassing":
+            values[0 if not context.statistics else -1] += 1
+        data = Payload(pad(values, context.policy.leaves + (fate == "long")))
+        record = artefacts.record({"round": round_.index, "participant": index})
+        if fate == "scribbled":
+            record = CID.of(Codec.DAG_CBOR, b"\xa1\x61"), b"\xa1\x61"
+        header = UpdateHeader(
+            common=context.common(UpdateHeader.TAG),
+            participant=index,
+            base=context.parent,
+            payload_root=digest_of(index) if fate == "unrooted" else data.root,
+            dataset=context.seats[index].dataset,
+            index=data.index_digest,
+            training=record[0].digest,
+            evaluation=ZERO_DIGEST,
+        )
+        if fate == "foreign":
+            header = self._foreign(header)
+        artefact = artefacts.update_artefact(header, data, record)
+        if fate == "secret":
+            return Prepared(header.digest(), NOTHING, artefact)
+        if fate in ("withheld", "foreign"):
+            cid = CID(Codec.RAW, header.digest())
+            alone = Artefact((cid,), {cid: artefact.blocks[cid]})
+            whole = fate == "foreign" and self.rng.random() < 0.5
+            return Prepared(header.digest(), artefact if whole else alone, artefact)
+        return Prepared(header.digest(), artefact, NOTHING)
+
+    def _foreign(self, header: UpdateHeader) -> UpdateHeader:
+        common = header.common
+        return self.rng.choice(
+            (
+                replace(header, participant=header.participant + 1),
+                replace(header, base=digest_of("base")),
+                replace(header, dataset=header.dataset + 1),
+                replace(header, common=replace(common, round=common.round + 1)),
+                replace(header, common=replace(common, parent=digest_of("parent"))),
+                replace(header, common=replace(common, chain_id=1)),
+            )
+        )
+
+    # -- propose
+
+    def _publish(self, round_: Round) -> None:
+        if round_.index not in self._shown:
+            self._shown.add(round_.index)
+            for commit in round_.commits:
+                prepared = self.updates[round_.index, commit.participant]
+                self.world.store.put(prepared.shown)
+
+    def situation(self, round_: Round) -> Situation:
+        """See what a proposer sees."""
+        world = self.world
+        context, standing = world.context(), world.replica.standing()
+        leaves = context.policy.leaves
+        read = [artefacts.read_update(world.store, c.digest, leaves) for c in round_.commits]
+        slots = tuple(world.replica.slots(round_, read))
+        honest = compose(context, standing, slots, world.rules)
+        return Situation(self.rng, world, context, standing, slots, world.rules, honest)
+
+    def _propose(self) -> None:
+        world, round_ = self.world, self.world.replica.state.round
+        self._publish(round_)
+        if self._chance(0.1):
+            world.wait(round_.propose_deadline + self.rng.randrange(3))
+            world.advance(self._anybody())
+            return
+        turn = world.replica.state.in_turn(round_)
+        proposer = self._anybody() if turn is None else turn.signer
+        situation = self.situation(round_)
+        publication = self._lie(situation, proposer) or Publication.of(situation.honest)
+        self._doomed = self.lied is None and self._chance(0.1)
+        if self._doomed and self.rng.random() < 0.7:
+            publication = _nonsense(situation)
+        world.store.put(publication.artefact)
+        self.outcomes[publication.header.digest()] = publication
+        world.propose(proposer, publication.header, publication.index)
+
+    def _lie(self, situation: Situation, proposer: Address) -> Publication | None:
+        if self.lie is None or self.lied is not None:
+            return None
+        publication = self.lie(situation)
+        if publication is None:
+            return None
+        honest = Publication.of(situation.honest)
+        same = (publication.header, publication.index) == (honest.header, honest.index)
+        if same or self.world.refuses(publication.header) != self.refused:
+            return None
+        self.lied = Owner(situation.context.round, proposer)
+        return publication
+
+    # -- attest
+
+    def _attest(self) -> None:
+        world, round_ = self.world, self.world.replica.state.round
+        voters = self._active()
+        liar = self.lied is not None and self.lied.round == round_.index
+        support = not self._doomed
+        if not liar and self._chance(0.2):
+            least = -(-round_.seats // 2)
+            voters = voters[: self.rng.randint(least, len(voters)) if support else 0]
+        for index in voters:
+            if world.replica.state.phase is not Phase.ATTEST:
+                break
+            if round_.attempt != world.replica.state.round.attempt:
+                break
+            world.vote(index, support)
+        if world.replica.state.phase is Phase.ATTEST:
+            world.wait(round_.proposal.attest_deadline + self.rng.randrange(3))
+            world.advance(self._anybody())
+
+    def _accepted(self) -> None:
+        """Note who answers for the blocks of new results, in the order in which they are read."""
+        state = self.world.replica.state
+        for accepted in state.lineage[self._owned :]:
+            self._owned += 1
+            publication = self.outcomes[accepted.result]
+            proposer = accepted.proposal.proposer
+            self.world.own(publication.artefact.blocks, Owner(accepted.round, proposer))
+            levels = publication.outcome.levels
+            round_ = state.rounds[accepted.round]
+            for commit in round_.commits:
+                prepared = self.updates[accepted.round, commit.participant]
+                entry = levels[0][commit.slot // 16].entries[commit.slot % 16]
+                if entry.reason == Reason.UNAVAILABLE:
+                    if self.rng.random() < 0.5:
+                        self.world.store.put(prepared.hidden)
+                    continue
+                owner = Owner(accepted.round, commit.meta.sender)
+                self.world.own(prepared.shown.blocks, owner)
+                # A copied digest opens to somebody else's update.
+                self.world.own((CID(Codec.RAW, commit.digest),), owner)
+
+    # -- the end
+
+    def _close(self) -> None:
+        world, state = self.world, self.world.replica.state
+        created = world.events[0].meta.timestamp
+        last = state.lineage[-1].accepted_at if state.lineage else created
+        carried = False
+        if state.phase is Phase.ATTEST:
+            proposal = state.round.proposal
+            enough = 2 * len(proposal.votes) >= state.round.seats
+            carried = enough and proposal.count(True) > proposal.count(False)
+        if not carried:
+            world.wait(last + world.header.idle_window + self.rng.randrange(3))
+            world.close(self._anybody())
+
+    def _settle(self) -> None:
+        waiting = [a for a in self.world.replica.state.lineage if not a.settled]
+        if waiting:
+            self.world.wait(waiting[0].proposal.challenge_deadline)
+            self.world.advance(self._anybody())
+            self._accepted()
+
+    def _claim(self) -> None:
+        ends = self.world.replica.state.period_ends
+        if not ends:
+            return
+        for leaf in self.outcomes[ends[-1].result].outcome.records.payouts:
+            due = leaf.amount - self.world.replica.state.participants[leaf.index].paid
+            if due > 0 and self.rng.random() < 0.7:
+                self.world.claim(leaf.index, due, self._anybody())
+
+    def _wind_up(self) -> None:
+        if self.rng.random() < 0.2:
+            return
+        world, state = self.world, self.world.replica.state
+        while any(not a.settled for a in state.lineage):
+            self._settle()
+        self._claim()
+        if state.phase is not Phase.ENDED:
+            return
+        head = world.headers.get(state.head)
+        if world.header.pool > (head.payout_total if head else 0):
+            world.refund(self._anybody())
+        for index in range(len(world.members)):
+            if world.header.stake and self.rng.random() < 0.5:
+                world.withdraw_stake(index)
+
+    def _anybody(self) -> Address:
+        signers = [self.world.signer(index) for index in range(len(self.world.members))]
+        return self.rng.choice([*signers, account(STRANGER).address])
+
+
+_FATES = (
+    "zero",
+    "beyond",
+    "trespassing",
+    "secret",
+    "withheld",
+    "long",
+    "unrooted",
+    "scribbled",
+    "foreign",
+    "copied",
+    "garbage",
+)
+
+
+def _nonsense(situation: Situation) -> Publication:
+    """Make a result that nobody in their senses votes for."""
+    return situation.compose(step=lambda previous, sums, weight: previous + np.int32(1))
+
+
+def unavailable(slot: Slot) -> Slot:
+    """Take a slot's bytes for unavailable."""
+    return replace(slot, published=Published(None, None))

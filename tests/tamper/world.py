@@ -1,0 +1,526 @@
+"""The contract as a slow reference in Python, with a content store beside it.
+
+`World` has the contract's functions and emits its events, from the contract's own rules as they
+stand in `contracts/src/Federations.sol`; so histories of thousands of federations can be made
+without a chain. What an honest node would do with it is a `Story`.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TypeVar
+
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from fednode.data.evaluation_set import EvaluationSet
+from fednode.models.layout import zeros
+from fednode.rounds import FederationRules
+from ledger import artefacts, cbor
+from ledger import history as ev
+from ledger.audit.evidence import Deployment, Evidence
+from ledger.audit.verdict import TrustedBlock
+from ledger.chain.accounts import Account, from_key
+from ledger.cid import CID, Codec
+from ledger.headers import PolicyHeader, ResultHeader, federation_id
+from ledger.identity import identity_artefact, sign_identity
+from ledger.payload import Payload, pad
+from ledger.replica import Origin, Replica
+from ledger.round import RoundContext
+from ledger.stores import Artefact, MemoryStore
+from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, ParticipantId, RoundIndex, Wei
+from tests.tamper.policies import Terms, evaluation_rows
+
+CHAIN_ID = 31337
+LEDGER = Address(to_checksum_address("0x" + "fed0" * 10))
+START = 1_800_000_000
+E = TypeVar("E", bound=ev.Event)
+
+
+@cache
+def account(number: int) -> Account:
+    """Give the account of a number; 0 creates federations, 1 is nobody's."""
+    return from_key(keccak(text=f"account {number}"))
+
+
+@cache
+def identity(number: int) -> Artefact:
+    """Give the identity record that an account signs."""
+    return identity_artefact(sign_identity(account(number), f"Hospital {number}"))
+
+
+CREATOR, STRANGER, FIRST_MEMBER = 0, 1, 2
+
+
+def digest_of(*parts: object) -> Digest:
+    """Make a digest that stands for something that nobody opens."""
+    return Digest(keccak(text=repr(parts)))
+
+
+class NoEvents:
+    """A replica that is fed by hand."""
+
+    def poll(self) -> list[ev.Event]:
+        return []
+
+    def reset(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who answers for a block, and in which round."""
+
+    round: int | None
+    signer: Address | None
+
+
+def rechained(events: Iterable[ev.Event]) -> list[ev.Event]:
+    """Give events the accumulators that they would have had."""
+    h = ZERO_DIGEST
+    result = []
+    for event in events:
+        h = ev.follows(h, event)
+        result.append(replace(event, h=h))
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a federation is created with. `records` is whose policy lies in the store, `header`
+    what the contract is told.
+    """
+
+    terms: Terms
+    rows: EvaluationSet | None
+    header: PolicyHeader
+    artefact: Artefact
+
+    @classmethod
+    def draw(
+        cls,
+        rng: random.Random,
+        of: Terms,
+        *,
+        records: Terms | None = None,
+        parent: Digest = ZERO_DIGEST,
+        shift: int = 0,
+    ) -> "Setting":
+        """Draw the rows, write header and records. `shift` sets the published initial model off."""
+        rows = evaluation_rows(rng, of)
+        initial = of.layout.pack({**zeros(of.layout.payload), **of.task.initial(0)})
+        promised = Payload(pad(initial, of.layout.leaves))
+        initial[-1] += shift
+        published = Payload(pad(initial, of.layout.leaves)).artefact()
+        parts = [published]
+        links: dict[str, cbor.Value] = {"initial": published.roots[0]}
+        if rows is not None:
+            parts.append(rows.artefact())
+            links["evaluation"] = parts[1].roots[0]
+        policy = (records or of).policy
+        rest = artefacts.record({"policy": policy.rest_record(), **links})
+        header = of.policy.header(
+            CHAIN_ID,
+            LEDGER,
+            initial_model_root=promised.root,
+            rest=rest[0].digest,
+            leaves=of.layout.leaves,
+            ancestor=FederationId(parent),
+            parent=parent,
+        )
+        head = artefacts.raw(header.encode())
+        own = Artefact((head[0], rest[0]), dict([head, rest]))
+        return cls(of, rows, header, own.merge(*parts))
+
+
+class World:
+    """One federation on a chain of its own, and everybody's blocks."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.terms = setting.terms
+        self.rows = setting.rows
+        self.header = setting.header
+        self.rules: FederationRules = setting.terms.rules(setting.header, setting.rows)
+        self.store = MemoryStore()
+        self.events: list[ev.Event] = []
+        self.owners: dict[CID, Owner] = {}
+        self.headers: dict[Digest, ResultHeader] = {}
+        self.members: list[int] = []
+        self.signers: list[int] = []
+        self.time = START
+        self._transactions = 0
+        self._sender = account(CREATOR).address
+        self._bases: dict[Digest, int] = {}
+        self.federation = federation_id(
+            CHAIN_ID,
+            LEDGER,
+            creator=account(CREATOR).address,
+            policy=setting.header.digest(),
+            salt=ZERO_DIGEST,
+        )
+        self.origin = Origin(CHAIN_ID, LEDGER, self.federation)
+        self.replica = Replica(NoEvents(), self.store, origin=self.origin)
+        self.store.put(setting.artefact)
+        self.own(setting.artefact.blocks, Owner(None, account(CREATOR).address))
+        # Whoever asks for the policy's header before any event has nobody to blame.
+        self.owners[CID(Codec.RAW, setting.header.digest())] = Owner(None, None)
+
+    # -- what tests ask
+
+    def evidence(
+        self, events: Sequence[ev.Event] | None = None, *, h: Digest | None = None
+    ) -> Evidence:
+        """Give what an audit runs from; `h` is what the trusted block says."""
+        events = self.events if events is None else events
+        last = self.events[-1]
+        block = TrustedBlock(last.meta.block_number, digest_of(last.meta), last.meta.timestamp)
+        ours = Deployment(True, LEDGER, LEDGER)
+        return Evidence(
+            self.origin, block, ours, events, last.h if h is None else h, self.store, {}
+        )
+
+    def own(self, blocks: Iterable[CID], owner: Owner) -> None:
+        """Note who answers for blocks; whoever did so first, still does."""
+        for cid in blocks:
+            self.owners.setdefault(cid, owner)
+
+    def signer(self, index: int) -> Address:
+        """Give a participant's signer."""
+        return account(self.signers[index]).address
+
+    def of_kind(self, kind: type[E]) -> list[E]:
+        """List the events of a kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    # -- a transaction
+
+    def begin(self, sender: Address) -> None:
+        """Start a transaction in a block of its own."""
+        self._transactions += 1
+        self.time += 1
+        self._sender = sender
+
+    def wait(self, until: int) -> None:
+        """Let time pass; the next transaction happens then."""
+        self.time = max(self.time, until - 1)
+
+    def emit(self, event: E) -> None:
+        """Log an event of the current transaction."""
+        h = self.events[-1].h if self.events else ZERO_DIGEST
+        event = replace(event, h=ev.follows(h, event))
+        self.events.append(event)
+        self.replica.take(event)
+
+    @property
+    def base(self) -> dict[str, object]:
+        """Give what every event of the current transaction has."""
+        number = 100 + self._transactions
+        return {
+            "meta": ev.EventMeta(
+                block_number=number,
+                block_hash=digest_of("block", number),
+                timestamp=self.time,
+                transaction=digest_of("transaction", number),
+                log_index=len(self.events),
+                sender=self._sender,
+            ),
+            "federation": self.federation,
+            "h": ZERO_DIGEST,
+        }
+
+    def _emit(self, kind: type[E], **fields: object) -> None:
+        self.emit(kind(**self.base, **fields))  # type: ignore[arg-type]
+
+    # -- the contract: participants
+
+    def create(self) -> None:
+        self.begin(account(CREATOR).address)
+        self._emit(
+            ev.FederationCreated,
+            creator=account(CREATOR).address,
+            policy=self.header.digest(),
+            salt=ZERO_DIGEST,
+            pool=Wei(self.header.pool),
+        )
+
+    def join(self, number: int, rows: int) -> None:
+        who = account(number)
+        record = identity(number)
+        self.store.put(record)
+        self.own(record.blocks, Owner(None, who.address))
+        self.begin(who.address)
+        self.members.append(number)
+        self.signers.append(number)
+        self._emit(
+            ev.ParticipantJoined,
+            participant=ParticipantId(len(self.members) - 1),
+            signer=who.address,
+            controller=who.address,
+            payout=account(number + 1000).address,
+            identity=record.roots[0].digest,
+            dataset_root=digest_of("data", number),
+            rows=rows,
+        )
+        active = sum(p.until is None for p in self.replica.state.participants)
+        if not self.replica.state.rounds and active == self.header.start_participants:
+            self._open()
+
+    def leave(self, index: int) -> None:
+        self.begin(account(self.members[index]).address)
+        self._emit(ev.ParticipantLeft, participant=ParticipantId(index))
+
+    def rotate(self, index: int, number: int) -> None:
+        self.begin(account(self.members[index]).address)
+        self.signers[index] = number
+        self._emit(
+            ev.SignerRotated, participant=ParticipantId(index), signer=account(number).address
+        )
+
+    def commit_dataset(self, index: int, rows: int) -> None:
+        self.begin(account(self.members[index]).address)
+        known = self.replica.state.participants[index].datasets
+        self._emit(
+            ev.DatasetCommitted,
+            participant=ParticipantId(index),
+            dataset=len(known),
+            root=digest_of("data", index, len(known)),
+            rows=rows,
+        )
+
+    def withdraw_stake(self, index: int) -> None:
+        self.begin(account(self.members[index]).address)
+        self._emit(
+            ev.StakeWithdrawn, participant=ParticipantId(index), amount=Wei(self.header.stake)
+        )
+
+    # -- the contract: a round
+
+    def commit(self, index: int, digest: Digest) -> None:
+        round_ = self.replica.state.round
+        self.begin(self.signer(index))
+        self._emit(
+            ev.UpdateCommitted,
+            round=round_.index,
+            slot=len(round_.commits),
+            participant=ParticipantId(index),
+            digest=digest,
+        )
+        if self.header.least_updates <= len(round_.commits) == round_.seats:
+            self._close_commit()
+
+    def refuses(self, header: ResultHeader) -> str | None:
+        """Say which field of a result header the contract would refuse, if any."""
+        state = self.replica.state
+        number, least = header.number, self.header.least_updates
+        height = len(state.lineage) + 1
+        base = self._base_of_head()
+        training = state.training_index(height) > 0
+        paid = bool(training and header.scores and header.gain > 0 and self.header.pool)
+        earned = self.header.pool * header.gain // self.header.target if paid else 0
+        checks = {
+            "common": header.common == self.context().common(ResultHeader.TAG),
+            "weight": header.weight < 1 << 31,
+            "number": number <= len(state.round.commits)
+            and (number >= least or number == header.weight == 0),
+            "stop": training or not header.stop,
+            "payoutTotal": header.payout_total == base + min(earned, self.header.pool - base),
+        }
+        return next((name for name, holds in checks.items() if not holds), None)
+
+    def propose(self, sender: Address, header: ResultHeader, index: Digest) -> None:
+        round_ = self.replica.state.round
+        self.begin(sender)
+        digest = header.digest()
+        self.headers[digest] = header
+        self._bases[digest] = self._base_of_head()
+        self._emit(
+            ev.ResultProposed,
+            round=round_.index,
+            attempt=round_.attempt,
+            proposer=sender,
+            result=digest,
+            index=index,
+            attest_deadline=self.time + self.header.attest_window,
+            challenge_deadline=self.time + self.header.challenge_window,
+        )
+
+    def vote(self, index: int, support: bool) -> None:
+        round_ = self.replica.state.round
+        self.begin(self.signer(index))
+        self._emit(
+            ev.Voted,
+            round=round_.index,
+            attempt=round_.attempt,
+            participant=ParticipantId(index),
+            result=round_.proposal.result,
+            support=support,
+        )
+        votes = round_.proposal.count(support)
+        if votes * 10_000 >= self.header.quorum_bps * round_.seats:
+            if support:
+                self._accept()
+            else:
+                self._reject()
+
+    def advance(self, sender: Address) -> None:
+        self.begin(sender)
+        state = self.replica.state
+        phase = state.phase.value
+        if phase == "commit" and self.time >= state.round.commit_deadline:
+            if len(state.round.commits) < self.header.least_updates:
+                self._void()
+            else:
+                self._close_commit()
+        elif phase == "propose" and self.time >= state.round.propose_deadline:
+            self._miss()
+        elif phase == "attest" and self.time >= state.round.proposal.attest_deadline:
+            if self._carried():
+                self._accept()
+            else:
+                self._reject()
+        self._settle()
+
+    def close(self, sender: Address) -> None:
+        self.begin(sender)
+        state = self.replica.state
+        if state.rounds:
+            proposer = state.round.proposal.proposer if state.phase.value == "attest" else None
+            self._emit(ev.RoundVoided, round=state.round.index)
+            if proposer is not None:
+                self._return_bond(proposer)
+        self._emit(ev.FederationEnded, idle=True)
+        lineage = state.lineage
+        if lineage and all(a.settled for a in lineage) and not lineage[-1].ends_period:
+            self._end_period(lineage[-1].result)
+
+    def claim(self, index: int, amount: int, sender: Address) -> None:
+        self.begin(sender)
+        self._emit(
+            ev.PayoutClaimed,
+            participant=ParticipantId(index),
+            payout=self.replica.state.participants[index].payout,
+            amount=Wei(amount),
+        )
+
+    def refund(self, sender: Address) -> None:
+        self.begin(sender)
+        head = self.headers.get(self.replica.state.head)
+        left = self.header.pool - (head.payout_total if head else 0)
+        self._emit(ev.Refunded, creator=account(CREATOR).address, amount=Wei(left))
+
+    def checkpoint(self, sender: Address) -> None:
+        self.begin(sender)
+        self._emit(ev.Checkpoint)
+
+    # -- the contract: within
+
+    def _open(self) -> None:
+        state = self.replica.state
+        self._emit(
+            ev.RoundOpened,
+            round=RoundIndex(len(state.rounds)),
+            parent=state.head,
+            seats=sum(p.until is None for p in state.participants),
+            commit_deadline=self.time + self.header.commit_window,
+        )
+
+    def _close_commit(self) -> None:
+        round_ = self.replica.state.round
+        reveal = self.time + self.header.reveal_window
+        self._emit(
+            ev.CommitClosed,
+            round=round_.index,
+            commits=len(round_.commits),
+            reveal_deadline=reveal,
+            propose_deadline=reveal + self.header.propose_window,
+        )
+
+    def _miss(self) -> None:
+        round_ = self.replica.state.round
+        deadline = self._retry_deadline()
+        attempt = round_.attempt
+        self._emit(ev.TurnMissed, round=round_.index, attempt=attempt, propose_deadline=deadline)
+        if deadline == 0:
+            self._void()
+
+    def _retry_deadline(self) -> int:
+        last = self.replica.state.round.attempt + 1 == self.header.attempts
+        return 0 if last else self.time + self.header.propose_window
+
+    def _void(self) -> None:
+        self._emit(ev.RoundVoided, round=self.replica.state.round.index)
+        self._open()
+
+    def _carried(self) -> bool:
+        proposal = self.replica.state.round.proposal
+        voted, seats = len(proposal.votes), self.replica.state.round.seats
+        return 2 * voted >= seats and proposal.count(True) > proposal.count(False)
+
+    def _accept(self) -> None:
+        state = self.replica.state
+        result, round_ = state.round.proposal.result, state.round.index
+        height = len(state.lineage) + 1
+        self._emit(ev.ResultAccepted, round=round_, result=result, height=height)
+        if self.headers[result].stop or state.training_index(height) == self.header.rounds:
+            self._emit(ev.FederationEnded, idle=False)
+        else:
+            self._open()
+
+    def _reject(self) -> None:
+        round_ = self.replica.state.round
+        proposal, deadline = round_.proposal, self._retry_deadline()
+        self._emit(
+            ev.ResultRejected,
+            round=round_.index,
+            attempt=round_.attempt,
+            result=proposal.result,
+            propose_deadline=deadline,
+        )
+        self._return_bond(proposal.proposer)
+        if deadline == 0:
+            self._void()
+
+    def _settle(self) -> None:
+        state = self.replica.state
+        for accepted in state.lineage[:]:
+            if accepted.settled:
+                continue
+            if self.time < accepted.proposal.challenge_deadline:
+                break
+            self._emit(ev.ResultSettled, result=accepted.result, height=accepted.height)
+            self._return_bond(accepted.proposal.proposer)
+            last = state.phase.value == "ended" and accepted is state.lineage[-1]
+            if last or self._ends_period(accepted.height):
+                self._end_period(accepted.result)
+
+    def _ends_period(self, height: int) -> bool:
+        trained = self.replica.state.training_index(height)
+        period = self.header.reward_period
+        return trained > 0 and period > 0 and trained % period == 0
+
+    def _end_period(self, result: Digest) -> None:
+        header = self.headers[result]
+        self._emit(
+            ev.PeriodEnded,
+            result=result,
+            payouts=header.payouts,
+            total=Wei(header.payout_total),
+        )
+
+    def _base_of_head(self) -> int:
+        lineage = self.replica.state.lineage
+        if not lineage:
+            return 0
+        head = lineage[-1]
+        ended = self._ends_period(head.height)
+        return self.headers[head.result].payout_total if ended else self._bases[head.result]
+
+    def _return_bond(self, proposer: Address) -> None:
+        if self.header.proposer_bond:
+            bond = Wei(self.header.proposer_bond)
+            self._emit(ev.BondReturned, proposer=proposer, amount=bond)
+
+    def context(self) -> RoundContext:
+        """Give what the chain says about the current round."""
+        return self.replica.context(self.replica.state.round)
