@@ -1,0 +1,45 @@
+"""What a user may choose about the demo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fednode.errors import FedNodeError
+
+if TYPE_CHECKING:
+    from ledger.chain.accounts import Account
+
+NODE_WINDOW = 20
+"""Seconds to vote and to challenge on a real node, where nobody can jump over them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """Without `rpc` the chain runs in the process, without `ipfs` blocks lie in a directory.
+
+    `ipfs` names one Kubo node for all, or several that are connected, dealt out to the hospitals.
+    `account` pays for everything on a real node; anvil's own accounts need none. `window` is how
+    long voting and challenging take there, in seconds.
+    """
+
+    rounds: int | None = None
+    rpc: str | None = None
+    ipfs: tuple[str, ...] = ()
+    directory: Path = Path("demo")
+    seed: int = 0
+    account: Account | None = None
+    window: int = NODE_WINDOW
+    resamples: int = 1000
+
+    def __post_init__(self) -> None:
+        limits = (
+            ("--rounds", self.rounds, 1),
+            ("--seed", self.seed, 0),
+            ("--window", self.window, 5),
+            ("--resamples", self.resamples, 20),
+        )
+        for name, value, least in limits:
+            if value is not None and value < least:
+                raise FedNodeError(f"{name} {value}: at least {least} is needed")
