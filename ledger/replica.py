@@ -7,6 +7,7 @@ starting again.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Protocol
 
 import numpy as np
@@ -66,6 +67,7 @@ class Replica:
     def _forget(self) -> None:
         self._state: FederationState | None = None
         self._standings: list[tuple[Digest, Standing]] = []
+        self._model: tuple[Digest, Int32] | None = None
         self._rest: Mapping[str, cbor.Value] | None = None
 
     def refresh(self) -> FederationState:
@@ -156,23 +158,24 @@ class Replica:
     def standing(self) -> Standing:
         """Give what the head leaves to the next round."""
         lineage = self.state.lineage
-        known = 0
-        while known < min(len(lineage), len(self._standings)):
-            if self._standings[known][0] != lineage[known].result:
-                break
-            known += 1
+        pairs = zip(self._standings, lineage, strict=False)
+        known = sum(1 for _ in takewhile(lambda pair: pair[0][0] == pair[1].result, pairs))
         del self._standings[known:]
         for accepted in lineage[known:]:
             last = self._standings[-1][1] if self._standings else first_standing()
             self._standings.append((accepted.result, self._follow(last, accepted)))
-        if not lineage:
-            return replace(first_standing(), model=self.initial_model())
-        result, standing = self._standings[-1]
-        if standing.model.size == 0:
-            model = self.reader(lineage[-1]).model(self.policy.leaves)
-            standing = replace(standing, model=model)
-            self._standings[-1] = (result, standing)
-        return standing
+        standing = self._standings[-1][1] if lineage else first_standing()
+        return replace(standing, model=self._head_model())
+
+    def _head_model(self) -> Int32:
+        """Read the head's model, once; older ones are not kept."""
+        head = self.state.head
+        if self._model is None or self._model[0] != head:
+            lineage = self.state.lineage
+            leaves = self.policy.leaves
+            model = self.reader(lineage[-1]).model(leaves) if lineage else self.initial_model()
+            self._model = (head, model)
+        return self._model[1]
 
     def reader(self, accepted: Accepted) -> artefacts.ResultReader:
         """Open the published result behind a place on the lineage."""

@@ -19,7 +19,9 @@ from safetensors import SafetensorError
 
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
+from ledger.cid import CID, Codec
 from ledger.errors import LedgerError
+from ledger.headers import UpdateHeader
 from ledger.stores import Artefact
 from ledger.stores.car import read_car, write_car
 from ledger.types import Digest, FederationId
@@ -47,6 +49,12 @@ class PreparedUpdate:
     digest: Digest
     artefact: Artefact
     private: Tensors
+
+    @property
+    def parent(self) -> Digest:
+        """The result that the update was trained from."""
+        header = UpdateHeader.decode(self.artefact.blocks[CID(Codec.RAW, self.digest)])
+        return Digest(header.common.parent)
 
 
 class Journal:

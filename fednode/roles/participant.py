@@ -18,6 +18,7 @@ from ledger.round import Published, Slot
 from ledger.state import Participant as Member
 from ledger.state import Phase, Proposal, Round
 from ledger.stores import BlockUnavailable
+from ledger.types import Digest
 
 log = logging.getLogger("fednode")
 
@@ -47,6 +48,7 @@ class Participant:
         self._account = account
         self._trainer = trainer
         self._journal = journal
+        self._judged: tuple[Digest, int, tuple[bool, ...]] | None = None
 
     def step(self) -> Progress:
         """Do what is due: publish, commit or vote; else move the federation on where a deadline has
@@ -82,6 +84,10 @@ class Participant:
         if any(commit.participant == member.index for commit in round_.commits):
             return False
         update = self._journal.update(round_.index)
+        if update is not None and update.parent != round_.parent:
+            # The chain was reorganised: what was trained on another result counts for nothing.
+            self._journal.forget_update(round_.index)
+            update = None
         if update is None:
             update = self._trainer.prepare(self._federation, member, round_, self._journal)
             self._journal.save_update(round_.index, update)
@@ -143,15 +149,20 @@ class Participant:
         )
 
     def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
-        """Say whether the result is right; None = not to be said yet."""
+        """Say whether the result is right; None = not to be said yet.
+
+        While bytes are missing nothing is computed twice: only new bytes can change the answer.
+        """
         published = self._collect(round_)
         slots = self._federation.replica.slots(round_, published)
-        if self._agrees(round_, slots, proposal):
-            return True
-        assert round_.closed is not None
-        missing = not all(item.final for item in published)
+        held = tuple(item.final for item in published)
+        seen = (proposal.result, proposal.attempt, held)
+        if self._judged != seen:
+            self._judged = seen
+            if self._agrees(round_, slots, proposal):
+                return True
         patience = proposal.attest_deadline - self._federation.replica.policy.attest_window // 4
-        if missing and self._federation.chain.now() < patience:
+        if not all(held) and self._federation.chain.now() < patience:
             return None
         return self._agrees(round_, self._conceded(round_, slots, proposal), proposal)
 

@@ -23,7 +23,7 @@ class Proposer:
     def __init__(self, federation: Federation, account: Account) -> None:
         self._federation = federation
         self._account = account
-        self._ready: tuple[int, Outcome, Digest] | None = None
+        self._ready: tuple[tuple[int, int], Outcome, Digest] | None = None
 
     def step(self) -> Progress:
         """Propose if it is time to; else move the federation on where a deadline has passed."""
@@ -59,7 +59,8 @@ class Proposer:
         """Compute and publish the round's result once everything is in, or the reveal deadline has
         passed.
         """
-        if self._ready is not None and self._ready[0] == round_.index:
+        turn = (round_.index, round_.attempt)
+        if self._ready is not None and self._ready[0] == turn:
             return self._ready[1:]
         assert round_.closed is not None
         published = self._federation.published(round_)
@@ -74,5 +75,5 @@ class Proposer:
         outcome = self._federation.compose(round_, slots)
         artefact, index = result_artefact(outcome)
         self._federation.store.put(artefact)
-        self._ready = (round_.index, outcome, index)
+        self._ready = (turn, outcome, index)
         return outcome, index

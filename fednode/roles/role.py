@@ -8,11 +8,20 @@ from typing import Protocol
 
 from fednode.federation import Federation
 from ledger.chain.accounts import Account
-from ledger.chain.errors import ContractRejected, TransactionFailed
+from ledger.chain.errors import (
+    ChainUnreachable,
+    ContractRejected,
+    TransactionFailed,
+    TransactionPending,
+)
 from ledger.chain.types import Receipt
 from ledger.state import Phase
+from ledger.stores import BlockUnavailable, StoreUnreachable
 
 log = logging.getLogger("fednode")
+
+_PASSING = (BlockUnavailable, StoreUnreachable, ChainUnreachable, TransactionPending)
+"""What may be better the next time: a node that runs for days outlives the others' outages."""
 
 
 class Progress(Enum):
@@ -65,7 +74,11 @@ def run(role: Role, *, poll: float = 0.3) -> None:
     to rest.
     """
     while True:
-        progress = role.step()
+        try:
+            progress = role.step()
+        except _PASSING as error:
+            log.warning("trying again: %s", error)
+            progress = Progress.WAITING
         if progress is Progress.DONE:
             return
         if progress is Progress.WAITING:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fednode.data.statistics import local_statistics
 from fednode.data.table import Table
+from fednode.errors import FedNodeError
 from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.federation import Federation
 from fednode.models.layout import STATISTICS, Tensors
@@ -17,11 +18,24 @@ from fednode.training.task import LocalRun, TrainingSpec, TrainingTask, train
 from ledger import cbor
 from ledger.artefacts import record, update_artefact
 from ledger.headers import UpdateHeader
-from ledger.payload import Payload, pad
+from ledger.payload import Payload, int32, pad
 from ledger.round import Int32, RoundContext
 from ledger.state import Participant as Member
 from ledger.state import Round
 from ledger.types import ZERO_DIGEST
+
+
+class UpdateBeyondBound(FedNodeError):
+    """An update that the policy's bound excludes."""
+
+    def __init__(self, tensor: str, where: tuple[int, ...], bound: int) -> None:
+        self.tensor = tensor
+        self.where = where
+        super().__init__(
+            f"the update of tensor {tensor!r} at {list(where)} is beyond the policy's bound of "
+            f"{bound} units: it would not count; lower training.learning_rate or raise "
+            "aggregation.bound in a new federation"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,7 @@ class Trainer:
         else:
             values, private = self._trained(federation, member, round_, journal)
         data = Payload(pad(values, context.policy.leaves))
+        self._check(federation, context, data)
         training = record(self._record(federation, context, member))
         header = UpdateHeader(
             common=context.common(UpdateHeader.TAG),
@@ -57,7 +72,8 @@ class Trainer:
 
     def _statistics(self, federation: Federation) -> Int32:
         values = np.zeros(federation.rulebook.layout.size, dtype=np.int32)
-        own = local_statistics(self.rows, federation.policy.schema)
+        most = federation.policy.most_rows
+        own = local_statistics(self.rows, federation.policy.schema, most_rows=most)
         values[: own.size] = own
         return values
 
@@ -72,10 +88,14 @@ class Trainer:
             _spec(federation), federation.policy.training.seed, round_.index, member.index
         )
         fitted = train(self.task, {**shared, **private}, rows, run)
-        update = dict(fitted.update)
-        for spec in book.layout.payload:
-            update.setdefault(spec.name, np.zeros(spec.shape, dtype=np.int32))
-        return book.layout.pack(update), fitted.private
+        return book.layout.pack_update(fitted.update), fitted.private
+
+    def _check(self, federation: Federation, context: RoundContext, data: Payload) -> None:
+        """Refuse to commit to an update that everybody would leave out."""
+        found = federation.rulebook.rules.select(context, int32(data.data))
+        if found is not None:
+            name, where = federation.rulebook.layout.locate(found.position)
+            raise UpdateBeyondBound(name, where, context.policy.bound)
 
     def _record(self, federation: Federation, context: RoundContext, member: Member) -> cbor.Value:
         """Say how the update was made: what another run of it would need."""
