@@ -7,6 +7,7 @@ import numpy as np
 
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.evaluation.evaluator import open_evaluator
+from fednode.federation import require_tolerance
 from fednode.models.layout import Tensors
 from fednode.policy import Cost, Policy, predict, require_windows
 from fednode.policy.document import NO_FEDERATION
@@ -54,6 +55,7 @@ def plan(
     ancestor: Ancestor = NO_ANCESTOR,
 ) -> Plan:
     """Make the records of a policy; refuse one whose windows cannot hold its rounds."""
+    require_tolerance(policy, task)
     layout = layout_of(task, policy.numeric_columns)
     model = layout.pack(_initial(policy, task)) if ancestor.model is None else ancestor.model
     initial = Payload(pad(model, layout.leaves))

@@ -2,14 +2,14 @@
 rules of a round.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.errors import FedNodeError
 from fednode.evaluation.evaluator import open_evaluator
 from fednode.models.layout import Layout
-from fednode.policy import Policy, require_header
+from fednode.policy import Policy, PolicyError, require_header
 from fednode.rounds import FederationRules
 from fednode.training.task import TrainingTask, layout_of, open_task
 from ledger import artefacts
@@ -43,6 +43,7 @@ def read_rulebook(replica: Replica, store: ContentStore, *, own: Collection[str]
     task = open_task(policy.model_spec, own=own)
     layout = layout_of(task, policy.numeric_columns)
     require_header(policy, replica.policy, leaves=layout.leaves)
+    require_tolerance(policy, task)
     evaluator = None
     if replica.policy.evaluation:
         rows = EvaluationSet.fetch(store, replica.link("evaluation"), schema=policy.schema)
@@ -50,6 +51,17 @@ def read_rulebook(replica: Replica, store: ContentStore, *, own: Collection[str]
             task, layout, schema=policy.schema, rows=rows, metric=policy.evaluation.metric
         )
     return Rulebook(policy, task, layout, FederationRules(policy, replica.policy, evaluator))
+
+
+def require_tolerance(policy: Policy, task: TrainingTask) -> None:
+    """Refuse a policy that does not state the tolerance of its model's utilities."""
+    stated, needed = policy.evaluation.utility_tolerance, task.utility_tolerance
+    if stated != needed:
+        raise PolicyError(
+            "evaluation.utility_tolerance",
+            f"{stated} ppm, but the model's utilities are "
+            + (f"good to {needed} ppm: set it to {needed}" if needed else "exact: set it to 0"),
+        )
 
 
 class Federation:
@@ -93,10 +105,11 @@ class Federation:
         leaves = self.replica.policy.leaves
         return [artefacts.read_update(self.store, c.digest, leaves) for c in round_.commits]
 
-    def compose(self, round_: Round, slots: list[Slot]) -> Outcome:
-        """Compute what a round comes to."""
+    def compose(self, round_: Round, slots: list[Slot], *, stated: Sequence[int] = ()) -> Outcome:
+        """Compute what a round comes to; `stated` are utilities that a proposed result holds."""
         context = self.replica.context(round_)
-        return compose(context, self.replica.standing(), slots, self.rulebook.rules)
+        rules = self.rulebook.rules.stating(stated)
+        return compose(context, self.replica.standing(), slots, rules)
 
     def standing(self) -> Standing:
         """Give what the head leaves to the next round."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import incentives.rewards
 from fednode.aggregation.integers import first_beyond
 from fednode.aggregation.registry import rule_numbered
-from fednode.evaluation.evaluator import Evaluator
+from fednode.evaluation.evaluator import Evaluator, agree
 from fednode.policy import Policy
 from incentives.valuation import Valuation, valuation
 from ledger.headers import PolicyHeader
@@ -25,11 +25,23 @@ class FederationRules:
         policy: Policy,
         header: PolicyHeader,
         evaluator: Evaluator | None,
+        stated: Sequence[int] = (),
     ) -> None:
         self._policy = policy
         self._header = header
         self._rule = rule_numbered(header.rule)
         self._evaluator = evaluator
+        self._stated = stated
+
+    def stating(self, utilities: Sequence[int]) -> "FederationRules":
+        """Let a result's utilities stand where this node's own measurement agrees with them.
+
+        Only models without the exact forward pass have a tolerance; of all others every machine
+        measures the same.
+        """
+        if self._evaluator is None or self._evaluator.tolerance == 0:
+            return self
+        return FederationRules(self._policy, self._header, self._evaluator, utilities)
 
     def select(self, context: RoundContext, update: Int32) -> Exclusion | None:
         """Exclude an update that has a coordinate beyond the policy's bound, or one that is not the
@@ -61,7 +73,10 @@ class FederationRules:
                 models.append(model)
             else:
                 models.append(self._coalition_model(standing.model, players, coalition))
-        return self._evaluator.utilities(models)
+        measured = self._evaluator.utilities(models)
+        tolerance = self._evaluator.tolerance
+        stands = tolerance > 0 and agree(self._stated, measured, tolerance=tolerance)
+        return tuple(self._stated) if stands else measured
 
     def values(self, utilities: Sequence[int], players: int, trained: int) -> tuple[int, ...]:
         """Give each player's value by the policy's valuation; nothing measured is worth nothing."""

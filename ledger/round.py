@@ -135,6 +135,9 @@ class Rules(Protocol):
     integers.
     """
 
+    def stating(self, utilities: Sequence[int]) -> "Rules":
+        """Give rules under which a result's utilities stand if measuring them again agrees."""
+
     def select(self, context: RoundContext, update: Int32) -> Exclusion | None:
         """Say why an update does not count, if it does not."""
 

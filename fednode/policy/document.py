@@ -85,10 +85,6 @@ class Policy(BaseModel):
                 self.evaluation.mode in ("slices", "shards"),
                 "only 'none' and 'public' rows can be checked by everybody",
             ),
-            "evaluation.utility_tolerance": (
-                self.evaluation.utility_tolerance > 0,
-                "every model is measured exactly",
-            ),
             "aggregation.staleness": (self.aggregation.staleness > 0, "set 0"),
             "windows.batch": (self.windows.batch > 0, "batched commits come later; set 0"),
             "windows.unbonding": (self.windows.unbonding > 0, "slashing comes later; set 0"),

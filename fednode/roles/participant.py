@@ -3,6 +3,7 @@ recomputes and votes.
 """
 
 import logging
+from collections.abc import Sequence
 
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
@@ -167,7 +168,18 @@ class Participant:
         return self._agrees(round_, self._conceded(round_, slots, proposal), proposal)
 
     def _agrees(self, round_: Round, slots: list[Slot], proposal: Proposal) -> bool:
-        return self._federation.compose(round_, slots).header.digest() == proposal.result
+        outcome = self._federation.compose(round_, slots, stated=self._stated(proposal))
+        return outcome.header.digest() == proposal.result
+
+    def _stated(self, proposal: Proposal) -> Sequence[int]:
+        """Read a result's utilities where the model's own are not exact."""
+        if self._federation.rulebook.task.utility_tolerance == 0:
+            return ()
+        try:
+            reader = ResultReader(self._federation.store, proposal.result, proposal.index)
+            return reader.records().utilities
+        except MalformedRecord:
+            return ()
 
     def _conceded(self, round_: Round, slots: list[Slot], proposal: Proposal) -> list[Slot]:
         """Take for unavailable what the result calls so and this node did not hold at the reveal

@@ -253,7 +253,8 @@ class _Run:
                 reader, leaves=context.policy.leaves, slots=len(round_.commits)
             )
         slots = self._slots(round_, published)
-        outcome = compose(context, self._standing, slots, self._book.rules)
+        rules = self._book.rules.stating(published.records.utilities)
+        outcome = compose(context, self._standing, slots, rules)
         self._available(round_, outcome, published)
         for step, what, expect, got in comparisons(outcome, published):
             self._hold(step, round_.index, what, expect, got, signer=proposer)

@@ -240,7 +240,6 @@ def test_a_wrong_value_is_named(change: tuple[str, str], key: str, reason: str) 
         ('[valuation]\nkind = "banzhaf"', "valuation.kind", "'none', 'leave-one-out' or 'exact'"),
         ('[evaluation]\nmode = "slices"', "evaluation.mode", "cannot be enforced yet"),
         ('[evaluation]\nmode = "shards"', "evaluation.mode", "cannot be enforced yet"),
-        ("[evaluation]\nutility_tolerance = 1", "evaluation.utility_tolerance", "yet"),
         ("[aggregation]\nstaleness = 1", "aggregation.staleness", "cannot be enforced yet"),
         ("[aggregation]\nbound = 2048", "aggregation.bound", "2^(31 - fraction_bits)"),
         ("[aggregation]\nbound = 0.03", "aggregation.bound", "statistics of even ten rows"),
