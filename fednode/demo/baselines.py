@@ -15,7 +15,8 @@ from fednode.evaluation.evaluator import scaled
 from fednode.models.base import Model
 from fednode.models.layout import Tensors
 from fednode.policy import Policy
-from fednode.training.task import LocalRun, SgdTask, TrainingSpec, train
+from fednode.training.run import LocalRun, TrainingSpec
+from fednode.training.task import SgdTask, train
 
 
 @dataclass(frozen=True, slots=True)

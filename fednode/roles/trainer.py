@@ -14,7 +14,8 @@ from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.federation import Federation
 from fednode.models.layout import STATISTICS, Tensors
 from fednode.roles.journal import Journal, PreparedUpdate, private_tensors
-from fednode.training.task import LocalRun, TrainingSpec, TrainingTask, train
+from fednode.training.run import LocalRun, TrainingSpec
+from fednode.training.task import TrainingTask, train
 from ledger import cbor
 from ledger.artefacts import record, update_artefact
 from ledger.headers import UpdateHeader

@@ -18,7 +18,7 @@ from fednode.models.exact import ACTIVATION_BITS
 from fednode.models.layout import FloatTensors
 from fednode.models.stack import StackModel
 from fednode.models.torch_stack import forward
-from fednode.training.task import LocalRun, TrainingSpec
+from fednode.training.run import LocalRun, TrainingSpec
 
 
 def fit(model: StackModel, tensors: FloatTensors, rows: Rows, run: LocalRun) -> FloatTensors:

@@ -12,7 +12,6 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from fednode.errors import FedNodeError
 from fednode.evaluation.metrics import Rows, utility
 from fednode.models.base import Model, ModelSpec
 from fednode.models.errors import ModelDescriptionError, TensorError
@@ -28,46 +27,9 @@ from fednode.models.layout import (
 )
 from fednode.models.registry import open_spec
 from fednode.models.stack import StackModel
+from fednode.training.run import LocalRun, TrainingError
 
 Floats = Mapping[str, NDArray[np.floating]]
-
-
-class TrainingError(FedNodeError):
-    """Local training that cannot start, or whose outcome cannot be used."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSpec:
-    """Local training as the policy says it; the learning rate and its kin are finite floats."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        rates = (self.learning_rate, self.momentum, self.weight_decay)
-        if not all(np.isfinite(rate) and rate >= 0 for rate in rates):
-            raise TrainingError(f"training rates {rates} must be finite and not negative")
-        if self.epochs < 1 or self.batch_size < 1:
-            raise TrainingError(
-                f"epochs ({self.epochs}) and batch_size ({self.batch_size}) must be at least 1"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class LocalRun:
-    """One participant's training in one round: all its randomness follows from this."""
-
-    spec: TrainingSpec
-    seed: int
-    round: int
-    participant: int
-
-    def generator(self) -> np.random.Generator:
-        """Make the generator that belongs to (seed, round, participant)."""
-        return np.random.default_rng((self.seed, self.round, self.participant))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from fednode.evaluation.metrics import Rows, measure
 from fednode.models.exact import ACTIVATION_BITS, ACTIVATION_LIMIT
 from fednode.models.layout import WEIGHT_BITS, TensorKind, Tensors, TensorSpec
 from fednode.models.start import uniform, within
+from fednode.training.run import LocalRun, TrainingError
 from fednode.training.sgd import Descent, batches, deterministic_algorithms, loss
-from fednode.training.task import Floats, LocalRun, TrainingError
+from fednode.training.task import Floats
 
 EVALUATION_ROWS = 256
 

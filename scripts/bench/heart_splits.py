@@ -22,7 +22,8 @@ from fednode.models.layout import STATISTICS, Layout, Tensors
 from fednode.models.registry import build
 from fednode.policy import Policy, built_in
 from fednode.site import Site, load_site, open_sites
-from fednode.training.task import LocalRun, SgdTask, train
+from fednode.training.run import LocalRun
+from fednode.training.task import SgdTask, train
 
 METRICS = ("auc_within", "auc", "accuracy")
 Int32 = NDArray[np.int32]

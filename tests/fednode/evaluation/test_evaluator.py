@@ -29,7 +29,8 @@ from fednode.models.layout import (
 )
 from fednode.models.registry import build, describe
 from fednode.models.stack import StackModel
-from fednode.training.task import Floats, LocalRun, SgdTask, TrainingTask
+from fednode.training.run import LocalRun
+from fednode.training.task import Floats, SgdTask, TrainingTask
 
 SCHEMA = TableSchema(
     columns=(

@@ -8,8 +8,8 @@ from fednode.models.layout import FloatTensors, dequantise
 from fednode.models.registry import build
 from fednode.models.stack import StackModel
 from fednode.models.torch_stack import forward
+from fednode.training.run import LocalRun, TrainingSpec
 from fednode.training.sgd import batches, deterministic_algorithms, fit, loss
-from fednode.training.task import LocalRun, TrainingSpec
 
 SPECS = [
     ModelSpec("logistic", (6,), 2, private=("bias",)),

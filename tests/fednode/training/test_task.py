@@ -9,17 +9,8 @@ from fednode.models.base import ModelSpec
 from fednode.models.errors import ModelDescriptionError, TensorError
 from fednode.models.layout import TensorKind, Tensors, TensorSpec
 from fednode.models.registry import build
-from fednode.training.task import (
-    Floats,
-    LocalRun,
-    SgdTask,
-    TrainingError,
-    TrainingSpec,
-    TrainingTask,
-    layout_of,
-    open_task,
-    train,
-)
+from fednode.training.run import LocalRun, TrainingError, TrainingSpec
+from fednode.training.task import Floats, SgdTask, TrainingTask, layout_of, open_task, train
 
 SPEC = ModelSpec("logistic", (6,), 2, private=("bias",))
 RUN = LocalRun(TrainingSpec(3, 16, 0.1), 1, 2, 3)
