@@ -4,17 +4,14 @@ pragma solidity 0.8.37;
 import {Federations} from "../src/Federations.sol";
 import {Common, PolicyHeader, ResultHeader, POLICY_TAG, RESULT_TAG} from "../src/Headers.sol";
 import {FederationView, IFederations, ParticipantView, Phase, Result, Status} from "../src/interfaces/IFederations.sol";
+import {Asserts} from "./Asserts.sol";
 import {SumTree} from "./SumTree.sol";
 import {Vm} from "./Vm.sol";
 
 /// @notice What every test starts from: a ledger, a policy, and members who do as they are told.
-abstract contract Base {
-    Vm internal constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
-
-    bool public constant IS_TEST = true;
+abstract contract Base is Asserts {
     uint256 internal constant CREATOR_KEY = 0xC0FFEE;
     uint256 internal constant START = 1_700_000_000;
-    string internal constant VECTORS = "../tests/vectors/";
 
     Federations internal ledger;
     address internal creator;
@@ -24,28 +21,6 @@ abstract contract Base {
         creator = vm.addr(CREATOR_KEY);
         ledger = new Federations();
         vm.deal(creator, 1e30);
-    }
-
-    // ---------------------------------------------------------------- assertions
-
-    function eq(uint256 a, uint256 b, string memory what) internal pure {
-        require(a == b, string.concat(what, ": ", vm.toString(a), " is not ", vm.toString(b)));
-    }
-
-    function eq(bytes32 a, bytes32 b, string memory what) internal pure {
-        require(a == b, what);
-    }
-
-    function eq(address a, address b, string memory what) internal pure {
-        require(a == b, what);
-    }
-
-    function holds(bool condition, string memory what) internal pure {
-        require(condition, what);
-    }
-
-    function bound(uint256 x, uint256 least, uint256 most) internal pure returns (uint256) {
-        return least + x % (most - least + 1);
     }
 
     // ---------------------------------------------------------------- members
@@ -205,14 +180,14 @@ abstract contract Base {
     }
 
     /// @dev A whole round with this header's outcome.
-    function round(bytes32 id, ResultHeader memory h) internal returns (bytes32 result) {
+    function fullRound(bytes32 id, ResultHeader memory h) internal returns (bytes32 result) {
         result = propose(id, h);
         voteAll(id, true);
     }
 
-    function round(bytes32 id) internal returns (bytes32) {
+    function fullRound(bytes32 id) internal returns (bytes32) {
         commitAll(id);
-        return round(id, header(id));
+        return fullRound(id, header(id));
     }
 
     /// @dev A whole round that releases `gain` of the target to these payouts.
@@ -221,7 +196,7 @@ abstract contract Base {
         ResultHeader memory h = header(id);
         SumTree.Node memory root = SumTree.root(amounts);
         (h.gain, h.scores, h.payouts, h.payoutTotal) = (gain, 1, root.hash, uint128(root.sum));
-        return round(id, h);
+        return fullRound(id, h);
     }
 
     function pass(uint256 time) internal {
@@ -272,7 +247,7 @@ abstract contract Base {
         return h;
     }
 
-    function refuses(bytes memory error) internal {
-        vm.expectRevert(error);
+    function refuses(bytes memory reason) internal {
+        vm.expectRevert(reason);
     }
 }

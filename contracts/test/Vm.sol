@@ -16,7 +16,7 @@ interface Vm {
     function prank(address sender) external;
     function expectRevert() external;
     function expectRevert(bytes4 selector) external;
-    function expectRevert(bytes calldata error) external;
+    function expectRevert(bytes calldata reason) external;
     function assume(bool condition) external pure;
     function addr(uint256 key) external pure returns (address);
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);

@@ -29,8 +29,8 @@ library RoundStates {
     uint256 private constant CONSTANTS = ~uint256(0) << LEAST;
 
     /// @notice The word of a federation that waits for participants.
-    function forming(uint32 leastUpdates, uint32 reveal, uint32 propose) internal pure returns (RoundState) {
-        return RoundState.wrap(uint256(leastUpdates) << LEAST | uint256(reveal) << REVEAL | uint256(propose) << PROPOSE);
+    function forming(uint32 least, uint32 reveal, uint32 propose) internal pure returns (RoundState) {
+        return RoundState.wrap(uint256(least) << LEAST | uint256(reveal) << REVEAL | uint256(propose) << PROPOSE);
     }
 
     function round(RoundState s) internal pure returns (uint32) {

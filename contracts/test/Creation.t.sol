@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Create2Deployer} from "../src/Create2Deployer.sol";
+import {Federations} from "../src/Federations.sol";
+import {PolicyHeader} from "../src/Headers.sol";
+import {FederationView, IFederations, Phase} from "../src/interfaces/IFederations.sol";
+import {Base} from "./Base.sol";
+import {TestToken} from "./TestToken.sol";
+
+contract CreationTest is Base {
+    function test_createFederation_keepsThePolicy() public {
+        PolicyHeader memory p = policy();
+        bytes32 digest = sha256(abi.encode(p));
+        vm.recordLogs();
+        bytes32 id = create(p);
+        eq(id, keccak256(abi.encode(block.chainid, address(ledger), creator, digest, bytes32(0))), "id");
+        eq(replay(id, 0, vm.getRecordedLogs()), ledger.accumulator(id), "history");
+        eq(
+            ledger.accumulator(id),
+            keccak256(
+                abi.encode(
+                    0,
+                    block.timestamp,
+                    IFederations.FederationCreated.selector,
+                    creator,
+                    digest,
+                    bytes32(0),
+                    uint256(p.pool)
+                )
+            ),
+            "first record"
+        );
+        FederationView memory v = view_(id);
+        holds(v.phase == Phase.Forming, "phase");
+        eq(v.creator, creator, "creator");
+        eq(v.pool, 10 ether, "pool");
+        eq(address(ledger).balance, 10 ether, "balance");
+    }
+
+    function test_createFederation_saltsApart() public {
+        bytes32 id = create(policy());
+        vm.prank(creator);
+        bytes32 other = ledger.createFederation{value: 10 ether}(policy(), bytes32(uint256(1)));
+        holds(id != other, "ids");
+    }
+
+    function test_createFederation_RevertWhen_itExists() public {
+        bytes32 id = create(policy());
+        PolicyHeader memory p = policy();
+        vm.prank(creator);
+        refuses(abi.encodeWithSelector(IFederations.FederationExists.selector, id));
+        ledger.createFederation{value: 10 ether}(p, 0);
+    }
+
+    function testFuzz_createFederation_RevertWhen_valueIsWrong(uint256 value) public {
+        value = bound(value, 0, 20 ether);
+        vm.assume(value != 10 ether);
+        PolicyHeader memory p = policy();
+        vm.prank(creator);
+        refuses(abi.encodeWithSelector(IFederations.WrongValue.selector, 10 ether, value));
+        ledger.createFederation{value: value}(p, 0);
+    }
+
+    function test_createFederation_inToken() public {
+        TestToken token = new TestToken(0);
+        token.mint(creator, 10 ether);
+        vm.prank(creator);
+        token.approve(address(ledger), 10 ether);
+        PolicyHeader memory p = policy();
+        p.token = address(token);
+        create(p);
+        eq(token.balanceOf(address(ledger)), 10 ether, "pool");
+    }
+
+    function test_createFederation_RevertWhen_etherComesWithToken() public {
+        PolicyHeader memory p = policy();
+        p.token = address(new TestToken(0));
+        vm.prank(creator);
+        refuses(abi.encodeWithSelector(IFederations.WrongValue.selector, 0, 1));
+        ledger.createFederation{value: 1}(p, 0);
+    }
+
+    function test_createFederation_RevertWhen_tokenTakesFees() public {
+        TestToken token = new TestToken(100);
+        token.mint(creator, 10 ether);
+        vm.prank(creator);
+        token.approve(address(ledger), 10 ether);
+        PolicyHeader memory p = policy();
+        p.token = address(token);
+        vm.prank(creator);
+        refuses(abi.encodeWithSelector(IFederations.TransferIncomplete.selector, 10 ether, 9.9 ether));
+        ledger.createFederation(p, 0);
+    }
+
+    function test_createFederation_RevertWhen_tokenIsNone() public {
+        PolicyHeader memory p = policy();
+        p.token = address(0xDEAD);
+        vm.prank(creator);
+        vm.expectRevert();
+        ledger.createFederation(p, 0);
+    }
+
+    /// @dev Bits beyond a field's width would let one policy have two digests.
+    function test_createFederation_RevertWhen_aWordIsNotCanonical() public {
+        PolicyHeader memory p = policy();
+        bytes memory data = abi.encodeCall(IFederations.createFederation, (p, bytes32(0)));
+        // tag, chain id, federation, parent, ancestor, initial model root and rest fill their words
+        uint256 wide = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8;
+        uint256 words = abi.encode(p).length / 32;
+        for (uint256 i; i < words; ++i) {
+            if (wide >> i & 1 == 1) continue;
+            uint256 before;
+            assembly {
+                let at := add(data, add(0x24, mul(i, 0x20)))
+                before := mload(at)
+                mstore(at, or(before, shl(255, 1)))
+            }
+            vm.prank(creator);
+            (bool done,) = address(ledger).call{value: 10 ether}(data);
+            holds(!done, vm.toString(i));
+            assembly {
+                mstore(add(data, add(0x24, mul(i, 0x20))), before)
+            }
+        }
+        vm.prank(creator);
+        (bool created,) = address(ledger).call{value: 10 ether}(data);
+        holds(created, "the canonical call");
+    }
+
+    // ---------------------------------------------------------------- policies that cannot be enforced
+
+    function _refused(PolicyHeader memory p, bytes32 key) private {
+        vm.prank(creator);
+        refuses(abi.encodeWithSelector(IFederations.PolicyRefused.selector, key));
+        ledger.createFederation{value: p.pool}(p, 0);
+    }
+
+    function test_createFederation_RevertWhen_commonIsForeign() public {
+        PolicyHeader memory p = policy();
+        p.common.tag = keccak256("fednode.result.1");
+        _refused(p, "common");
+        p = policy();
+        p.common.chainId += 1;
+        _refused(p, "common");
+        p = policy();
+        p.common.ledger = address(this);
+        _refused(p, "common");
+        p = policy();
+        p.common.federation = bytes32(uint256(1));
+        _refused(p, "common");
+        p = policy();
+        p.common.round = 1;
+        _refused(p, "common");
+    }
+
+    function test_createFederation_RevertWhen_modelCannotBeEnforced() public {
+        PolicyHeader memory p = policy();
+        p.rule = 1;
+        _refused(p, "rule");
+        p = policy();
+        p.leaves = 0;
+        _refused(p, "leaves");
+        p = policy();
+        p.bound = 0;
+        _refused(p, "bound");
+        p.bound = 1 << 31;
+        _refused(p, "bound");
+        p = policy();
+        p.weightCap = 0;
+        _refused(p, "weightCap");
+        p.weightCap = 1 << 31;
+        _refused(p, "weightCap");
+        p = policy();
+        p.statistics = 3 * 256 + 1;
+        _refused(p, "statistics");
+    }
+
+    function test_createFederation_RevertWhen_membersCannotBeEnforced() public {
+        PolicyHeader memory p = policy();
+        p.maxParticipants = 0;
+        _refused(p, "maxParticipants");
+        p.maxParticipants = 257;
+        p.committeeSize = 257;
+        _refused(p, "maxParticipants");
+        p = policy();
+        p.committeeSize = 4;
+        _refused(p, "committeeSize");
+        p.committeeSize = 257;
+        _refused(p, "committeeSize");
+        p = policy();
+        p.startParticipants = 0;
+        _refused(p, "startParticipants");
+        p.startParticipants = 6;
+        _refused(p, "startParticipants");
+        p = policy();
+        p.leastUpdates = 0;
+        _refused(p, "leastUpdates");
+        p.leastUpdates = 6;
+        _refused(p, "leastUpdates");
+        p = policy();
+        p.quorumBps = 5_000;
+        _refused(p, "quorumBps");
+        p.quorumBps = 10_001;
+        _refused(p, "quorumBps");
+        p = policy();
+        p.attempts = 0;
+        _refused(p, "attempts");
+    }
+
+    function test_createFederation_RevertWhen_windowsCannotBeEnforced() public {
+        for (uint256 i; i < 4; ++i) {
+            PolicyHeader memory q = policy();
+            if (i == 0) q.commitWindow = 0;
+            if (i == 1) q.revealWindow = 0;
+            if (i == 2) q.proposeWindow = 0;
+            if (i == 3) q.attestWindow = 0;
+            _refused(q, "windows");
+        }
+        PolicyHeader memory p = policy();
+        p.challengeWindow = p.attestWindow - 1;
+        _refused(p, "challengeWindow");
+        p = policy();
+        p.idleWindow = 60 + 30 + 60 + 60 - 1;
+        _refused(p, "idleWindow");
+        p.idleWindow += 1;
+        create(p);
+    }
+
+    function test_createFederation_RevertWhen_rewardsCannotBeEnforced() public {
+        PolicyHeader memory p = policy();
+        p.rounds = 0;
+        _refused(p, "rounds");
+        p = policy();
+        p.target = 0;
+        _refused(p, "target");
+        p = policy();
+        p.valueExponent = 5;
+        _refused(p, "exponents");
+        p = policy();
+        p.scaleExponent = 5;
+        _refused(p, "exponents");
+        p = policy();
+        p.valuation = 3;
+        _refused(p, "valuation");
+        p = policy();
+        p.maxParticipants = 13;
+        _refused(p, "valuation");
+        p = policy();
+        p.evaluation = 0;
+        _refused(p, "evaluation");
+        p.evaluation = 2;
+        _refused(p, "evaluation");
+    }
+
+    function test_createFederation_RevertWhen_enforcementIsNotHere() public {
+        PolicyHeader memory p = policy();
+        p.visibility = 1;
+        _refused(p, "visibility");
+        p = policy();
+        p.staleness = 1;
+        _refused(p, "staleness");
+        p = policy();
+        p.relay = address(1);
+        _refused(p, "relay");
+        p = policy();
+        p.batchWindow = 1;
+        _refused(p, "relay");
+        p = policy();
+        p.unbondingWindow = 1;
+        _refused(p, "unbondingWindow");
+        for (uint256 i; i < 5; ++i) {
+            p = policy();
+            if (i == 0) p.challengeBond = 1;
+            if (i == 1) p.proposerFee = 1;
+            if (i == 2) p.attesterFee = 1;
+            if (i == 3) p.unavailableFee = 1;
+            if (i == 4) p.rejectionFee = 1;
+            _refused(p, "fees");
+        }
+    }
+
+    function test_createFederation_withoutPool() public {
+        PolicyHeader memory p = policy();
+        (p.pool, p.target) = (0, 0);
+        create(p);
+        eq(address(ledger).balance, 0, "balance");
+    }
+
+    // ---------------------------------------------------------------- ancestors
+
+    function test_createFederation_onASettledAncestor() public {
+        bytes32 ancestor = started();
+        bytes32 result = fullRound(ancestor);
+        PolicyHeader memory p = policy();
+        (p.ancestor, p.common.parent) = (ancestor, result);
+        p.initialModelRoot = ledger.resultOf(ancestor, result).modelRoot;
+        _refused(p, "parent"); // accepted, not settled
+        settleAll(ancestor);
+        p.initialModelRoot = keccak256("another model");
+        _refused(p, "initialModelRoot");
+        p.initialModelRoot = ledger.resultOf(ancestor, result).modelRoot;
+        p.ancestor = bytes32(uint256(1));
+        _refused(p, "parent");
+        p.ancestor = 0;
+        _refused(p, "parent");
+        p.ancestor = ancestor;
+        create(p);
+    }
+
+    // ---------------------------------------------------------------- deployment
+
+    function test_create2Deployer_matchesTheProxy() public {
+        Create2Deployer deployer = new Create2Deployer();
+        bytes memory code = type(Federations).creationCode;
+        (bool done, bytes memory answer) = address(deployer).call(bytes.concat(bytes32(uint256(7)), code));
+        holds(done && answer.length == 20, "answer");
+        bytes32 hash = keccak256(abi.encodePacked(bytes1(0xff), address(deployer), bytes32(uint256(7)), keccak256(code)));
+        eq(address(bytes20(answer)), address(uint160(uint256(hash))), "address");
+        holds(address(bytes20(answer)).code.length != 0, "code");
+        (done,) = address(deployer).call(bytes.concat(bytes32(uint256(7)), code));
+        holds(!done, "twice");
+    }
+
+    function test_create2Deployer_RevertWhen_calldataIsShort() public {
+        Create2Deployer deployer = new Create2Deployer();
+        (bool done,) = address(deployer).call(hex"00");
+        holds(!done, "short");
+    }
+}
