@@ -157,10 +157,10 @@ class _Run:
             case ev.ResultAccepted():
                 self._accepted(event)
             case ev.RoundOpened():
-                self._stops(subject, event.round, goes_on=True)
+                self._stops(event, subject, event.round)
             case ev.FederationEnded(idle=False):
                 last = self._replica.state.round.index
-                self._stops(subject, last, goes_on=False)
+                self._stops(event, subject, last)
             case ev.PeriodEnded():
                 self._period_ended(event)
             case ev.PayoutClaimed():
@@ -219,7 +219,7 @@ class _Run:
 
     # -- results
 
-    def _stops(self, subject: str, round_: int, *, goes_on: bool) -> None:
+    def _stops(self, event: ev.Event, subject: str, round_: int) -> None:
         """Check that training goes on, or does not, as the newest result says."""
         state = self._replica.state
         head = self.facts.results.get(state.head)
@@ -227,8 +227,8 @@ class _Run:
             return
         last = state.training_index(len(state.lineage)) == state.policy.rounds
         expected = "the federation's end" if head.header.stop or last else "another round"
-        found = "another round" if goes_on else "the federation's end"
-        self._hold(ORDER, round_, subject, expected, found)
+        found = "another round" if isinstance(event, ev.RoundOpened) else "the federation's end"
+        self._hold(ORDER, round_, subject, expected, found, signer=event.meta.sender)
 
     def _accepted(self, event: ev.ResultAccepted) -> None:
         """Compute an accepted result again from the updates, and compare it with what was

@@ -8,7 +8,7 @@ The liar proposes a result whose bytes all hash to what its header says, and eve
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -35,6 +35,22 @@ from tests.tamper.world import FIRST_MEMBER, STRANGER, Owner, World, account, di
 MOST_STEPS = 60
 FRESH_SIGNER = 500
 NOTHING = Artefact((), {})
+FATES = (
+    "zero",
+    "beyond",
+    "trespassing",
+    "secret",
+    "withheld",
+    "long",
+    "unrooted",
+    "scribbled",
+    "foreign",
+    "other base",
+    "other data set",
+    "copied",
+    "garbage",
+)
+FOREIGN = ("foreign", "other base", "other data set")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +108,7 @@ class Situation:
     slots: tuple[Slot, ...]
     rules: Rules
     honest: Outcome
+    earlier: tuple[Publication, ...]
 
     def compose(
         self,
@@ -122,6 +139,14 @@ class Situation:
         return self.honest.levels[0][slot // 16].entries[slot % 16].reason
 
 
+class Lied(NamedTuple):
+    """A lie that was told."""
+
+    round: int
+    proposer: Address
+    result: Digest
+
+
 Lie = Callable[[Situation], Publication | None]
 
 
@@ -134,7 +159,9 @@ class Story:
     lie: Lie | None = None
     refused: str | None = None
     clumsy: float = 1.0
-    lied: Owner | None = None
+    fates: tuple[str, ...] = FATES
+    carelessness: float = 0.22
+    lied: Lied | None = None
     updates: dict[tuple[int, int], Prepared] = field(default_factory=dict)
     outcomes: dict[Digest, Publication] = field(default_factory=dict)
     _shown: set[int] = field(default_factory=set)
@@ -238,7 +265,7 @@ class Story:
         context = self.world.context()
         of = self.world.terms
         values = (statistics_update if context.statistics else training_update)(self.rng, of)
-        fate = self.rng.choice(_FATES) if self._chance(0.22) else "good"
+        fate = self.rng.choice(self.fates) if self._chance(self.carelessness) else "good"
         if fate == "copied" and self.updates:
             return replace(
                 self.updates[self.rng.choice(list(self.updates))], shown=NOTHING, hidden=NOTHING
@@ -267,25 +294,26 @@ class Story:
             training=record[0].digest,
             evaluation=ZERO_DIGEST,
         )
-        if fate == "foreign":
-            header = self._foreign(header)
+        if fate in FOREIGN:
+            header = self._foreign(header, fate)
         artefact = artefacts.update_artefact(header, data, record)
         if fate == "secret":
             return Prepared(header.digest(), NOTHING, artefact)
         if fate in ("withheld", "foreign"):
             cid = CID(Codec.RAW, header.digest())
             alone = Artefact((cid,), {cid: artefact.blocks[cid]})
-            whole = fate == "foreign" and self.rng.random() < 0.5
-            return Prepared(header.digest(), artefact if whole else alone, artefact)
+            return Prepared(header.digest(), alone, artefact)
         return Prepared(header.digest(), artefact, NOTHING)
 
-    def _foreign(self, header: UpdateHeader) -> UpdateHeader:
+    def _foreign(self, header: UpdateHeader, fate: str) -> UpdateHeader:
         common = header.common
+        if fate == "other base":
+            return replace(header, base=digest_of("base"))
+        if fate == "other data set":
+            return replace(header, dataset=header.dataset + 1)
         return self.rng.choice(
             (
                 replace(header, participant=header.participant + 1),
-                replace(header, base=digest_of("base")),
-                replace(header, dataset=header.dataset + 1),
                 replace(header, common=replace(common, round=common.round + 1)),
                 replace(header, common=replace(common, parent=digest_of("parent"))),
                 replace(header, common=replace(common, chain_id=1)),
@@ -309,7 +337,8 @@ class Story:
         read = [artefacts.read_update(world.store, c.digest, leaves) for c in round_.commits]
         slots = tuple(world.replica.slots(round_, read))
         honest = compose(context, standing, slots, world.rules)
-        return Situation(self.rng, world, context, standing, slots, world.rules, honest)
+        earlier = tuple(self.outcomes[a.result] for a in world.replica.state.lineage)
+        return Situation(self.rng, world, context, standing, slots, world.rules, honest, earlier)
 
     def _propose(self) -> None:
         world, round_ = self.world, self.world.replica.state.round
@@ -339,7 +368,8 @@ class Story:
         same = (publication.header, publication.index) == (honest.header, honest.index)
         if same or self.world.refuses(publication.header) != self.refused:
             return None
-        self.lied = Owner(situation.context.round, proposer)
+        digest = publication.header.digest()
+        self.lied = Lied(situation.context.round, proposer, digest)
         return publication
 
     # -- attest
@@ -380,9 +410,10 @@ class Story:
                         self.world.store.put(prepared.hidden)
                     continue
                 owner = Owner(accepted.round, commit.meta.sender)
-                self.world.own(prepared.shown.blocks, owner)
-                # A copied digest opens to somebody else's update.
+                # A foreign update needs no more than its header, which may be somebody else's.
                 self.world.own((CID(Codec.RAW, commit.digest),), owner)
+                if entry.reason != Reason.FOREIGN:
+                    self.world.own(prepared.shown.blocks, owner)
 
     # -- the end
 
@@ -434,21 +465,6 @@ class Story:
     def _anybody(self) -> Address:
         signers = [self.world.signer(index) for index in range(len(self.world.members))]
         return self.rng.choice([*signers, account(STRANGER).address])
-
-
-_FATES = (
-    "zero",
-    "beyond",
-    "trespassing",
-    "secret",
-    "withheld",
-    "long",
-    "unrooted",
-    "scribbled",
-    "foreign",
-    "copied",
-    "garbage",
-)
 
 
 def _nonsense(situation: Situation) -> Publication:

@@ -244,9 +244,9 @@ class World:
             pool=Wei(self.header.pool),
         )
 
-    def join(self, number: int, rows: int) -> None:
+    def join(self, number: int, rows: int, *, record: Artefact | None = None) -> None:
         who = account(number)
-        record = identity(number)
+        record = record or identity(number)
         self.store.put(record)
         self.own(record.blocks, Owner(None, who.address))
         self.begin(who.address)
