@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Federations} from "../src/Federations.sol";
 import {Common, PolicyHeader, ResultHeader, POLICY_TAG, RESULT_TAG} from "../src/Headers.sol";
 import {FederationView, IFederations, ParticipantView, Phase, Result, Status} from "../src/interfaces/IFederations.sol";
 import {Asserts} from "./Asserts.sol";
@@ -13,13 +12,13 @@ abstract contract Base is Asserts {
     uint256 internal constant CREATOR_KEY = 0xC0FFEE;
     uint256 internal constant START = 1_700_000_000;
 
-    Federations internal ledger;
+    IFederations internal ledger;
     address internal creator;
 
     function setUp() public virtual {
         vm.warp(START);
         creator = vm.addr(CREATOR_KEY);
-        ledger = new Federations();
+        ledger = IFederations(vm.deployCode("Federations.sol:Federations"));
         vm.deal(creator, 1e30);
     }
 
@@ -200,7 +199,7 @@ abstract contract Base is Asserts {
     }
 
     function pass(uint256 time) internal {
-        vm.warp(block.timestamp + time);
+        vm.warp(vm.getBlockTimestamp() + time);
     }
 
     /// @dev Let the current phase's deadline pass.
@@ -240,7 +239,7 @@ abstract contract Base is Asserts {
                 mstore(fields, length)
             }
             if (log.topics[0] != IFederations.Checkpoint.selector) {
-                h = keccak256(bytes.concat(h, bytes32(block.timestamp), log.topics[0], fields));
+                h = keccak256(bytes.concat(h, bytes32(vm.getBlockTimestamp()), log.topics[0], fields));
             }
             eq(after_, h, "accumulator");
         }

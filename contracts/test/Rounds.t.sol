@@ -131,7 +131,7 @@ contract RoundsTest is Base {
         Result memory r = ledger.resultOf(id, result);
         eq(r.proposer, signer(0), "proposer");
         holds(r.status == Status.Standing, "status");
-        eq(r.challengeDeadline, block.timestamp + 120, "challenge");
+        eq(r.challengeDeadline, vm.getBlockTimestamp() + 120, "challenge");
         eq(r.lastParticipant, 2, "last");
         eq(r.modelRoot, h.modelRoot, "model");
     }
@@ -142,7 +142,7 @@ contract RoundsTest is Base {
         FederationView memory v = view_(id);
         eq(v.attempt, 1, "attempt");
         holds(v.turnMissed, "missed");
-        eq(v.deadline, block.timestamp + 60, "deadline");
+        eq(v.deadline, vm.getBlockTimestamp() + 60, "deadline");
         proposeAs(address(0xBEEF), id, header(id));
         vote(id, 0, false);
         vote(id, 1, false);
@@ -328,7 +328,7 @@ contract RoundsTest is Base {
         ledger.proposeResult{value: 1 ether}(id, h, 0);
         vm.warp(view_(id).deadline);
         vm.prank(signer(0));
-        refuses(abi.encodeWithSelector(IFederations.DeadlinePassed.selector, block.timestamp));
+        refuses(abi.encodeWithSelector(IFederations.DeadlinePassed.selector, vm.getBlockTimestamp()));
         ledger.proposeResult{value: 0.5 ether}(id, h, 0);
     }
 
@@ -354,7 +354,7 @@ contract RoundsTest is Base {
         ledger.vote(id, 0, 0, result, true);
         vm.warp(view_(id).deadline);
         vm.prank(signer(1));
-        refuses(abi.encodeWithSelector(IFederations.DeadlinePassed.selector, block.timestamp));
+        refuses(abi.encodeWithSelector(IFederations.DeadlinePassed.selector, vm.getBlockTimestamp()));
         ledger.vote(id, 0, 0, result, true);
     }
 

@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {PolicyHeader, ResultHeader} from "../src/Headers.sol";
 import {FederationView, IFederations, Phase, Status} from "../src/interfaces/IFederations.sol";
-import {Federations} from "../src/Federations.sol";
 import {Base} from "./Base.sol";
 import {SumTree} from "./SumTree.sol";
 import {TestToken} from "./TestToken.sol";
@@ -11,12 +10,12 @@ import {Vm} from "./Vm.sol";
 
 /// @notice A payout address that refuses ether, or claims again when it is paid.
 contract Payee {
-    Federations private immutable _ledger;
+    IFederations private immutable _ledger;
     bytes private _call;
     bool public refusing;
     bool public reentered;
 
-    constructor(Federations ledger) {
+    constructor(IFederations ledger) {
         _ledger = ledger;
     }
 

@@ -9,6 +9,9 @@ interface Vm {
         address emitter;
     }
 
+    function getBlockTimestamp() external view returns (uint256);
+    function deployCode(string calldata artifact) external returns (address);
+    function getCode(string calldata artifact) external view returns (bytes memory);
     function warp(uint256 timestamp) external;
     function chainId(uint256 id) external;
     function deal(address account, uint256 balance) external;
