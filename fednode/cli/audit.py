@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from fednode.auditing import run_audit
-from fednode.cli.edge import DOES_NOT_HOLD, own_option, store_options
+from fednode.cli.edge import DOES_NOT_HOLD, json_flag, own_option, store_options
 from fednode.cli.open import federation_id, open_content, open_contract
 from fednode.errors import FedNodeError
 from fednode.files import write_file
@@ -59,7 +59,7 @@ from ledger.types import Address
     help="Write what the audit read as an evidence bundle.",
 )
 @own_option
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@json_flag("Print the verdict as JSON.")
 @click.pass_context
 def audit(
     ctx: click.Context,

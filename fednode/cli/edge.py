@@ -1,9 +1,12 @@
 """What all commands share: their options, how they print, and how an error ends them."""
 
+import errno
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -14,31 +17,75 @@ from fednode.errors import FedNodeError
 from incentives.errors import IncentiveError
 from ledger.errors import LedgerError
 
+log = logging.getLogger("fednode")
+
+AS_JSON = "fednode.json"
 FAILED = 1
 DOES_NOT_HOLD = 3
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class Failing(click.Group):
-    """A group that ends with one line and exit code 1 where the project's own errors are raised."""
+    """A group that ends with one line and exit code 1 whatever goes wrong, never with a traceback.
+
+    Usage errors stay click's own: the usage, then the error, exit code 2.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
-        """Run a command; turn an error of ours into one line."""
+        """Run a command; turn an error into one line."""
         try:
             return super().invoke(ctx)
         except (FedNodeError, LedgerError, IncentiveError) as error:
-            fail(error)
+            _fail(ctx, error, str(error))
+        except click.UsageError as error:
+            _print_json(ctx, error, error.format_message())
+            raise
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
         except KeyboardInterrupt:
             raise click.Abort from None
+        except MemoryError as error:
+            _fail(ctx, error, "out of memory: close other programs, or use a larger machine")
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            _fail(ctx, error, _cause(error))
+        except Exception as error:
+            log.debug("unexpected", exc_info=True)
+            _fail(ctx, error, f"{_place(error)}; this is a fault of FedNode's, please report it")
 
 
-def fail(error: Exception) -> NoReturn:
+def _fail(ctx: click.Context, error: Exception, text: str) -> NoReturn:
     """End with one line that says what was wrong; as JSON, too, where that was asked for."""
-    text = " ".join(str(error).split())
-    if "--json" in sys.argv:
-        click.echo(json.dumps({"error": {"type": type(error).__name__, "message": text}}))
-    click.echo(f"error: {text}", err=True)
+    _print_json(ctx, error, text)
+    click.echo(f"error: {_line(text)}", err=True)
     sys.exit(FAILED)
+
+
+def _print_json(ctx: click.Context, error: Exception, text: str) -> None:
+    if ctx.meta.get(AS_JSON):
+        fields = {"type": type(error).__name__, "message": _line(text)}
+        with suppress(OSError):  # a full disk or a closed pipe must not hide the error itself
+            click.echo(json.dumps({"error": fields}))
+
+
+def _line(text: str) -> str:
+    """Write a text, which may quote a stranger's bytes, as one line of printable characters."""
+    return "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
+    )
+
+
+def _cause(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _place(error: Exception) -> str:
+    """Say where an error came from that nobody foresaw."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"unexpected {type(error).__name__}{where}: {error}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +124,19 @@ def start_logging(*, verbose: bool) -> None:
     logging.getLogger("fednode").setLevel(level)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def json_flag(text: str) -> Callable[[Command], Command]:
+    """Make the option --json; read before the others, so that their errors come as JSON, too."""
+    return click.option(
+        "--json", "as_json", is_flag=True, is_eager=True, callback=_remember, help=text
+    )
+
+
+def _remember(ctx: click.Context, _parameter: click.Parameter, as_json: bool) -> bool:
+    ctx.meta[AS_JSON] = as_json
+    return as_json
+
+
+json_option = json_flag("Print one JSON object.")
 verbose_option = click.option("--verbose", is_flag=True, help="Log every step.")
 chain_options = options(
     click.option(

@@ -18,9 +18,13 @@ def open_account(keystore: Path, password_file: Path | None) -> Account:
     """Unlock a keystore."""
     if password_file is not None:
         return load_keystore(keystore, read_password(password_file))
-    return load_keystore(
-        keystore, click.prompt(f"Password of {keystore}", hide_input=True, err=True)
-    )
+    try:
+        password = click.prompt(f"Password of {keystore}", hide_input=True, err=True)
+    except click.Abort:
+        raise FedNodeError(
+            f"no password of {keystore} was given: type it, or give --password-file FILE"
+        ) from None
+    return load_keystore(keystore, password)
 
 
 def open_content(ipfs: str | None, store: Path | None) -> ContentStore:
