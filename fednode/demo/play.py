@@ -4,11 +4,12 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 
 from fednode.claims import claim_all
 from fednode.creation import create, plan
 from fednode.demo.options import DemoOptions
-from fednode.demo.result import RoundRow
+from fednode.demo.result import RoundRow, title
 from fednode.demo.stage import Stage
 from fednode.demo.watch import Watch
 from fednode.evaluation.metrics import PPM
@@ -24,7 +25,7 @@ from fednode.site import Site, evaluation_rows, open_sites
 from fednode.training.task import open_task
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Federations, deploy
-from ledger.history import Event, HistoryReader
+from ledger.history import Event, HistoryReader, Reorganised
 from ledger.state import Accepted
 from ledger.types import Digest, FederationId, Wei
 
@@ -40,14 +41,14 @@ class Hospital:
     federation: Federation
     journal: Journal
 
-    def roles(self) -> list[Role]:
-        """Give its two roles: it trains and votes, and it proposes when it is its turn."""
-        task = open_task(self.federation.policy.model_spec)
-        trainer = Trainer(task, self.site.train)
-        return [
-            Participant(self.federation, self.account, trainer, self.journal),
-            Proposer(self.federation, self.account),
-        ]
+    def participant(self) -> Role:
+        """Give the role that trains and votes."""
+        trainer = Trainer(self.federation.rulebook.task, self.site.train)
+        return Participant(self.federation, self.account, trainer, self.journal)
+
+    def proposer(self) -> Role:
+        """Give the role that proposes when it is the hospital's turn."""
+        return Proposer(self.federation, self.account)
 
 
 def found(
@@ -60,7 +61,7 @@ def found(
     federation = _create(stage, contract, policy)
     hospitals = []
     for place, site in enumerate(sites):
-        watch.say(f"{site.name} joins")
+        watch.say(f"{title(site.name)} joins")
         _join(stage, contract, federation, site, place=place, options=options)
     for place, (site, account) in enumerate(zip(sites, stage.hospitals, strict=True)):
         view = Federation(contract, federation, stage.store(place))
@@ -94,7 +95,9 @@ def _join(
 ) -> None:
     account = stage.hospitals[place]
     secret = site_secret(options.directory / "journals" / site.name)
-    request, identity = make_request(federation, account, name=site.name, site=site, secret=secret)
+    request, identity = make_request(
+        federation, account, name=title(site.name), site=site, secret=secret
+    )
     stage.store(place).put(identity)
     invitation = invite(
         request,
@@ -108,12 +111,23 @@ def _join(
 
 
 def play(stage: Stage, hospitals: Sequence[Hospital], watch: Watch) -> list[RoundRow]:
-    """Step all roles until the federation has ended and settled."""
+    """Step all roles until the federation has ended and settled.
+
+    Proposers act when no participant has anything to do: so nobody waits for bytes that another
+    role of this very process is about to publish.
+    """
+    # Imported before the clock starts: the seconds that torch takes belong to no round.
+    watch.say("loading torch")
+    import_module("fednode.training.sgd")
+    watch.say("training")
     spectator = Spectator(hospitals[0].federation)
     rounds = hospitals[0].federation.replica.policy.rounds
-    roles = [role for hospital in hospitals for role in hospital.roles()]
+    participants = [hospital.participant() for hospital in hospitals]
+    proposers = [hospital.proposer() for hospital in hospitals]
     while True:
-        progress = {role.step() for role in roles}
+        progress = {role.step() for role in participants}
+        if Progress.ACTED not in progress:
+            progress |= {role.step() for role in proposers}
         for row in spectator.look():
             watch.round(row, of=rounds)
         if progress == {Progress.DONE}:
@@ -142,11 +156,20 @@ class Spectator:
     def look(self) -> list[RoundRow]:
         """Give the rounds that were accepted since the last look."""
         state = self.federation.refresh()
-        for event in self._reader.poll():
+        for event in self._events():
             self._count(event)
         new = [self._row(accepted) for accepted in state.lineage[len(self.rows) :]]
         self.rows.extend(new)
         return new
+
+    def _events(self) -> list[Event]:
+        try:
+            return self._reader.poll()
+        except Reorganised:
+            self._reader.reset()
+            self._gas.clear()
+            self._seen.clear()
+            return self._reader.poll()
 
     def _count(self, event: Event) -> None:
         """Add a transaction's gas to the round of its first event that has one."""

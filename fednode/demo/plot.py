@@ -36,7 +36,7 @@ def png(result: DemoResult) -> bytes:
         FigureCanvasAgg(canvas)
         axes = canvas.subplots(2, 2, width_ratios=(1, 1.25))
         canvas.subplots_adjust(
-            left=0.06, right=0.975, top=0.83, bottom=0.075, wspace=0.17, hspace=0.38
+            left=0.08, right=0.975, top=0.83, bottom=0.075, wspace=0.16, hspace=0.38
         )
         _heading(canvas, result)
         _rounds(axes[0][0], result)
@@ -52,14 +52,14 @@ def _heading(canvas: Canvas, result: DemoResult) -> None:
     within, auc, accuracy = (result.headline(m) for m in ("auc_within", "auc", "accuracy"))
     size = f"{len(result.sites)} hospitals, {result.rounds[-1].version} rounds"
     canvas.text(
-        0.06,
+        0.08,
         0.945,
         f"{size}, one model of heart disease",
         fontsize=17,
         fontweight="bold",
     )
     canvas.text(
-        0.06,
+        0.08,
         0.905,
         f"On test rows: AUC within hospitals {within.value:.3f}, pooled AUC {auc.value:.3f}, "
         f"accuracy {accuracy.value:.3f}.   Bars are 95 % intervals of resampled rows.",
@@ -94,11 +94,11 @@ def _rounds(axes: Axes, result: DemoResult) -> None:
     axes.set_title("Quality by round: AUC within hospitals, valuation rows")
     axes.set_xlabel("round")
     axes.grid(axis="x", visible=False)
-    for place in {0, len(values) - 1}:
+    for place, up in {0: -18, len(values) - 1: 10}.items():
         axes.annotate(
             f"{values[place]:.3f}",
             (numbers[place], values[place]),
-            xytext=(0, 10),
+            xytext=(0, up),
             textcoords="offset points",
             ha="center",
             fontweight="bold",
@@ -116,7 +116,7 @@ def _rounds(axes: Axes, result: DemoResult) -> None:
 
 def _scores(axes: Axes, result: DemoResult, metric: str) -> None:
     together = "within hospitals" if metric == "auc" else "all rows"
-    names = [*(site.name for site in result.sites), together]
+    names = [*(site.title for site in result.sites), together]
     for place, site in enumerate(result.sites):
         _group(axes, place, [site.scores[method] for method in METHODS], metric)
     last = "auc_within" if metric == "auc" else metric
@@ -197,10 +197,10 @@ def _contributions(axes: Axes, result: DemoResult) -> None:
             fontweight="bold",
         )
     axes.axvline(0, color=LINE, linewidth=1)
-    axes.set_yticks(places, [site.name for site in result.sites])
+    axes.set_yticks(places, [site.title for site in result.sites])
     axes.invert_yaxis()
     axes.set_xlim(lowest - 0.05 * (highest - lowest), highest + 0.27 * (highest - lowest))
     axes.grid(axis="y", visible=False)
     paid = sum(site.payout for site in result.sites) / ETHER
-    axes.set_title(f"Contributions (Shapley values) and payouts: {paid:.3f} ETH in all")
-    axes.set_xlabel("gain of AUC within hospitals")
+    axes.set_title(f"Shapley values, and payouts: {paid:.3f} ETH")
+    axes.set_xlabel("gain of AUC within hospitals, valuation rows")

@@ -22,6 +22,11 @@ LEAST_CELL: Final = 10
 """A site with fewer test rows of a class gets no figures: they would say nothing about it."""
 
 
+def title(name: str) -> str:
+    """Write a site's name as people do."""
+    return name.replace("-", " ").title()
+
+
 @dataclass(frozen=True, slots=True)
 class RoundRow:
     """An accepted round as it was watched. `quality` is the metric on the valuation rows, 0 to 1;
@@ -90,6 +95,11 @@ class SiteResult:
     contribution: Figure
     payout: Wei
     claimed: Wei
+
+    @property
+    def title(self) -> str:
+        """Give the name as people write it."""
+        return title(self.name)
 
     def record(self) -> dict[str, object]:
         """Return the hospital for JSON."""

@@ -30,7 +30,6 @@ def run(options: DemoOptions, watch: Watch) -> DemoResult:
     sites = [load_site(policy, source, name) for name in source.sites]
     stage = open_stage(options, source.sites)
     hospitals = found(stage, policy, sites, options, watch)
-    watch.say("training")
     rows = play(stage, hospitals, watch)
     refund = settle(stage, hospitals, watch)
     watch.say("training on own rows only, and on all rows in one place")
