@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from fednode.data.splits import TestSet
+from fednode.data.statistics import LEAST_CELL
 from fednode.data.table import Table
 from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.evaluation.metrics import PPM
@@ -43,6 +46,8 @@ class FinalReport:
     def text(self) -> str:
         """Return the report for people."""
         measured = ", ".join(f"{name} {v / PPM:.3f}" for name, v in self.metrics.items())
+        if not self.metrics:
+            measured = f"too few (a class has under {LEAST_CELL} rows)"
         return (
             f"the federation has ended; model version {self.version} ({self.digest[:16]}) on "
             f"{self.rows} test rows of {self.site}: {measured}"
@@ -61,6 +66,8 @@ def final_report(federation: Federation, site: Site, journal: Journal) -> FinalR
     metrics = ("accuracy", "auc") if book.policy.schema.classes == 2 else ("accuracy",)
 
     def measure(rows: Table) -> dict[str, int]:
+        if np.bincount(rows.labels, minlength=book.policy.schema.classes).min() < LEAST_CELL:
+            return {}
         ready = scaled(rows, preprocessing)
         floats = {
             spec.name: dequantise(tensors[spec.name], spec.fraction_bits)

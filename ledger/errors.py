@@ -1,4 +1,6 @@
-"""What can go wrong with the ledger, as one tree of exceptions that carry fields as well as text."""
+"""What can go wrong with the ledger, as one tree of exceptions that carry fields as well
+as text.
+"""
 
 
 class LedgerError(Exception):

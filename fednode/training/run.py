@@ -1,4 +1,6 @@
-"""What a local training run is: the policy's numbers, and where all of its randomness comes from."""
+"""What a local training run is: the policy's numbers, and where all of its randomness
+comes from.
+"""
 
 from dataclasses import dataclass
 
