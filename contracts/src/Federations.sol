@@ -9,7 +9,15 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 import {PolicyHeader, ResultHeader, RESULT_TAG} from "./Headers.sol";
-import {Dataset, FederationView, IFederations, ParticipantView, Phase, Result, Status} from "./interfaces/IFederations.sol";
+import {
+    Dataset,
+    FederationView,
+    IFederations,
+    ParticipantView,
+    Phase,
+    Result,
+    Status
+} from "./interfaces/IFederations.sol";
 import {History} from "./libraries/History.sol";
 import {MerkleSum} from "./libraries/MerkleSum.sol";
 import {Policies} from "./libraries/Policies.sol";
@@ -101,7 +109,12 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     // ---------------------------------------------------------------- creation
 
     /// @inheritdoc IFederations
-    function createFederation(PolicyHeader calldata policy, bytes32 salt) external payable nonReentrant returns (bytes32 id) {
+    function createFederation(PolicyHeader calldata policy, bytes32 salt)
+        external
+        payable
+        nonReentrant
+        returns (bytes32 id)
+    {
         bytes32 refusal = Policies.refusal(policy);
         if (refusal != 0) revert PolicyRefused(refusal);
         _checkAncestor(policy);
@@ -189,7 +202,12 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         p.payout = payout;
         p.identity = identity;
         _appendDataset(f, index, datasetRoot, rows, from);
-        _record(f, id, ParticipantJoined.selector, abi.encode(index, signer, msg.sender, payout, identity, datasetRoot, rows));
+        _record(
+            f,
+            id,
+            ParticipantJoined.selector,
+            abi.encode(index, signer, msg.sender, payout, identity, datasetRoot, rows)
+        );
         if (f.state.inPhase(Phase.Forming) && active == f.rules.startParticipants) _openNext(f, id);
     }
 
@@ -343,7 +361,12 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         result.lastParticipant = uint8(s.known() - 1);
         result.status = Status.Standing;
         result.stop = header.stop;
-        _record(f, id, ResultProposed.selector, abi.encode(round, s.attempt(), msg.sender, digest, index, attestDeadline, challengeDeadline));
+        _record(
+            f,
+            id,
+            ResultProposed.selector,
+            abi.encode(round, s.attempt(), msg.sender, digest, index, attestDeadline, challengeDeadline)
+        );
     }
 
     /// @inheritdoc IFederations
@@ -580,13 +603,10 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     // ---------------------------------------------------------------- money
 
     /// @inheritdoc IFederations
-    function claim(
-        bytes32 id,
-        uint32 participant,
-        uint128 amount,
-        bytes32[] calldata hashes,
-        uint256[] calldata sums
-    ) external nonReentrant {
+    function claim(bytes32 id, uint32 participant, uint128 amount, bytes32[] calldata hashes, uint256[] calldata sums)
+        external
+        nonReentrant
+    {
         Federation storage f = _existing(id);
         Result storage result = f.results[f.claimable];
         uint128 total = result.payoutTotal;

@@ -172,7 +172,11 @@ abstract contract Base is Asserts {
     /// @dev Votes, in order, until the attest phase is over.
     function voteAll(bytes32 id, bool support) internal {
         FederationView memory v = view_(id);
-        for (uint256 i; view_(id).phase == Phase.Attest && view_(id).attempt == v.attempt && view_(id).round == v.round; ++i) {
+        for (
+            uint256 i;
+            view_(id).phase == Phase.Attest && view_(id).attempt == v.attempt && view_(id).round == v.round;
+            ++i
+        ) {
             ParticipantView memory p = ledger.participantOf(id, uint32(i));
             if (p.activeFrom <= v.round && v.round < p.activeUntil) vote(id, i, support);
         }

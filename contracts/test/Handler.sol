@@ -199,7 +199,8 @@ contract Handler is Base {
                 holds(n < 3, "no way to the end");
                 FederationView memory v = view_(id);
                 if (_now() < v.lastAccepted + _idle(id)) _warp(v.lastAccepted + _idle(id));
-                try ledger.close(id) {} catch {
+                try ledger.close(id) {}
+                catch {
                     ledger.advance(id);
                 }
             }
@@ -292,7 +293,8 @@ contract Handler is Base {
             proposers.push(who);
             vm.deal(address(0xBEEF), 1 ether);
             vm.prank(address(0xBEEF));
-            (bool done,) = address(ledger).call{value: _bond(id)}(abi.encodeCall(IFederations.proposeResult, (id, h, 0)));
+            (bool done,) =
+                address(ledger).call{value: _bond(id)}(abi.encodeCall(IFederations.proposeResult, (id, h, 0)));
             holds(!done, "another takes the turn");
         }
         vm.deal(who, 1 ether);

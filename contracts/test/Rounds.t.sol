@@ -278,9 +278,13 @@ contract RoundsTest is Base {
     }
 
     /// @dev payoutTotal = base + min(pool - base, pool * gain / target), and nothing without gain or scores.
-    function testFuzz_proposeResult_enforcesTheTotal(int64 gain, uint256 scores, uint128 pool, uint64 target, uint128 total)
-        public
-    {
+    function testFuzz_proposeResult_enforcesTheTotal(
+        int64 gain,
+        uint256 scores,
+        uint128 pool,
+        uint64 target,
+        uint128 total
+    ) public {
         PolicyHeader memory p = policy();
         p.pool = uint128(bound(pool, 0, 1e28));
         p.target = uint64(bound(target, 1, type(uint64).max));

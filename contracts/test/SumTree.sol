@@ -12,7 +12,11 @@ library SumTree {
         return _root(amounts, 0, amounts.length);
     }
 
-    function proof(uint128[] memory amounts, uint256 index) internal pure returns (bytes32[] memory hashes, uint256[] memory sums) {
+    function proof(uint128[] memory amounts, uint256 index)
+        internal
+        pure
+        returns (bytes32[] memory hashes, uint256[] memory sums)
+    {
         Node[] memory path = _path(amounts, 0, amounts.length, index);
         hashes = new bytes32[](path.length);
         sums = new uint256[](path.length);
@@ -33,7 +37,11 @@ library SumTree {
         return Node(sha256(bytes.concat(hex"01", abi.encode(l.hash, l.sum, r.hash, r.sum))), l.sum + r.sum);
     }
 
-    function _path(uint128[] memory amounts, uint256 from, uint256 to, uint256 index) private pure returns (Node[] memory) {
+    function _path(uint128[] memory amounts, uint256 from, uint256 to, uint256 index)
+        private
+        pure
+        returns (Node[] memory)
+    {
         if (to - from == 1) return new Node[](0);
         uint256 middle = from + _split(to - from);
         bool onLeft = index < middle;

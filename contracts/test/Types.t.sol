@@ -76,7 +76,10 @@ contract TypesTest is Asserts {
         _same(s, e);
     }
 
-    function testFuzz_seat(uint16 participant, uint32 from, uint32 until, uint32 votedRound, uint8 attempt, uint32 at) public pure {
+    function testFuzz_seat(uint16 participant, uint32 from, uint32 until, uint32 votedRound, uint8 attempt, uint32 at)
+        public
+        pure
+    {
         vm.assume(votedRound < type(uint32).max);
         Seat seat = Seats.taken(participant, from);
         holds(seat.exists(), "exists");

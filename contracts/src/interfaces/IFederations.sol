@@ -114,8 +114,11 @@ struct Result {
 /// WARNING: ether goes to the payout address, controller, creator or proposer by a plain call; an address that refuses it
 /// keeps its own money here, and nobody else's.
 /// WARNING: what the bytes behind a digest hold is judged by the committee's votes, not by this contract.
+/// So a payout tree that a quorum let pass although it has no such leaves keeps what it released here for good.
 interface IFederations {
-    event FederationCreated(bytes32 indexed federation, address creator, bytes32 policy, bytes32 salt, uint256 pool, bytes32 h);
+    event FederationCreated(
+        bytes32 indexed federation, address creator, bytes32 policy, bytes32 salt, uint256 pool, bytes32 h
+    );
     event ParticipantJoined(
         bytes32 indexed federation,
         uint32 participant,
@@ -129,12 +132,23 @@ interface IFederations {
     );
     event ParticipantLeft(bytes32 indexed federation, uint32 participant, bytes32 h);
     event SignerRotated(bytes32 indexed federation, uint32 participant, address signer, bytes32 h);
-    event DatasetCommitted(bytes32 indexed federation, uint32 participant, uint32 dataset, bytes32 root, uint32 rows, bytes32 h);
+    event DatasetCommitted(
+        bytes32 indexed federation, uint32 participant, uint32 dataset, bytes32 root, uint32 rows, bytes32 h
+    );
     event StakeWithdrawn(bytes32 indexed federation, uint32 participant, uint128 amount, bytes32 h);
-    event RoundOpened(bytes32 indexed federation, uint32 round, bytes32 parent, uint32 seats, uint40 commitDeadline, bytes32 h);
-    event UpdateCommitted(bytes32 indexed federation, uint32 round, uint32 slot, uint32 participant, bytes32 digest, bytes32 h);
+    event RoundOpened(
+        bytes32 indexed federation, uint32 round, bytes32 parent, uint32 seats, uint40 commitDeadline, bytes32 h
+    );
+    event UpdateCommitted(
+        bytes32 indexed federation, uint32 round, uint32 slot, uint32 participant, bytes32 digest, bytes32 h
+    );
     event CommitClosed(
-        bytes32 indexed federation, uint32 round, uint32 commits, uint40 revealDeadline, uint40 proposeDeadline, bytes32 h
+        bytes32 indexed federation,
+        uint32 round,
+        uint32 commits,
+        uint40 revealDeadline,
+        uint40 proposeDeadline,
+        bytes32 h
     );
     /// @dev `attempt` is the one that was missed; the round goes on with `attempt + 1` until `proposeDeadline`, or, if that
     /// is zero, is voided next.
@@ -151,7 +165,13 @@ interface IFederations {
         bytes32 h
     );
     event Voted(
-        bytes32 indexed federation, uint32 round, uint8 attempt, uint32 participant, bytes32 result, bool support, bytes32 h
+        bytes32 indexed federation,
+        uint32 round,
+        uint8 attempt,
+        uint32 participant,
+        bytes32 result,
+        bool support,
+        bytes32 h
     );
     event ResultAccepted(bytes32 indexed federation, uint32 round, bytes32 result, uint32 height, bytes32 h);
     /// @dev `attempt` is the one that was rejected; the round goes on with `attempt + 1` until `proposeDeadline`, or, if that
@@ -176,9 +196,10 @@ interface IFederations {
     error UnknownFederation(bytes32 federation);
     /// @notice The creator has created a federation of this policy and salt before.
     error FederationExists(bytes32 federation);
-    /// @notice The policy cannot be enforced. @param key The header's field, in ASCII.
+    /// @notice The policy cannot be enforced. @param key The header's field in ASCII, or of several: common, windows, exponents,
+    /// relay, fees.
     error PolicyRefused(bytes32 key);
-    /// @notice The result header does not follow from the federation's state. @param key The header's field, in ASCII.
+    /// @notice The result header does not follow from the federation's state. @param key The header's field in ASCII, or common.
     error HeaderRefused(bytes32 key);
     /// @notice The transaction's ether is not what is due.
     error WrongValue(uint256 expected, uint256 sent);

@@ -97,8 +97,8 @@ library RoundStates {
         returns (RoundState)
     {
         return RoundState.wrap(
-            RoundState.unwrap(s) & CONSTANTS | round_ | uint256(Phase.Commit) << PHASE | seats_ << SEATS | known_ << KNOWN
-                | until << DEADLINE
+            RoundState.unwrap(s) & CONSTANTS | round_ | uint256(Phase.Commit) << PHASE | seats_ << SEATS | known_
+                << KNOWN | until << DEADLINE
         );
     }
 
