@@ -1,0 +1,91 @@
+"""Every kind of tampering is found and named; a federation in which all was well passes.
+
+`pytest --hypothesis-profile=long` tries each kind fifty times.
+"""
+
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import settings
+
+from fednode.auditing import run_audit
+from ledger import history as ev
+from ledger.nodes import Reason
+from ledger.state import Outcome
+from tests.tamper.policies import draw, terms
+from tests.tamper.story import Publication, Situation, Story, unavailable
+from tests.tamper.trials import KINDS, clean, false_alarms, tally
+from tests.tamper.world import Setting, World
+
+BATCH = 10
+TRIALS = 5
+LONG_TRIALS = 50
+
+
+def trials() -> int:
+    return LONG_TRIALS if settings.default and settings.default.max_examples >= 1000 else TRIALS
+
+
+def test_there_are_many_kinds() -> None:
+    assert len(KINDS) >= 16
+    assert len({kind.step for kind in KINDS.values()}) == 14
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_found_and_named(name: str) -> None:
+    missed = tally(KINDS[name], trials()).missed
+    assert not missed, [(one.case.round, one.case.signer, one.verdict.finding) for one in missed]
+
+
+@pytest.mark.parametrize("batch", range(-(-len(KINDS) * TRIALS // BATCH)))
+def test_no_false_alarm(batch: int) -> None:
+    factor = trials() // TRIALS
+    first = batch * BATCH * factor
+    assert false_alarms(first, first + BATCH * factor) == []
+
+
+def test_clean_stories_have_everything_in_them() -> None:
+    events: Counter[type[ev.Event]] = Counter()
+    reasons: Counter[int] = Counter()
+    for seed in range(160):
+        world, verdict = clean(seed).world, clean(seed).verdict
+        events.update(type(event) for event in world.events)
+        reasons.update(e.reason for r in verdict.rounds for e in r.entries)
+    assert set(events) == set(ev.EVENTS)
+    assert set(reasons) == set(Reason) - {Reason.SUPERSEDED}
+    worlds = [clean(seed).world for seed in range(160)]
+    ended = [world.replica.state.ended for world in worlds]
+    assert {e.idle for e in ended if e is not None} == {True, False}
+    assert any(e.stop for world in worlds for e in world.headers.values())
+    assert any(len(world.replica.state.period_ends) > 1 for world in worlds)
+    void = [r for w in worlds for r in w.replica.state.rounds if r.outcome is Outcome.VOID]
+    assert any(not r.commits for r in void)
+    assert any(r.proposals for r in void)
+    assert any(r.turn_missed and not r.proposals for r in void)
+
+
+def test_an_update_called_unavailable_rests_on_the_committee() -> None:
+    def lie(s: Situation) -> Publication | None:
+        if not s.counted():
+            return None
+        at = s.rng.choice(s.counted())
+        slots = [unavailable(slot) if i == at else slot for i, slot in enumerate(s.slots)]
+        return s.compose(slots=slots)
+
+    world = World(Setting.draw(random.Random(1), terms(draw(random.Random(1)))))
+    story = Story(random.Random(2), world, lie=lie, clumsy=0)
+    story.tell()
+    verdict = run_audit(world.evidence())
+    assert story.lied is not None
+    assert verdict.holds, verdict.finding
+    assert any("rests on the committee" in note for note in verdict.notes)
+
+
+def test_an_audit_without_events_fails() -> None:
+    world = clean(1).world
+    verdict = run_audit(replace(world.evidence([]), h=bytes(32)))  # type: ignore[arg-type]
+    assert verdict.finding is not None
+    assert verdict.finding.step.name == "history"
+    assert verdict.rounds == ()
