@@ -118,7 +118,10 @@ def open_stage(options: DemoOptions, sites: Sequence[str]) -> Stage:
 
 
 def _kept_accounts(folder: Path, sites: Sequence[str]) -> tuple[Account, ...]:
-    """Open the hospitals' keystores, or make them at the first run."""
+    """Open the hospitals' keystores, or make them at the first run.
+
+    A light key derivation is enough for a password of 128 random bits.
+    """
     password_file = folder / "password"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,4 +134,8 @@ def _kept_accounts(folder: Path, sites: Sequence[str]) -> tuple[Account, ...]:
 
 
 def _kept(path: Path, password: str) -> Account:
-    return load_keystore(path, password) if path.exists() else create_keystore(path, password)
+    return (
+        load_keystore(path, password)
+        if path.exists()
+        else create_keystore(path, password, light=True)
+    )
