@@ -71,7 +71,12 @@ def read_sources(names: Mapping[str, str]) -> dict[str, str]:
 def find_compiler(route: str) -> Path:
     """Return the compiler's executable; `native` installs it if it is not there yet."""
     if route == "native":
-        solcx.install_solc(SOLC_VERSION)
+        try:
+            solcx.install_solc(SOLC_VERSION)
+        except OSError as error:
+            raise CompileError(
+                f"solc {SOLC_VERSION} could not be downloaded ({error}): use `--solc npm`"
+            ) from error
         return Path(solcx.install.get_executable(SOLC_VERSION))
     if not (CONTRACTS / "node_modules" / "solc").is_dir():
         raise CompileError(
@@ -116,7 +121,10 @@ def serialise(artifact: Mapping[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compile and write the artifacts, or compare them with `--check`."""
+    """Compile and write the artifacts, or compare them with `--check`.
+
+    Exit code 0: written, or up to date; 1: stale under `--check`, or not compiled.
+    """
     parser = argparse.ArgumentParser(
         description="Compile the contracts into the shipped artifacts."
     )

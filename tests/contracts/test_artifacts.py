@@ -60,6 +60,19 @@ def test_shipped_artifacts_equal_a_fresh_build() -> None:
         )
 
 
+def test_a_failed_download_names_the_other_route(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = _script()
+
+    def unreachable(version: str) -> None:
+        raise ConnectionError(f"no route to {version}")
+
+    monkeypatch.setattr(script.solcx, "install_solc", unreachable)
+    assert script.main(["--solc", "native", "--check"]) == 1
+    assert "--solc npm" in capsys.readouterr().err
+
+
 def test_every_shipped_artifact_has_a_source() -> None:
     script = _script()
     assert sorted(p.stem for p in script.ARTIFACTS.glob("*.json")) == sorted(script.SHIPPED)
