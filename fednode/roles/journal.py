@@ -7,7 +7,6 @@ so a process that is killed at any moment finds either all of a round's entry or
 
 import json
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +86,7 @@ class Journal:
         if not entry.exists():
             return None
         try:
-            return PreparedUpdate(
-                digest=Digest(bytes.fromhex((entry / "digest").read_text())),
-                artefact=read_car((entry / "artefact.car").read_bytes()),
-                private=safetensors.numpy.load((entry / "private.safetensors").read_bytes()),
-            )
+            return _read(entry)
         except (OSError, ValueError, SafetensorError, LedgerError) as error:
             raise JournalDamaged(entry, str(error)) from error
 
@@ -116,7 +111,10 @@ class Journal:
 
     def forget_update(self, round_index: int) -> None:
         """Drop an update that was prepared for a round it cannot be committed in any more."""
-        shutil.rmtree(self._round(round_index) / "update", ignore_errors=True)
+        entry = self._round(round_index) / "update"
+        if entry.exists():
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".old-") as scratch:
+                entry.rename(Path(scratch) / "update")
 
     def _round(self, round_index: int) -> Path:
         return self.folder / f"{round_index:06d}"
@@ -129,6 +127,20 @@ def private_tensors(federation: Federation, journal: Journal, height: int) -> Te
         if update is not None and update.private:
             return update.private
     return federation.rulebook.task.private_initial()
+
+
+def _read(entry: Path) -> PreparedUpdate:
+    """Read an entry, as far as anybody will rely on it later."""
+    digest = Digest(bytes.fromhex((entry / "digest").read_text()))
+    artefact = read_car((entry / "artefact.car").read_bytes())
+    header = artefact.blocks.get(CID(Codec.RAW, digest))
+    if header is None:
+        raise ValueError("its digest is not that of a header in it")
+    UpdateHeader.decode(header)
+    private = safetensors.numpy.load((entry / "private.safetensors").read_bytes())
+    if any(tensor.dtype != np.int32 for tensor in private.values()):
+        raise ValueError("its private tensors are not int32")
+    return PreparedUpdate(digest, artefact, private)
 
 
 def _write(path: Path, data: bytes) -> None:

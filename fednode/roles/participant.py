@@ -10,7 +10,7 @@ from fednode.federation import Federation
 from fednode.roles.journal import Journal
 from fednode.roles.role import Progress, advance_if_due, attempt, finished
 from fednode.roles.trainer import Trainer
-from ledger.artefacts import ResultReader
+from ledger.artefacts import ResultReader, result_artefact
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Ballot
 from ledger.errors import MalformedRecord
@@ -159,17 +159,26 @@ class Participant:
         held = tuple(item.final for item in published)
         seen = (proposal.result, proposal.attempt, held)
         if self._judged != seen:
-            self._judged = seen
             if self._agrees(round_, slots, proposal):
                 return True
+            self._judged = seen
         patience = proposal.attest_deadline - self._federation.replica.policy.attest_window // 4
         if not all(held) and self._federation.chain.now() < patience:
             return None
         return self._agrees(round_, self._conceded(round_, slots, proposal), proposal)
 
     def _agrees(self, round_: Round, slots: list[Slot], proposal: Proposal) -> bool:
+        """Recompute the result and its index; keep what is right, so that it can be had whatever
+        becomes of its proposer.
+        """
         outcome = self._federation.compose(round_, slots, stated=self._stated(proposal))
-        return outcome.header.digest() == proposal.result
+        if outcome.header.digest() != proposal.result:
+            return False
+        artefact, index = result_artefact(outcome)
+        if index != proposal.index:
+            return False
+        self._federation.store.put(artefact)
+        return True
 
     def _stated(self, proposal: Proposal) -> Sequence[int]:
         """Read a result's utilities where the model's own are not exact."""

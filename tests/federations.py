@@ -1,0 +1,340 @@
+"""A whole federation in the test's own process, step by step, on whatever chain and stores it is
+given.
+
+Only hospitals' journals, the chain and the stores last from one step to the next if a test asks for
+fresh nodes each time: that is what a node is after it was killed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fednode.creation import create, plan
+from fednode.evaluation.metrics import Rows
+from fednode.federation import Federation
+from fednode.membership import invite, make_request, membership, site_secret
+from fednode.models.layout import Layout, dequantise
+from fednode.policy import Policy, built_in
+from fednode.roles.journal import Journal
+from fednode.roles.participant import Participant
+from fednode.roles.proposer import Proposer
+from fednode.roles.role import Progress, Role
+from fednode.roles.trainer import Trainer
+from fednode.site import Site, evaluation_rows, load_site, open_sites
+from fednode.training.run import LocalRun
+from fednode.training.task import SgdTask, TrainingTask, layout_of, open_task
+from ledger.artefacts import read_update
+from ledger.chain.accounts import Account
+from ledger.chain.client import Chain
+from ledger.chain.federations import Federations, deploy
+from ledger.cid import CID
+from ledger.payload import int32
+from ledger.state import FederationState, Phase
+from ledger.stores import Artefact, BlockNotFound, ContentStore, MemoryStore
+from ledger.types import FederationId, Wei
+
+Changes = Mapping[str, object]
+Updates = dict[tuple[int, int], NDArray[np.int32]]
+"""Payloads by round and participant."""
+
+LONG = 86_400
+STEPS = 4000
+
+
+def policy_of(name: str = "heart", **sections: Changes) -> Policy:
+    """Give a built-in policy with some sections' keys changed."""
+    record = built_in(name).rest_record()
+    for section, changes in sections.items():
+        table = record.setdefault(section, {})
+        assert isinstance(table, dict)
+        table.update(changes)
+    return Policy.from_record(record, source="the test's policy")
+
+
+class Peers:
+    """One node's store among others': what it lacks it asks the others for.
+
+    What it is silent about nobody gets from it; what it is deaf to it gets from nobody.
+    """
+
+    def __init__(self, others: "list[Peers]") -> None:
+        self.own = MemoryStore()
+        self.silent: set[CID] = set()
+        self.deaf: set[CID] = set()
+        self._others = others
+        others.append(self)
+
+    def get(self, cid: CID) -> bytes:
+        if self.own.has(cid):
+            return self.own.get(cid)
+        for other in self._others:
+            if cid not in self.deaf and cid not in other.silent and other.own.has(cid):
+                data = other.own.get(cid)
+                self.own.blocks[cid] = data
+                return data
+        raise BlockNotFound(cid, "peers")
+
+    def put(self, artefact: Artefact) -> None:
+        self.own.put(artefact)
+
+    def has(self, cid: CID) -> bool:
+        return self.own.has(cid)
+
+
+def peers(count: int) -> list[Peers]:
+    """Give stores that are connected to each other."""
+    network: list[Peers] = []
+    return [Peers(network) for _ in range(count)]
+
+
+class GivenTask(SgdTask):
+    """A task whose training is a table: the update of every round and participant is given.
+
+    A round or participant that is not in the table makes small numbers of its own, so no torch is
+    needed.
+    """
+
+    def __init__(self, task: TrainingTask, layout: Layout, updates: Updates) -> None:
+        assert isinstance(task, SgdTask)
+        super().__init__(task.model)
+        self._layout = layout
+        self._updates = updates
+
+    def fit(self, rows: Rows, run: LocalRun) -> None:
+        given = self._updates.get((run.round, run.participant))
+        change = run.generator().integers(-(1 << 15), 1 << 15, self._layout.size, dtype=np.int32)
+        tensors = self._layout.unpack(change if given is None else given[: self._layout.size])
+        now = self.get_tensors()
+        self.set_tensors(
+            {
+                spec.name: now[spec.name] + dequantise(tensors[spec.name], spec.fraction_bits)
+                for spec in self.tensors
+                if spec.name in tensors
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a federation plays. Account 0 creates it, 1 and on are the hospitals'."""
+
+    chain: Chain
+    accounts: Sequence[Account]
+    stores: Sequence[ContentStore]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Hospital:
+    """One site: what outlives its processes, and how to start them."""
+
+    contract: Federations
+    federation: FederationId
+    store: ContentStore
+    account: Account
+    site: Site
+    folder: Path
+    updates: Updates
+
+    @property
+    def journal(self) -> Journal:
+        """Open the journal as a new process does."""
+        return Journal(self.folder, self.federation)
+
+    def view(self) -> Federation:
+        """Read the federation as a new process does."""
+        return Federation(self.contract, self.federation, self.store)
+
+    def participant(self, *, train: bool = False) -> Participant:
+        """Start a participant; it trains with torch only if it is told to."""
+        view = self.view()
+        task = open_task(view.policy.model_spec)
+        if not train:
+            task = GivenTask(task, view.rulebook.layout, self.updates)
+        return Participant(view, self.account, Trainer(task, self.site.train), self.journal)
+
+    def proposer(self) -> Proposer:
+        """Start a proposer."""
+        return Proposer(self.view(), self.account)
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """A federation's creator and its hospitals, in the order in which they joined."""
+
+    stage: Stage
+    contract: Federations
+    federation: FederationId
+    policy: Policy
+    hospitals: tuple[Hospital, ...]
+
+    def state(self) -> FederationState:
+        """Read the federation's state anew."""
+        return self.hospitals[0].view().state
+
+    def roles(self, *, train: bool = False, propose: bool = True) -> list[Role]:
+        """Start everybody's participant, and everybody's proposer."""
+        roles: list[Role] = [hospital.participant(train=train) for hospital in self.hospitals]
+        return roles + [h.proposer() for h in self.hospitals] if propose else roles
+
+
+def found(
+    stage: Stage,
+    policy: Policy,
+    *,
+    updates: Updates | None = None,
+    sites: Sequence[str] | None = None,
+) -> Cast:
+    """Deploy, create, and let every site join."""
+    creator = stage.accounts[0]
+    contract = Federations(stage.chain, deploy(stage.chain, creator))
+    source = open_sites(policy)
+    planned = plan(
+        policy,
+        open_task(policy.model_spec),
+        evaluation_rows(policy, source),
+        chain_id=stage.chain.chain_id,
+        ledger=contract.address,
+    )
+    federation, _ = create(contract, creator, planned, stage.stores[0])
+    names = list(sites or source.sites)[: policy.federation.max_participants]
+    hospitals = [
+        Hospital(
+            contract=contract,
+            federation=federation,
+            store=stage.stores[place % len(stage.stores)],
+            account=stage.accounts[1 + place],
+            site=load_site(policy, source, name),
+            folder=stage.folder / name,
+            updates=updates or {},
+        )
+        for place, name in enumerate(names)
+    ]
+    for hospital in hospitals[: policy.federation.start_participants]:
+        join(hospital, creator)
+    return Cast(stage, contract, federation, policy, tuple(hospitals))
+
+
+def join(hospital: Hospital, creator: Account) -> None:
+    """Let a site join by the creator's invitation."""
+    chain, contract = hospital.contract.chain, hospital.contract
+    request, identity = make_request(
+        hospital.federation,
+        hospital.account,
+        name=hospital.site.name,
+        site=hospital.site,
+        secret=site_secret(hospital.folder),
+    )
+    hospital.store.put(identity)
+    invitation = invite(
+        request,
+        creator,
+        expires=chain.now() + LONG,
+        chain_id=chain.chain_id,
+        ledger=contract.address,
+    )
+    address = hospital.account.address
+    terms = membership(request, invitation, signer=address, payout=address)
+    contract.join(hospital.account, hospital.federation, terms, stake=Wei(0))
+
+
+def play(
+    cast: Cast,
+    roles: Callable[[], Iterable[Role]],
+    *,
+    until: Callable[[FederationState], bool] | None = None,
+    watch: Callable[[FederationState], None] | None = None,
+) -> FederationState:
+    """Step the roles until the federation has settled, or until a state; time goes on when nobody
+    has anything to do.
+    """
+    spectator = cast.hospitals[0].view()
+
+    def looked() -> bool:
+        state = spectator.refresh()
+        if watch is not None:
+            watch(state)
+        return until(state) if until is not None else state.settled
+
+    if looked():
+        return spectator.state
+    for _ in range(STEPS):
+        acted = False
+        for role in roles():
+            acted = role.step() is Progress.ACTED or acted
+            if looked():
+                return spectator.state
+        if not acted:
+            let_time_pass(cast.stage.chain, spectator.state)
+    state = spectator.state
+    raise AssertionError(f"no end after {STEPS} steps: {state.phase}, round {state.round.index}")
+
+
+def let_time_pass(chain: Chain, state: FederationState) -> None:
+    """Go to the next moment at which somebody may have something to do."""
+    moments = [state.deadline] if state.deadline is not None else []
+    if state.phase is Phase.PROPOSE:
+        assert state.round.closed is not None
+        moments.append(state.round.closed.reveal_deadline)
+    if state.phase is Phase.ATTEST:
+        moments.append(state.round.proposal.attest_deadline - state.policy.attest_window // 4)
+    now = chain.now()
+    later = [moment for moment in moments if moment > now]
+    if later:
+        chain.wait_until(min(later))
+
+
+def opened(index: int) -> Callable[[FederationState], bool]:
+    """Give the condition that a round was opened."""
+    return lambda state: len(state.rounds) > index
+
+
+def in_phase(phase: Phase, index: int = 0) -> Callable[[FederationState], bool]:
+    """Give the condition that a round is in a phase."""
+    return lambda state: bool(state.rounds) and (state.phase, state.round.index) == (phase, index)
+
+
+def given_updates(cast: Cast) -> Updates:
+    """Read the payloads of a federation's updates, as they were published."""
+    view = cast.hospitals[0].view()
+    leaves = view.replica.policy.leaves
+    updates: Updates = {}
+    for round_ in view.state.rounds:
+        for commit in round_.commits:
+            data = read_update(view.store, commit.digest, leaves).payload
+            assert data is not None
+            updates[round_.index, commit.participant] = int32(data)
+    return updates
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What a federation came to, without what differs between chains."""
+
+    models: tuple[str, ...]
+    utilities: tuple[tuple[int, ...], ...]
+    values: tuple[tuple[int, ...], ...]
+    payouts: tuple[tuple[int, ...], ...]
+    paid: tuple[int, ...]
+
+
+def story(view: Federation) -> Story:
+    """Read what a federation came to."""
+    view.refresh()
+    readers = [view.replica.reader(accepted) for accepted in view.state.lineage]
+    records = [reader.records() for reader in readers]
+    return Story(
+        models=tuple(reader.header.model_digest.hex() for reader in readers),
+        utilities=tuple(r.utilities for r in records),
+        values=tuple(tuple(leaf.value for leaf in r.values) for r in records),
+        payouts=tuple(tuple(leaf.amount for leaf in r.payouts) for r in records),
+        paid=tuple(participant.paid for participant in view.state.participants),
+    )
+
+
+def layout(policy: Policy) -> Layout:
+    """Lay out a policy's payload."""
+    return layout_of(open_task(policy.model_spec), policy.numeric_columns)

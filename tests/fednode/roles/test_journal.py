@@ -1,0 +1,259 @@
+"""The journal under SIGKILL: a child process is ended at every file operation in turn, and what it
+leaves must be all of an entry or nothing.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from fednode.roles.journal import Journal, JournalDamaged, PreparedUpdate
+from ledger import artefacts
+from ledger.headers import Common, UpdateHeader
+from ledger.payload import Payload
+from ledger.stores.car import write_car
+from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Digest, FederationId, RoundIndex
+
+FEDERATION = FederationId(bytes(range(32)))
+PARENT = Digest(bytes([7] * 32))
+OPERATIONS = 60
+KILLED, DONE = 9, 0
+
+
+def prepared(fill: int = 1, *, parent: Digest = PARENT) -> PreparedUpdate:
+    data = Payload(bytes([fill]) * 1024)
+    training = artefacts.record({"seed": fill})
+    header = UpdateHeader(
+        common=Common(
+            tag=Digest(UpdateHeader.TAG),
+            chain_id=1,
+            ledger=ZERO_ADDRESS,
+            federation=FEDERATION,
+            round=RoundIndex(3),
+            parent=parent,
+        ),
+        participant=0,
+        base=parent,
+        payload_root=data.root,
+        dataset=0,
+        index=data.index_digest,
+        training=training[0].digest,
+        evaluation=ZERO_DIGEST,
+    )
+    private = {"bias": np.array([fill], dtype=np.int32)}
+    return PreparedUpdate(
+        header.digest(), artefacts.update_artefact(header, data, training), private
+    )
+
+
+def same(found: PreparedUpdate | None, expected: PreparedUpdate) -> bool:
+    return (
+        found is not None
+        and found.digest == expected.digest
+        and found.artefact == expected.artefact
+        and {k: v.tolist() for k, v in found.private.items()}
+        == {k: v.tolist() for k, v in expected.private.items()}
+    )
+
+
+def killed_at(operation: int, folder: Path, action: Callable[[], object]) -> bool:
+    """Run an action in a child that dies before its file operation of this number; say whether it
+    got that far.
+    """
+    child = os.fork()
+    if child == 0:
+        seen = 0
+
+        def watch(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal seen
+            touches = any(str(folder) in str(a) for a in arguments if isinstance(a, str | Path))
+            if touches or event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir"):
+                if seen == operation:
+                    os._exit(KILLED)
+                seen += 1
+
+        sys.addaudithook(watch)
+        try:
+            action()
+        except BaseException:
+            os._exit(1)
+        os._exit(DONE)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (KILLED, DONE)
+    return code == KILLED
+
+
+def at_every_operation(folder: Path, check: Callable[[Path, int], bool]) -> int:
+    """Call a check with a fresh folder for each operation, until the action got to its end."""
+    for operation in range(OPERATIONS):
+        fresh = folder / str(operation)
+        fresh.mkdir()
+        if not check(fresh, operation):
+            return operation
+    raise AssertionError("the action never ended")
+
+
+def test_update_survives(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, FEDERATION)
+    update = prepared()
+    assert journal.update(3) is None
+    journal.save_update(3, update)
+    found = Journal(tmp_path, FEDERATION).update(3)
+    assert same(found, update)
+    assert found is not None
+    assert found.parent == PARENT
+
+
+def test_saving_is_all_or_nothing(tmp_path: Path) -> None:
+    update = prepared()
+
+    def check(folder: Path, operation: int) -> bool:
+        Journal(folder, FEDERATION)
+        killed = killed_at(
+            operation, folder, lambda: Journal(folder, FEDERATION).save_update(3, update)
+        )
+        found = Journal(folder, FEDERATION).update(3)
+        assert found is None or same(found, update)
+        assert killed or found is not None
+        if found is None:
+            Journal(folder, FEDERATION).save_update(3, update)
+            assert same(Journal(folder, FEDERATION).update(3), update)
+        return killed
+
+    assert at_every_operation(tmp_path, check) >= 6
+
+
+def test_forgetting_is_all_or_nothing(tmp_path: Path) -> None:
+    old, new = prepared(1), prepared(2)
+
+    def check(folder: Path, operation: int) -> bool:
+        Journal(folder, FEDERATION).save_update(3, old)
+        killed = killed_at(operation, folder, lambda: Journal(folder, FEDERATION).forget_update(3))
+        found = Journal(folder, FEDERATION).update(3)
+        assert found is None or same(found, old)
+        assert killed or found is None
+        Journal(folder, FEDERATION).forget_update(3)
+        Journal(folder, FEDERATION).save_update(3, new)
+        assert same(Journal(folder, FEDERATION).update(3), new)
+        return killed
+
+    assert at_every_operation(tmp_path, check) >= 4
+
+
+def test_marks_are_old_or_new(tmp_path: Path) -> None:
+    def check(folder: Path, operation: int) -> bool:
+        Journal(folder, FEDERATION).mark(3, "held", ["a"])
+        killed = killed_at(
+            operation, folder, lambda: Journal(folder, FEDERATION).mark(3, "held", ["a", "b"])
+        )
+        found = Journal(folder, FEDERATION).marked(3, "held")
+        assert found == ["a", "b"] or (killed and found == ["a"])
+        return killed
+
+    assert at_every_operation(tmp_path, check) >= 2
+
+
+def test_forgetting_nothing_is_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, FEDERATION)
+    journal.forget_update(0)
+    assert journal.update(0) is None
+    assert journal.marked(0, "published") is None
+
+
+def _truncate(entry: Path) -> None:
+    car = entry / "artefact.car"
+    car.write_bytes(car.read_bytes()[:-5])
+
+
+def _flip(entry: Path) -> None:
+    car = entry / "artefact.car"
+    data = bytearray(car.read_bytes())
+    data[-1] ^= 1
+    car.write_bytes(data)
+
+
+def _another_digest(entry: Path) -> None:
+    (entry / "digest").write_text("00" * 32)
+
+
+def _no_hex(entry: Path) -> None:
+    (entry / "digest").write_text("zz")
+
+
+def _short_digest(entry: Path) -> None:
+    (entry / "digest").write_text("00" * 31)
+
+
+def _no_header(entry: Path) -> None:
+    car, digest = entry / "artefact.car", entry / "digest"
+    data = artefacts.raw(b"no header")
+    artefact = artefacts.update_artefact(
+        UpdateHeader.decode(prepared().artefact.blocks[prepared().artefact.roots[0]]),
+        Payload(bytes(1024)),
+        artefacts.record({}),
+    )
+    blocks = {**artefact.blocks, data[0]: data[1]}
+    car.write_bytes(write_car(type(artefact)((data[0],), blocks)))
+    digest.write_text(data[0].digest.hex())
+
+
+def _lose(name: str) -> Callable[[Path], None]:
+    return lambda entry: (entry / name).unlink()
+
+
+def _no_tensors(entry: Path) -> None:
+    (entry / "private.safetensors").write_bytes(b"\x10" + bytes(30))
+
+
+def _floats(entry: Path) -> None:
+    tensors = {"bias": np.array([0.5], dtype=np.float32)}
+    (entry / "private.safetensors").write_bytes(safetensors.numpy.save(tensors))
+
+
+DAMAGES = [
+    _truncate,
+    _flip,
+    _another_digest,
+    _no_hex,
+    _short_digest,
+    _no_header,
+    _lose("artefact.car"),
+    _lose("digest"),
+    _lose("private.safetensors"),
+    _no_tensors,
+    _floats,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_entry_is_one_line(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    journal = Journal(tmp_path, FEDERATION)
+    journal.save_update(3, prepared())
+    damage(journal.folder / "000003" / "update")
+    with pytest.raises(JournalDamaged) as caught:
+        Journal(tmp_path, FEDERATION).update(3)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value.path) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1,", "\udcff"])
+def test_damaged_mark_is_one_line(tmp_path: Path, text: str) -> None:
+    journal = Journal(tmp_path, FEDERATION)
+    journal.mark(3, "held", ["a"])
+    path = journal.folder / "000003" / "held.json"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(JournalDamaged) as caught:
+        journal.marked(3, "held")
+    assert "\n" not in str(caught.value)
+
+
+def test_marks_are_json(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, FEDERATION)
+    journal.mark(3, "published")
+    assert json.loads((journal.folder / "000003" / "published.json").read_text()) is True

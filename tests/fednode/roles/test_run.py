@@ -1,0 +1,82 @@
+"""The loop around a role: it outlives what passes, and ends with what does not."""
+
+import pytest
+
+from fednode.errors import FedNodeError
+from fednode.roles.role import Progress, run
+from ledger.chain.errors import ChainUnreachable, TransactionPending, Unfunded
+from ledger.cid import CID, Codec
+from ledger.stores import BlockNotFound, StoreUnreachable
+from ledger.types import ZERO_ADDRESS
+from tests.federations import let_time_pass
+from tests.fednode.roles.conftest import Found
+
+CID_ = CID.of(Codec.RAW, b"block")
+PASSING = [
+    ChainUnreachable("http://127.0.0.1:1", "connection refused"),
+    TransactionPending(bytes(32), 3, 180.0),
+    BlockNotFound(CID_, "store"),
+    StoreUnreachable("store", "connection refused"),
+]
+
+
+class Scripted:
+    """A role whose steps come to what they are told to."""
+
+    def __init__(self, *script: Progress | Exception) -> None:
+        self.script = list(script)
+
+    def step(self) -> Progress:
+        entry = self.script.pop(0)
+        if isinstance(entry, Exception):
+            raise entry
+        return entry
+
+
+@pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error).__name__)
+def test_run_goes_on_after_an_outage(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    role = Scripted(Progress.ACTED, error, error, Progress.WAITING, Progress.DONE)
+    run(role, poll=0.001)
+    assert role.script == []
+    assert "trying again" in caplog.text
+
+
+@pytest.mark.parametrize("error", [Unfunded(ZERO_ADDRESS, 0, 1), FedNodeError("wrong")])
+def test_run_ends_with_what_only_a_person_can_mend(error: Exception) -> None:
+    role = Scripted(Progress.ACTED, error, Progress.DONE)
+    with pytest.raises(type(error)):
+        run(role, poll=0.001)
+    assert role.script == [Progress.DONE]
+
+
+def test_nodes_outlive_a_chain_that_comes_and_goes(
+    start: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every 13th look at the chain fails, wherever a node is: nothing is done twice or lost."""
+    cast = start()
+    chain = cast.stage.chain
+    roles = cast.roles()
+    number = chain.block_number
+    looks = 0
+
+    def unsteady() -> int:
+        nonlocal looks
+        looks += 1
+        if looks % 13 == 0:
+            raise ChainUnreachable(chain.endpoint, "connection refused")
+        return number()
+
+    class Everybody:
+        def step(self) -> Progress:
+            progress = {role.step() for role in roles}
+            if progress == {Progress.DONE}:
+                return Progress.DONE
+            if Progress.ACTED not in progress:
+                let_time_pass(chain, cast.state())
+            return Progress.ACTED
+
+    monkeypatch.setattr(chain, "block_number", unsteady)
+    run(Everybody(), poll=0.001)
+    monkeypatch.undo()
+    assert looks > 100
+    assert [len(round_.commits) for round_ in cast.state().rounds] == [4, 4, 4]
