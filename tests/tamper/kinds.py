@@ -158,8 +158,12 @@ class Clean:
 def clean(seed: int) -> Clean:
     """Tell a story without a liar and audit it. Nobody may change what comes back."""
     rng = random.Random(f"clean {seed}")
-    crowd = {"most": rng.randint(17, 20), "valuation": "none"} if seed % 20 == 0 else {}
-    world = World(Setting.draw(rng, terms(draw(rng, **crowd))))
+    fixed: dict[str, object] = {}
+    if seed % 20 == 0:
+        fixed = {"most": rng.randint(17, 20), "valuation": "none"}
+    elif seed % 3 == 0:
+        fixed = {"mode": "public", "valuation": "exact", "pool": 10**18}
+    world = World(Setting.draw(rng, terms(draw(rng, **fixed))))
     Story(rng, world).tell()
     store = SpyStore(world.store)
     evidence = world.evidence()

@@ -37,7 +37,7 @@ PAID: dict[str, object] = {
     "most": 4,
 }
 PERIODS = {**PAID, "target": 10**7, "period": 1, "rounds": 3}
-CROWD = {"most": 18, "start": 17, "valuation": "none"}
+CROWD = {"most": 18, "start": 17, "mode": "none", "statistics": "false", "codes": "0, 1"}
 LEAST_1 = {"least": 1}
 
 
