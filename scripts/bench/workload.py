@@ -1,0 +1,87 @@
+"""What a benchmark trains: MNIST, or scikit-learn's digits where there is none, dealt evenly."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fednode.data.table import Table
+from fednode.policy import Policy, built_in
+from fednode.site import load_site, open_sites
+from ledger import cbor
+
+WINDOW = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How big the training is."""
+
+    participants: int
+    rounds: int
+    rows: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The rows of every participant, and where they come from."""
+
+    policy: Policy
+    tables: tuple[Table, ...]
+    label: str
+
+
+def load(folder: Path | None, size: Size, *, model: str = "cnn") -> Data:
+    """Read MNIST from its folder; without one, take scikit-learn's digits and say so."""
+    name = "digits" if folder is None else "mnist"
+    policy = _policy(name, folder, size, model)
+    source = open_sites(policy)
+    tables = []
+    for site in source.sites:
+        rows = load_site(policy, source, site).train
+        tables.append(rows.take(np.arange(min(size.rows, len(rows)), dtype=np.int64)))
+    if folder is None:
+        label = "scikit-learn's digits, 8 x 8 (a stand-in: no MNIST was given)"
+    else:
+        label = "MNIST, 28 x 28"
+    return Data(policy, tuple(tables), label)
+
+
+def _policy(name: str, folder: Path | None, size: Size, model: str) -> Policy:
+    """Give the built-in policy without valuation, of this size; everybody has to vote for a result,
+    so every node's work is counted.
+    """
+    record = built_in(name).rest_record()
+    changes: dict[str, dict[str, cbor.Value]] = {
+        "federation": {
+            "open": True,
+            "start_participants": size.participants,
+            "max_participants": size.participants,
+            "committee_size": max(16, size.participants),
+            "least_updates": 1,
+            "quorum": "1",
+        },
+        "task": {"model": model, "options": {}},
+        "data": {
+            "path": None if folder is None else str(folder),
+            "sites": [f"site-{place}" for place in range(size.participants)],
+            "partition": {"kind": "iid"},
+            "split": {"valuation": "0.05", "test": "0.05"},
+        },
+        "training": {
+            "rounds": size.rounds,
+            "epochs": size.epochs,
+            "batch_size": 32,
+            "learning_rate": "0.05",
+            "momentum": "0.9",
+        },
+        "evaluation": {"mode": "none"},
+        "valuation": {"kind": "none"},
+        "reward": {"pool": 0},
+        "windows": dict.fromkeys(("commit", "reveal", "propose", "attest", "challenge"), WINDOW),
+    }
+    for section, values in changes.items():
+        old = record.get(section)
+        record[section] = {**(old if isinstance(old, dict) else {}), **values}
+    return Policy.from_record(Policy.model_validate(record).rest_record())
