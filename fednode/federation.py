@@ -17,9 +17,9 @@ from ledger.chain.federations import Federations
 from ledger.history import HistoryReader
 from ledger.replica import Origin, Replica
 from ledger.round import Int32, Outcome, Published, Slot, Standing, compose
-from ledger.state import FederationState, Round
+from ledger.state import FederationState, Phase, Round
 from ledger.stores import ContentStore
-from ledger.types import FederationId
+from ledger.types import Digest, FederationId
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class Federation:
         self.contract = contract
         self.id = federation
         self.store = store
+        self._held: dict[Digest, Published] = {}
         self.replica = self._open(confirmations=1)
         self.replica.refresh()
         self.rulebook = read_rulebook(self.replica, store, own=own)
@@ -98,12 +99,23 @@ class Federation:
 
     def refresh(self) -> FederationState:
         """Take in what has happened since the last call."""
-        return self.replica.refresh()
+        state = self.replica.refresh()
+        if state.phase not in (Phase.PROPOSE, Phase.ATTEST):
+            self._held.clear()
+        return state
 
     def published(self, round_: Round) -> list[Published]:
-        """Read what is behind every commit of a round, as far as it can be had."""
-        leaves = self.replica.policy.leaves
-        return [artefacts.read_update(self.store, c.digest, leaves) for c in round_.commits]
+        """Read what is behind every commit of a round, as far as it can be had.
+
+        What cannot change any more is kept until the round is over, not read again at every step.
+        """
+        found = [self._held.get(c.digest) or self._read(c.digest) for c in round_.commits]
+        pairs = zip(round_.commits, found, strict=True)
+        self._held = {commit.digest: item for commit, item in pairs if item.final}
+        return found
+
+    def _read(self, digest: Digest) -> Published:
+        return artefacts.read_update(self.store, digest, self.replica.policy.leaves)
 
     def compose(self, round_: Round, slots: list[Slot], *, stated: Sequence[int] = ()) -> Outcome:
         """Compute what a round comes to; `stated` are utilities that a proposed result holds."""

@@ -122,11 +122,12 @@ class Journal:
 
 def private_tensors(federation: Federation, journal: Journal, height: int) -> Tensors:
     """Give the private tensors that the lineage up to a height left with a participant."""
-    for accepted in reversed(federation.state.lineage[:height]):
+    start = federation.rulebook.task.private_initial()
+    for accepted in reversed(federation.state.lineage[:height]) if start else ():
         update = journal.update(accepted.round)
         if update is not None and update.private:
             return update.private
-    return federation.rulebook.task.private_initial()
+    return start
 
 
 def _read(entry: Path) -> PreparedUpdate:

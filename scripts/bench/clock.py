@@ -14,6 +14,7 @@ from functools import partial, wraps
 from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 import fednode.federation
+import fednode.roles.participant
 import fednode.roles.proposer
 import fednode.roles.trainer
 import fednode.training.task
@@ -21,8 +22,8 @@ import ledger.artefacts
 import ledger.audit.replay
 import ledger.payload
 import ledger.round
-from fednode.federation import Federation
 from fednode.models.layout import Layout
+from fednode.roles.participant import Participant
 from fednode.rounds import FederationRules
 from ledger.cid import CID
 from ledger.replica import Replica
@@ -218,6 +219,7 @@ SEAMS: tuple[tuple[object, str, str, Callable[..., int] | None], ...] = (
     (fednode.roles.trainer, "pad", "encode", None),
     (fednode.roles.trainer, "update_artefact", "encode", None),
     (fednode.roles.proposer, "result_artefact", "encode", None),
+    (fednode.roles.participant, "result_artefact", "encode", None),
     (ledger.payload, "pad", "encode", None),
     (ledger.payload, "pad_sums", "encode", None),
     (ledger.payload, "root_of_bytes", "hash", _first),
@@ -232,7 +234,7 @@ SEAMS: tuple[tuple[object, str, str, Callable[..., int] | None], ...] = (
     (FederationRules, "values", "value", None),
 )
 # What a participant does here is recomputing others' work.
-VERIFYING: tuple[tuple[object, str], ...] = ((Federation, "published"), (Federation, "compose"))
+VERIFYING: tuple[tuple[object, str], ...] = ((Participant, "_collect"), (Participant, "_judge"))
 
 
 @contextmanager
