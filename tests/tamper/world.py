@@ -106,6 +106,8 @@ class Setting:
         records: Terms | None = None,
         parent: Digest = ZERO_DIGEST,
         shift: int = 0,
+        chain_id: int = CHAIN_ID,
+        ledger: Address = LEDGER,
     ) -> "Setting":
         """Draw the rows, write header and records. `shift` sets the published initial model off."""
         rows = evaluation_rows(rng, of)
@@ -121,8 +123,8 @@ class Setting:
         policy = (records or of).policy
         rest = artefacts.record({"policy": policy.rest_record(), **links})
         header = of.policy.header(
-            CHAIN_ID,
-            LEDGER,
+            chain_id,
+            ledger,
             initial_model_root=promised.root,
             rest=rest[0].digest,
             leaves=of.layout.leaves,

@@ -1,0 +1,370 @@
+"""Tampering where only the real contract, the real accumulator and real bundles can answer."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from fednode.auditing import run_audit
+from ledger import artefacts, cbor, payouts
+from ledger.audit import verdict as v
+from ledger.audit.evidence import Evidence
+from ledger.audit.sources import bundle_evidence, evidence_from_bundle, evidence_from_chain
+from ledger.bundle import RecordingStore
+from ledger.chain.client import Chain
+from ledger.chain.errors import ContractRejected
+from ledger.chain.federations import (
+    Ballot,
+    Federations,
+    Invitation,
+    Membership,
+    PayoutProof,
+    deploy,
+    sign_invitation,
+)
+from ledger.cid import CID
+from ledger.contracts import DETERMINISTIC_DEPLOYER, artifact, create2_address
+from ledger.errors import LedgerError
+from ledger.headers import UpdateHeader
+from ledger.history import HistoryReader
+from ledger.payload import Payload, pad
+from ledger.replica import Origin, Replica
+from ledger.round import Outcome, compose
+from ledger.state import Phase
+from ledger.stores import Artefact, MemoryStore
+from ledger.stores.car import read_car, write_car
+from ledger.types import ZERO_DIGEST, Address, Digest, ParticipantId, Wei
+from tests.tamper.policies import Terms, draw, terms, training_update
+from tests.tamper.world import CREATOR, FIRST_MEMBER, STRANGER, Setting, account, identity
+
+MEMBERS = 3
+FLIPS = 40
+
+
+def chain() -> Chain:
+    numbers = (CREATOR, STRANGER, *range(FIRST_MEMBER, FIRST_MEMBER + MEMBERS))
+    return Chain.embedded([account(number).address for number in numbers])
+
+
+def policy_terms() -> Terms:
+    fixed: dict[str, object] = {
+        "most": MEMBERS,
+        "start": MEMBERS,
+        "least": 1,
+        "open": "false",
+        "statistics": "false",
+        "rounds": 2,
+        "patience": 0,
+        "mode": "public",
+        "metric": "auc",
+        "valuation": "exact",
+        "every": 1,
+        "pool": 10**18,
+        "target": 1,
+        "period": 0,
+        "codes": "0, 1",
+    }
+    return terms(draw(random.Random(1), **fixed))
+
+
+class Live:
+    """A federation of three on the embedded chain, from its creation to its first claim."""
+
+    def __init__(self, on: Chain, ledger: Address) -> None:
+        self.rng = random.Random(7)
+        self.contract = Federations(on, ledger)
+        self.chain = on
+        self.terms = policy_terms()
+        self.setting = Setting.draw(self.rng, self.terms, chain_id=on.chain_id, ledger=ledger)
+        self.rules = self.terms.rules(self.setting.header, self.setting.rows)
+        self.store = MemoryStore()
+        self.store.put(self.setting.artefact)
+        self.federation, _ = self.contract.create(account(CREATOR), self.setting.header)
+        reader = HistoryReader(on, ledger, self.federation)
+        origin = Origin(on.chain_id, ledger, self.federation)
+        self.replica = Replica(reader, self.store, origin=origin)
+        self.last: Outcome | None = None
+        for number in range(FIRST_MEMBER, FIRST_MEMBER + MEMBERS):
+            self.join(number)
+
+    def join(self, number: int) -> None:
+        who, record = account(number), identity(number)
+        self.store.put(record)
+        invitation = Invitation(
+            self.federation,
+            who.address,
+            record.roots[0].digest,
+            Digest(bytes([number] * 32)),
+            rows=10 * number,
+            expires=self.chain.now() + 1000,
+        )
+        signature = sign_invitation(
+            account(CREATOR),
+            invitation,
+            chain_id=self.chain.chain_id,
+            ledger=self.contract.address,
+        )
+        membership = Membership(
+            who.address,
+            who.address,
+            invitation.identity,
+            invitation.dataset_root,
+            invitation.rows,
+            invitation.expires,
+            signature,
+        )
+        stake = Wei(self.setting.header.stake)
+        self.contract.join(who, self.federation, membership, stake=stake)
+
+    def round(self) -> None:
+        """Commit, publish, propose and vote, all honestly."""
+        state = self.replica.refresh()
+        round_ = state.round
+        context = self.replica.context(round_)
+        updates = [self.update(index) for index in range(MEMBERS)]
+        for member, (digest, _) in enumerate(updates):
+            self.contract.commit_update(
+                account(FIRST_MEMBER + member), self.federation, round_.index, digest
+            )
+        for _, update in updates:
+            self.store.put(update)
+        self.replica.refresh()
+        leaves = context.policy.leaves
+        read = [artefacts.read_update(self.store, c.digest, leaves) for c in round_.commits]
+        slots = self.replica.slots(round_, read)
+        outcome = compose(context, self.replica.standing(), slots, self.rules)
+        artefact, index = artefacts.result_artefact(outcome)
+        self.store.put(artefact)
+        turn = state.in_turn(round_)
+        assert turn is not None
+        proposer = account(FIRST_MEMBER + turn.index)
+        bond = Wei(self.setting.header.proposer_bond)
+        self.contract.propose_result(proposer, outcome.header, index, bond=bond)
+        self.last = outcome
+        for member in range(MEMBERS):
+            if self.replica.refresh().phase is Phase.ATTEST:
+                ballot = Ballot(round_.index, 0, outcome.header.digest(), support=True)
+                self.contract.vote(account(FIRST_MEMBER + member), self.federation, ballot)
+
+    def update(self, index: int) -> tuple[Digest, Artefact]:
+        context = self.replica.context(self.replica.state.round)
+        data = Payload(pad(training_update(self.rng, self.terms), context.policy.leaves))
+        training = artefacts.record({"participant": index, "round": context.round})
+        header = UpdateHeader(
+            common=context.common(UpdateHeader.TAG),
+            participant=index,
+            base=context.parent,
+            payload_root=data.root,
+            dataset=context.seats[index].dataset,
+            index=data.index_digest,
+            training=training[0].digest,
+            evaluation=ZERO_DIGEST,
+        )
+        return header.digest(), artefacts.update_artefact(header, data, training)
+
+    def settle(self) -> None:
+        waiting = self.replica.refresh().lineage[-1].proposal
+        self.chain.wait_until(waiting.challenge_deadline)
+        self.contract.advance(account(STRANGER), self.federation)
+
+    def proof(self, *, more: int = 0) -> PayoutProof:
+        """Give the proof of the largest payout; `more` claims more than the leaf says."""
+        assert self.last is not None
+        leaves = self.last.records.payouts
+        leaf = max(leaves, key=lambda one: one.amount)
+        assert leaf.amount > 0
+        path = payouts.prove(leaves, leaf.index)
+        amount = Wei(leaf.amount + more)
+        return PayoutProof(ParticipantId(leaf.index), amount, path.hashes, path.sums)
+
+    def evidence(self) -> Evidence:
+        return evidence_from_chain(self.contract, self.federation, self.store)
+
+
+@cache
+def told() -> Live:
+    """Give a federation that has ended and settled; tests only add claims to it."""
+    on = chain()
+    live = Live(on, deploy(on, account(CREATOR)))
+    live.round()
+    live.round()
+    live.settle()
+    return live
+
+
+def test_a_real_federation_passes() -> None:
+    live = told()
+    verdict = run_audit(live.evidence())
+    assert verdict.holds, verdict.finding
+    assert verdict.paid > 0
+    assert {check.step for check in verdict.checks} >= {*v.STEPS} - {v.CLAIMS}
+
+
+def test_claiming_twice_or_too_much_reverts() -> None:
+    live = told()
+    with pytest.raises(ContractRejected, match="InvalidProof"):
+        live.contract.claim(account(STRANGER), live.federation, live.proof(more=1))
+    if live.replica.refresh().claims == []:
+        live.contract.claim(account(STRANGER), live.federation, live.proof())
+    with pytest.raises(ContractRejected, match="NothingToClaim"):
+        live.contract.claim(account(STRANGER), live.federation, live.proof())
+    verdict = run_audit(live.evidence())
+    assert verdict.holds, verdict.finding
+    claimed = {p.index: p.claimed for p in verdict.participants}
+    assert sum(claimed.values()) == live.proof().amount
+
+
+@pytest.mark.parametrize("bytecode", ["the same, by a plain transaction", "altered"])
+def test_another_contract_that_emits_our_events(bytecode: str) -> None:
+    """A look-alike that does everything right, today: the audit does not trust what it may do."""
+    on, code = chain(), artifact("Federations").bytecode
+    if bytecode == "altered":
+        # The trailing byte is never executed; the program is another one all the same.
+        code += b"\0"
+        fake: Address | None = create2_address(DETERMINISTIC_DEPLOYER, ZERO_DIGEST, code)
+        on.send(account(CREATOR), DETERMINISTIC_DEPLOYER, ZERO_DIGEST + code)
+    else:
+        fake = on.send(account(CREATOR), None, code).contract
+    assert fake is not None
+    live = Live(on, fake)
+    live.round()
+    verdict = run_audit(live.evidence())
+    assert verdict.finding is not None
+    assert verdict.finding.step is v.CONTRACT
+
+
+# -- bundles
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    live = told()
+    path = tmp_path_factory.mktemp("bundle") / "evidence.car"
+    evidence = replace(live.evidence(), store=RecordingStore(live.store))
+    assert run_audit(evidence).holds
+    return path, bundle_evidence(path, evidence, live.chain).hash
+
+
+def judged(path: Path, trust: bytes) -> v.Finding | None:
+    """Open and audit a bundle; one that is refused outright was found at its bytes."""
+    try:
+        return run_audit(evidence_from_bundle(path, trust)).finding
+    except LedgerError as error:
+        return v.Finding(v.BYTES, None, "the bundle", "", str(error), None)
+
+
+def test_a_bundle_passes_where_chain_and_store_are_gone(bundled: tuple[Path, bytes]) -> None:
+    path, trust = bundled
+    assert judged(path, trust) is None
+
+
+def test_a_bundle_with_an_altered_byte_is_refused(
+    bundled: tuple[Path, bytes], tmp_path: Path
+) -> None:
+    path, trust = bundled
+    data, rng = path.read_bytes(), random.Random(3)
+    other = tmp_path / "altered.car"
+    for _ in range(FLIPS):
+        altered = bytearray(data)
+        altered[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        other.write_bytes(altered)
+        assert judged(other, trust) is not None
+    for _ in range(FLIPS // 4):
+        other.write_bytes(data[: rng.randrange(len(data))])
+        assert judged(other, trust) is not None
+    assert judged(path, bytes(32)) is not None
+
+
+Manifest = dict[str, cbor.Value]
+Bend = Callable[[Manifest, dict[CID, bytes], list[cbor.Value]], None]
+
+
+def rebuilt(path: Path, other: Path, bend: Bend) -> None:
+    """Bend a bundle's events or manifest, and make everything hash again."""
+    artefact = read_car(path.read_bytes())
+    blocks = dict(artefact.blocks)
+    manifest = cbor.decode(blocks.pop(artefact.roots[0]))
+    assert isinstance(manifest, dict)
+    manifest = dict(manifest)
+    pages = manifest["events"]
+    assert isinstance(pages, list)
+    rows: list[cbor.Value] = []
+    for page in pages:
+        assert isinstance(page, CID)
+        found = cbor.decode(blocks.pop(page))
+        assert isinstance(found, list)
+        rows += found
+    bend(manifest, blocks, rows)
+    cid, data = artefacts.record(rows)
+    blocks[cid] = data
+    manifest["events"] = [cid]
+    root, data = artefacts.record(manifest)
+    other.write_bytes(write_car(Artefact((root,), {**blocks, root: data})))
+
+
+def _drop(manifest: Manifest, blocks: dict[CID, bytes], rows: list[cbor.Value]) -> None:
+    del rows[len(rows) // 2]
+
+
+def _swap(manifest: Manifest, blocks: dict[CID, bytes], rows: list[cbor.Value]) -> None:
+    rows[2], rows[3] = rows[3], rows[2]
+
+
+def _repeat(manifest: Manifest, blocks: dict[CID, bytes], rows: list[cbor.Value]) -> None:
+    rows.append(rows[-1])
+
+
+def _retime(manifest: Manifest, blocks: dict[CID, bytes], rows: list[cbor.Value]) -> None:
+    row = rows[5]
+    assert isinstance(row, list)
+    assert isinstance(row[2], int)
+    rows[5] = [*row[:2], row[2] + 1, *row[3:]]
+
+
+def _unblock(manifest: Manifest, blocks: dict[CID, bytes], rows: list[cbor.Value]) -> None:
+    # Of the audit's blocks, not the proof's: the policy's header is the one of its size.
+    size = len(told().setting.header.encode())
+    del blocks[next(cid for cid, data in blocks.items() if len(data) == size)]
+
+
+def _adopt(manifest: Manifest, blocks: dict[CID, bytes], rows: list[cbor.Value]) -> None:
+    manifest["deployer"] = bytes.fromhex(account(STRANGER).address[2:])
+
+
+def _unsign(manifest: Manifest, blocks: dict[CID, bytes], rows: list[cbor.Value]) -> None:
+    """Take the signed transactions away, so that nobody can be shown to have signed."""
+    pages = manifest["transactions"]
+    assert isinstance(pages, list)
+    assert isinstance(pages[0], CID)
+    found = cbor.decode(blocks[pages[0]])
+    assert isinstance(found, list)
+    bare: list[cbor.Value] = [[*row[:2], None] for row in found if isinstance(row, list)]
+    cid, data = artefacts.record(bare)
+    blocks[cid] = data
+    manifest["transactions"] = [cid]
+
+
+@pytest.mark.parametrize(
+    ("bend", "step"),
+    [
+        (_drop, v.HISTORY),
+        (_swap, v.HISTORY),
+        (_repeat, v.HISTORY),
+        (_retime, v.HISTORY),
+        (_unblock, v.BYTES),
+        (_adopt, v.CONTRACT),
+        (_unsign, v.SIGNERS),
+    ],
+)
+def test_a_bundle_that_was_rebuilt_is_found(
+    bundled: tuple[Path, bytes], tmp_path: Path, bend: Bend, step: v.Step
+) -> None:
+    path, trust = bundled
+    other = tmp_path / "rebuilt.car"
+    rebuilt(path, other, bend)
+    finding = judged(other, trust)
+    assert finding is not None
+    assert finding.step is step
