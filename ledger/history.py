@@ -499,24 +499,26 @@ class HistoryReader:
 
     def poll(self) -> list[Event]:
         """Read what is new. After Reorganised or BrokenHistory nothing was read."""
-        self._check_anchor()
         last = self._chain.block_number() - self._depth
-        if last < self.cursor:
-            return []
-        end = self._chain.block(last)
-        if end is None:
+        known = self.cursor if self._anchor is None else self._anchor[0]
+        end = self._chain.block(last) if last >= known else None
+        self._check_anchor(end)
+        if end is None or last < self.cursor:
             return []
         logs = self._read(self.cursor, last)
-        events, h = self._take(logs)
+        events, h = self._take(logs, end)
         self.cursor, self.h, self._anchor = last + 1, h, (last, end.hash)
         self.logs.extend(logs)
         return events
 
-    def _check_anchor(self) -> None:
-        if self._anchor is None:
+    def _check_anchor(self, end: Block | None) -> None:
+        """Look whether the last block that was read is still there; `end` may be it, or its
+        child.
+        """
+        if self._anchor is None or (end is not None and end.parent == self._anchor[1]):
             return
         number, expected = self._anchor
-        block = self._chain.block(number)
+        block = end if end is not None and end.number == number else self._chain.block(number)
         if block is None or block.hash != expected:
             raise Reorganised(number, expected, block.hash if block else None)
 
@@ -535,9 +537,9 @@ class HistoryReader:
             self._page = min(self._largest_page, self._page * 2)
         return sorted(logs, key=lambda log: (log.block_number, log.log_index))
 
-    def _take(self, logs: Iterable[Log]) -> tuple[list[Event], Digest]:
+    def _take(self, logs: Iterable[Log], end: Block) -> tuple[list[Event], Digest]:
         events, h = [], self.h
-        metas = _Metas(self._chain)
+        metas = _Metas(self._chain, end)
         for log in logs:
             if log.address != self._address or len(log.topics) < 2:
                 continue
@@ -551,9 +553,9 @@ class HistoryReader:
 class _Metas:
     """Looks up what a log does not say, once per block and transaction."""
 
-    def __init__(self, chain: LogSource) -> None:
+    def __init__(self, chain: LogSource, end: Block) -> None:
         self._chain = chain
-        self._timestamps: dict[bytes, int] = {}
+        self._timestamps = {end.hash: end.timestamp}
         self._senders: dict[bytes, Address] = {}
 
     def of(self, log: Log) -> EventMeta:

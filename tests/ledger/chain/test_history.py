@@ -49,9 +49,10 @@ class Served:
 
     def block(self, which: int | bytes) -> Block | None:
         block = self._chain.block(which)
-        if block is not None and block.number in self.fork:
-            return replace(block, hash=self.fork[block.number])
-        return block
+        if block is None:
+            return None
+        own, parent = self.fork.get(block.number), self.fork.get(block.number - 1)
+        return replace(block, hash=own or block.hash, parent=parent or block.parent)
 
     def transaction(self, transaction: bytes) -> Transaction | None:
         return self._chain.transaction(transaction)
