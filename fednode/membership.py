@@ -5,20 +5,29 @@ Both are small JSON files that people send each other; nothing in them is secret
 
 import secrets
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from fednode.errors import FedNodeError
 from fednode.files import write_new
 from fednode.site import Site
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Invitation, Membership, sign_invitation
-from ledger.identity import identity_artefact, sign_identity
+from ledger.identity import MAX_NAME, identity_artefact, sign_identity
 from ledger.stores import Artefact
 from ledger.types import Address, Digest, FederationId
 
 T = TypeVar("T", bound=BaseModel)
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("a name is one line of printable characters")
+    return name
+
+
+Printable = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_printable)]
 Hex32 = Field(pattern=r"^[0-9a-f]{64}$")
 Hex20 = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
 
@@ -29,7 +38,7 @@ class JoinRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     federation: str = Hex32
-    name: str = Field(min_length=1, max_length=200)
+    name: Printable
     controller: str = Hex20
     identity: str = Hex32
     dataset_root: str = Hex32
@@ -61,6 +70,7 @@ def make_request(
     federation: FederationId, account: Account, *, name: str, site: Site, secret: bytes
 ) -> tuple[JoinRequest, Artefact]:
     """Ask to join with a site's rows; gives the identity record to publish, too."""
+    _require_name(name)
     identity = identity_artefact(sign_identity(account, name))
     commitment = site.commitment(secret)
     request = JoinRequest(
@@ -110,12 +120,12 @@ def membership(
 
 def read_request(path: Path) -> JoinRequest:
     """Read a request's file."""
-    return _read(path, JoinRequest)
+    return _read(path, JoinRequest, "request to join")
 
 
 def read_invitation(path: Path) -> SignedInvitation:
     """Read an invitation's file."""
-    return _read(path, SignedInvitation)
+    return _read(path, SignedInvitation, "invitation")
 
 
 def site_secret(journal: Path) -> bytes:
@@ -133,7 +143,12 @@ def site_secret(journal: Path) -> bytes:
     return secret
 
 
-def _read(path: Path, kind: type[T]) -> T:
+def _require_name(name: str) -> None:
+    if not (0 < len(name) <= MAX_NAME and name.isprintable()):
+        raise FedNodeError(f"--name must be one line of 1 to {MAX_NAME} printable characters")
+
+
+def _read(path: Path, kind: type[T], what: str) -> T:
     try:
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -141,4 +156,4 @@ def _read(path: Path, kind: type[T]) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "file"
-        raise FedNodeError(f"{path}: {key}: {first['msg']}") from None
+        raise FedNodeError(f"{path} is no {what}: {key}: {first['msg']}; get it again") from None

@@ -97,6 +97,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _require_free(name: str, port: int) -> None:
+    """Refuse a port that is taken: whoever listens there would be taken for the engine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise EngineFailed(
+                name, f"port {port} cannot be used ({error.strerror}): choose another one"
+            ) from None
+
+
 class Process:
     """A child process that writes its output to a file and dies with us."""
 
@@ -228,6 +240,7 @@ class Anvil(Process):
 
     def start(self) -> Self:
         """Start it and wait until it answers."""
+        _require_free(self.name, self.port)
         command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--chain-id", str(self._chain_id)]
         command += ["--hardfork", "osaka", "--enable-tx-gas-limit"]

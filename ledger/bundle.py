@@ -291,7 +291,7 @@ def _write(path: Path, artefact: Artefact) -> None:
         finally:
             Path(name).unlink(missing_ok=True)
     except OSError as error:
-        raise BundleRefused(f"writing {path}", "a file", str(error)) from error
+        raise BundleRefused(f"writing {path}", "a file", error.strerror or str(error)) from error
 
 
 def open_bundle(path: Path | str, trust_block: bytes, *, limit: int = MAX_CAR) -> BundleHistory:
@@ -305,7 +305,7 @@ def open_bundle(path: Path | str, trust_block: bytes, *, limit: int = MAX_CAR) -
         with Path(path).open("rb") as file:
             artefact = read_car(file, limit=limit)
     except OSError as error:
-        raise BundleRefused(f"reading {path}", "a file", str(error)) from error
+        raise BundleRefused(f"reading {path}", "a file", error.strerror or str(error)) from error
     return _Opener(artefact).open(trust_block)
 
 

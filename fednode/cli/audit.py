@@ -7,7 +7,7 @@ import click
 
 from fednode.auditing import run_audit
 from fednode.cli.edge import DOES_NOT_HOLD, json_flag, own_option, store_options
-from fednode.cli.open import federation_id, open_content, open_contract
+from fednode.cli.open import address, federation_id, open_content, open_contract
 from fednode.errors import FedNodeError
 from fednode.files import write_file
 from fednode.report_terminal import terminal
@@ -17,7 +17,7 @@ from ledger.audit.sources import bundle_evidence, evidence_from_bundle, evidence
 from ledger.audit.verdict import Verdict
 from ledger.bundle import RecordingStore
 from ledger.chain.client import Chain
-from ledger.types import Address
+from ledger.errors import MalformedRecord
 
 
 @click.command()
@@ -84,7 +84,7 @@ def audit(
     """
     chain = None
     if bundle is not None:
-        evidence = evidence_from_bundle(bundle, _hash(trust_block))
+        evidence = _opened(bundle, _hash(trust_block))
     else:
         if rpc is None or ledger is None or federation is None:
             raise FedNodeError(
@@ -97,7 +97,7 @@ def audit(
             contract,
             federation_id(federation),
             RecordingStore(open_content(ipfs, store)),
-            deployers=[Address(deployer) for deployer in deployers],
+            deployers=[address(deployer, option="--deployer") for deployer in deployers],
         )
     verdict = run_audit(evidence, own=own)
     _print(verdict, as_json=as_json)
@@ -108,6 +108,13 @@ def audit(
         _bundle(write_bundle, evidence, chain, as_json=as_json)
     if not verdict.holds:
         ctx.exit(DOES_NOT_HOLD)
+
+
+def _opened(bundle: Path, trust_block: bytes) -> Evidence:
+    try:
+        return evidence_from_bundle(bundle, trust_block)
+    except MalformedRecord as error:
+        raise FedNodeError(f"--bundle {bundle}: {error}; get the file again") from None
 
 
 def _print(verdict: Verdict, *, as_json: bool) -> None:

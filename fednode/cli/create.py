@@ -70,8 +70,10 @@ def create(
     """Create a federation, fund its pool, and print what a round will cost."""
     output = Output(as_json)
     policy = load_policy(policy_file)
+    tell_apart = _salt(salt)
+    account = None if dry_run else open_account(keystore, password_file)
     contract = open_contract(rpc, chain_id, ledger)
-    content = open_content(ipfs, store)
+    content = open_content(ipfs, store, new=not dry_run)
     planned = plan(
         policy,
         open_task(policy.model_spec, own=own),
@@ -81,14 +83,12 @@ def create(
         ancestor=_ancestor(contract, ancestor, content, own),
     )
     output.note(_cost(planned))
-    if dry_run:
+    if account is None:
         output.result({"cost": planned.cost.record()}, "nothing was created")
         return
-    account = open_account(keystore, password_file)
-    token = policy.reward.token
-    if token is not None:
+    if policy.reward.token is not None:
         contract.approve(account, planned.header.token, Wei(policy.reward.pool))
-    federation, receipt = create_federation(contract, account, planned, content, salt=_salt(salt))
+    federation, receipt = create_federation(contract, account, planned, content, salt=tell_apart)
     output.result(
         {
             "federation": federation.hex(),
@@ -106,7 +106,9 @@ def _ancestor(
 ) -> Ancestor:
     if ancestor is None:
         return NO_ANCESTOR
-    federation = Federation(contract, federation_id(ancestor), content, own=own)
+    federation = Federation(
+        contract, federation_id(ancestor, option="--ancestor"), content, own=own
+    )
     settled = [accepted for accepted in federation.state.lineage if accepted.settled]
     if not settled:
         raise FedNodeError(f"--ancestor {ancestor} has no settled result to go on from")

@@ -22,6 +22,16 @@ log = logging.getLogger("fednode")
 AS_JSON = "fednode.json"
 FAILED = 1
 DOES_NOT_HOLD = 3
+ADVICE = {
+    "BlockNotFound": "check --ipfs or --store: a node that has the block must be connected to it",
+    "BlockCorrupt": "remove it there, so that it is fetched again from a node that has it",
+    "StoreUnreachable": "check --ipfs or --store",
+    "BundleRefused": "check --trust-block, or get the bundle again",
+    "RpcRefused": "check --rpc",
+    "MalformedAnswer": "check --rpc",
+}
+"""What a user of the command can do about an error that does not say it itself."""
+
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
@@ -36,7 +46,7 @@ class Failing(click.Group):
         try:
             return super().invoke(ctx)
         except (FedNodeError, LedgerError, IncentiveError) as error:
-            _fail(ctx, error, str(error))
+            _fail(ctx, error, _advised(error))
         except click.UsageError as error:
             _print_json(ctx, error, error.format_message())
             raise
@@ -52,7 +62,7 @@ class Failing(click.Group):
             _fail(ctx, error, _cause(error))
         except Exception as error:
             log.debug("unexpected", exc_info=True)
-            _fail(ctx, error, f"{_place(error)}; this is a fault of FedNode's, please report it")
+            _fail(ctx, error, f"{_place(error)} (a fault of FedNode's, or of your own model's)")
 
 
 def _fail(ctx: click.Context, error: Exception, text: str) -> NoReturn:
@@ -74,6 +84,11 @@ def _line(text: str) -> str:
     return "".join(
         c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
     )
+
+
+def _advised(error: Exception) -> str:
+    advice = ADVICE.get(type(error).__name__)
+    return f"{error}; {advice}" if advice else str(error)
 
 
 def _cause(error: OSError) -> str:

@@ -12,7 +12,8 @@ from fednode.cli.edge import (
     ledger_option,
     options,
 )
-from fednode.cli.open import open_account, open_contract
+from fednode.cli.open import federation_id, open_account, open_contract
+from fednode.errors import FedNodeError
 from fednode.files import write_file
 from fednode.membership import invite as sign
 from fednode.membership import read_request
@@ -25,7 +26,11 @@ from fednode.membership import read_request
     "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The invitation."
 )
 @click.option(
-    "--hours", default=168, show_default=True, help="How long the invitation is good for."
+    "--hours",
+    default=168,
+    show_default=True,
+    type=click.IntRange(1, 1_000_000),
+    help="How long the invitation is good for.",
 )
 @json_option
 def invite(
@@ -43,11 +48,18 @@ def invite(
 
     The number of rows in it is what you attest: it becomes the site's weight.
     """
-    contract = open_contract(rpc, chain_id, ledger)
     asked = read_request(request)
+    account = open_account(keystore, password_file)
+    contract = open_contract(rpc, chain_id, ledger)
+    creator = contract.view(federation_id(asked.federation)).creator
+    if creator != account.address:
+        raise FedNodeError(
+            f"{request} asks to join federation {asked.federation}, whose creator is {creator}, "
+            f"not {account.address}: only its creator's invitations count"
+        )
     invitation = sign(
         asked,
-        open_account(keystore, password_file),
+        account,
         expires=contract.chain.now() + hours * 3600,
         chain_id=contract.chain.chain_id,
         ledger=contract.address,

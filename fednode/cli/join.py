@@ -17,12 +17,13 @@ from fednode.cli.edge import (
     site_options,
     store_options,
 )
-from fednode.cli.open import open_account, open_content, open_contract, open_federation
+from fednode.cli.open import address, open_account, open_content, open_contract, open_federation
+from fednode.errors import FedNodeError
 from fednode.files import write_file
 from fednode.membership import make_request, membership, read_invitation, site_secret
-from fednode.policy import load_policy, require_same
+from fednode.policy import Policy, load_policy, require_same
 from fednode.site import load_site, open_sites
-from ledger.types import Address, Wei
+from ledger.types import Wei
 
 
 @click.command()
@@ -88,6 +89,7 @@ def join(
     if policy_file is not None:
         require_same(load_policy(policy_file), opened.policy, source=str(policy_file))
     rows = load_site(opened.policy, open_sites(opened.policy, data_dir), site)
+    _require_way(opened.policy, asks=request is not None, invited=invitation is not None)
     account = open_account(keystore, password_file)
     asked, identity = make_request(
         opened.id, account, name=name, site=rows, secret=site_secret(journal)
@@ -103,8 +105,8 @@ def join(
     terms = membership(
         asked,
         read_invitation(invitation) if invitation else None,
-        signer=Address(signer or account.address),
-        payout=Address(payout or account.address),
+        signer=address(signer, option="--signer") if signer else account.address,
+        payout=address(payout, option="--payout") if payout else account.address,
     )
     participant, receipt = contract.join(
         account, opened.id, terms, stake=Wei(opened.replica.policy.stake)
@@ -113,3 +115,16 @@ def join(
         {"participant": participant, "rows": asked.rows, "gas": receipt.gas_used},
         f"joined as participant {participant} with {asked.rows} rows ({receipt.gas_used} gas)",
     )
+
+
+def _require_way(policy: Policy, *, asks: bool, invited: bool) -> None:
+    """Refuse a way in that the federation does not have."""
+    if policy.federation.open and (asks or invited):
+        raise FedNodeError(
+            "this federation is open to everybody: leave out --request and --invitation"
+        )
+    if not policy.federation.open and not (asks or invited):
+        raise FedNodeError(
+            "this federation is joined by its creator's invitation: run this with --request FILE, "
+            "send the file to the creator, and join with --invitation and what comes back"
+        )

@@ -7,47 +7,73 @@ import click
 
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
+from ledger.address import parse_address
 from ledger.chain.accounts import Account, load_keystore, read_password
 from ledger.chain.client import Chain
 from ledger.chain.federations import Federations
-from ledger.stores import ContentStore, open_store
-from ledger.types import FederationId
+from ledger.stores import ContentStore, DirectoryStore
+from ledger.types import Address, FederationId
 
 
 def open_account(keystore: Path, password_file: Path | None) -> Account:
     """Unlock a keystore."""
+    return load_keystore(keystore, open_password(password_file, f"Password of {keystore}"))
+
+
+def open_password(password_file: Path | None, prompt: str, *, new: bool = False) -> str:
+    """Read a password's file, or ask for it; for a new one twice."""
     if password_file is not None:
-        return load_keystore(keystore, read_password(password_file))
+        return read_password(password_file)
     try:
-        password = click.prompt(f"Password of {keystore}", hide_input=True, err=True)
+        password = click.prompt(prompt, hide_input=True, confirmation_prompt=new, err=True)
     except click.Abort:
-        raise FedNodeError(
-            f"no password of {keystore} was given: type it, or give --password-file FILE"
-        ) from None
-    return load_keystore(keystore, password)
+        raise FedNodeError("no password: type it, or give --password-file FILE") from None
+    return str(password)
 
 
-def open_content(ipfs: str | None, store: Path | None) -> ContentStore:
-    """Open Kubo or a directory of blocks; exactly one must be given."""
+def open_content(ipfs: str | None, store: Path | None, *, new: bool = False) -> ContentStore:
+    """Open Kubo or a directory of blocks; exactly one must be given. `new`: make the directory if
+    it is not there.
+    """
     if (ipfs is None) == (store is None):
-        raise FedNodeError("give either --ipfs URL (your Kubo node) or --store DIR (a directory)")
-    return open_store(ipfs if ipfs is not None else str(store))
+        raise FedNodeError(
+            f"give --ipfs URL (your Kubo node) or --store DIR (a directory of blocks): "
+            f"{'neither' if ipfs is None else 'both'} of them are set, by options or by "
+            "FEDNODE_IPFS and FEDNODE_STORE"
+        )
+    if store is None:
+        from ledger.stores.kubo import KuboStore
+
+        return KuboStore(str(ipfs))
+    if not new and not store.is_dir():
+        raise FedNodeError(f"--store {store}: no such directory; only `fednode create` makes one")
+    return DirectoryStore(store)
 
 
-def federation_id(text: str) -> FederationId:
+def address(text: str, *, option: str) -> Address:
+    """Read an address."""
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise FedNodeError(f"{option} {text!r}: {error}") from None
+
+
+def federation_id(text: str, *, option: str = "--federation") -> FederationId:
     """Read a federation's id."""
     try:
         value = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
         value = b""
     if len(value) != 32:
-        raise FedNodeError(f"--federation {text!r} is not an id of 64 hexadecimal digits")
+        raise FedNodeError(f"{option} {text!r} is not an id of 64 hexadecimal digits")
     return FederationId(value)
 
 
 def open_contract(rpc: str, chain_id: int | None, ledger: str) -> Federations:
-    """Connect to the contract."""
-    return Federations(Chain.connect(rpc, chain_id), ledger)
+    """Connect to the contract; refuse an address where another contract is."""
+    contract = Federations(Chain.connect(rpc, chain_id), address(ledger, option="--ledger"))
+    contract.require_known()
+    return contract
 
 
 def open_federation(

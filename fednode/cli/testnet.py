@@ -12,7 +12,7 @@ import click
 
 from fednode.cli.edge import Output, json_option
 from fednode.files import write_file
-from fednode.testnet import ANVIL_KEYS, Anvil, Kubo, connect_all
+from fednode.testnet import ANVIL_KEYS, Anvil, EngineFailed, Kubo, connect_all
 from ledger.chain.accounts import create_keystore, from_key
 
 PASSWORD = "testnet"
@@ -26,9 +26,23 @@ PASSWORD = "testnet"
     type=click.Path(path_type=Path, file_okay=False),
     help="Where the chain's state, the keystores and the Kubo nodes lie.",
 )
-@click.option("--port", default=8545, show_default=True, help="Port of the chain's RPC.")
-@click.option("--chain-id", default=31337, show_default=True, help="Id of the chain.")
-@click.option("--kubo", default=0, metavar="N", help="Start N Kubo nodes, connected to each other.")
+@click.option(
+    "--port",
+    default=8545,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port of the chain's RPC.",
+)
+@click.option(
+    "--chain-id", default=31337, show_default=True, type=click.IntRange(1), help="Id of the chain."
+)
+@click.option(
+    "--kubo",
+    default=0,
+    type=click.IntRange(0, 64),
+    metavar="N",
+    help="Start N Kubo nodes, connected to each other.",
+)
 @json_option
 def testnet(directory: Path, port: int, chain_id: int, kubo: int, as_json: bool) -> None:
     """Start anvil with persistent state and keep it running until Ctrl-C.
@@ -36,7 +50,8 @@ def testnet(directory: Path, port: int, chain_id: int, kubo: int, as_json: bool)
     Ten funded accounts lie in DIRECTORY/accounts/0.json to 9.json, their password in
     DIRECTORY/password. Their keys are known to everybody: never use them elsewhere.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for how in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(how, lambda *_: sys.exit(0))
     _accounts(directory)
     with ExitStack() as running:
         state = directory / "anvil-state.json"
@@ -76,3 +91,4 @@ def _accounts(directory: Path) -> None:
 def _wait(anvil: Anvil) -> None:
     while anvil.running():
         time.sleep(0.5)
+    raise EngineFailed("anvil", f"it ended by itself; its log is in {anvil.folder}")

@@ -23,7 +23,7 @@ class ModelNotAllowed(ModelError):
         self.factory = factory
         super().__init__(
             f"the policy's model is the program code {factory!r}: read it, and if you trust it, "
-            "allow it by that very name"
+            f"allow it by that very name (--allow-model {factory})"
         )
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from fednode.files import write_file
 from fednode.models.base import ModelSpec
 from fednode.models.errors import ExportError, ModelError, TensorError
 from fednode.models.layout import TensorKind, Tensors, TensorSpec, dequantise, quantise
@@ -80,14 +81,7 @@ class _Metadata(BaseModel):
 
 def write_export(path: Path, export: ModelExport) -> None:
     """Write the file, or leave what was there before."""
-    data = encode_export(export)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ExportError(str(path), f"cannot be written ({error})") from error
+    write_file(path, encode_export(export))
 
 
 def encode_export(export: ModelExport) -> bytes:

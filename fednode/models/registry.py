@@ -119,10 +119,25 @@ def call_factory(spec: ModelSpec, allowed: Collection[str]) -> object:
         raise ModelDescriptionError(
             "task.model", f"module {module_name!r} has no {name!r}"
         ) from error
+    except Exception as error:
+        raise ModelDescriptionError(
+            "task.model", f"module {module_name!r} cannot be imported: {_told(error)}"
+        ) from error
     if not callable(factory):
         raise ModelDescriptionError("task.model", f"{spec.model!r} is not a function")
-    made: object = factory(spec)
+    try:
+        made: object = factory(spec)
+    except ModelDescriptionError:
+        raise
+    except Exception as error:
+        raise ModelDescriptionError(
+            "task.model", f"{spec.model!r} refuses the description: {_told(error)}"
+        ) from error
     return made
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _built_in(

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Final, Literal, Self
 
-from eth_utils.address import is_checksum_formatted_address, to_checksum_address
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from fednode.data.schema import ExactDecimal, Name, Section, StrictBool, StrictInt
+from ledger.address import parse_address
 
 MOST_COMMITTEE: Final = 256
 MOST_WEIGHT: Final = 1 << 31
@@ -49,20 +49,10 @@ def _wei(value: object) -> object:
     return whole
 
 
-def _address(value: str) -> str:
-    try:
-        checksummed = to_checksum_address(value)
-    except ValueError:
-        raise ValueError("not an address (0x and 40 hexadecimal digits)") from None
-    if is_checksum_formatted_address(value) and value != checksummed:
-        raise ValueError("an address whose checksum is wrong; copy it again")
-    return checksummed
-
-
 WeiAmount = Annotated[
     int, BeforeValidator(_wei), Field(ge=0, lt=1 << 128), PlainSerializer(str, return_type=str)
 ]
-AddressText = Annotated[str, AfterValidator(_address)]
+AddressText = Annotated[str, AfterValidator(parse_address)]
 
 
 class FederationSection(Section):

@@ -78,7 +78,9 @@ def load_keystore(path: Path | str, password: str) -> Account:
     try:
         text = source.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise AccountError(str(source), f"cannot read the keystore file ({error})") from error
+        raise AccountError(
+            str(source), f"cannot read the keystore file ({_reason(error)})"
+        ) from error
     try:
         content = json.loads(text)
         if not isinstance(content, dict) or "crypto" not in {key.lower() for key in content}:
@@ -119,7 +121,9 @@ def create_keystore(
     except FileExistsError:
         raise AccountError(str(target), "exists already; choose another name") from None
     except OSError as error:
-        raise AccountError(str(target), f"cannot write the keystore file ({error})") from error
+        raise AccountError(
+            str(target), f"cannot write the keystore file ({_reason(error)})"
+        ) from error
     return account
 
 
@@ -128,5 +132,11 @@ def read_password(path: Path | str) -> str:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise AccountError(str(path), f"cannot read the password file ({error})") from error
+        raise AccountError(
+            str(path), f"cannot read the password file ({_reason(error)})"
+        ) from error
     return text.splitlines()[0] if text else ""
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8 text"

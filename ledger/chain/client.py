@@ -39,7 +39,7 @@ def _transport(url: str) -> Transport:
         provider = IPCProvider(url)
     else:
         raise ChainUnreachable(
-            url, f"unknown scheme {scheme!r}; use http, https, ws, wss or a path"
+            url, f"unknown scheme {scheme!r}; use http, https, or the path of an IPC socket"
         )
 
     def transport(method: str, params: Sequence[object]) -> Json:

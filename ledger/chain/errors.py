@@ -106,6 +106,15 @@ class UnknownContract(ChainError):
         super().__init__(f"no FedNode contract at {address}: {reason}")
 
 
+class TokenUnusable(ChainError):
+    """An ERC-20 token that a pool cannot be funded with."""
+
+    def __init__(self, token: Address, reason: str) -> None:
+        self.token = token
+        self.reason = reason
+        super().__init__(f"token {token}: {reason}")
+
+
 class TransactionFailed(ChainError):
     """A transaction that was mined and did nothing, because the state changed under it."""
 

@@ -15,13 +15,20 @@ import rlp
 from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
-from eth_utils.address import is_address, to_canonical_address, to_checksum_address
+from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from ledger import words
+from ledger.address import parse_address
 from ledger.chain.accounts import Account
 from ledger.chain.client import Chain
-from ledger.chain.errors import ContractRejected, Reverted, TransactionFailed, UnknownContract
+from ledger.chain.errors import (
+    ContractRejected,
+    Reverted,
+    TokenUnusable,
+    TransactionFailed,
+    UnknownContract,
+)
 from ledger.chain.types import Log, Receipt
 from ledger.contracts import DETERMINISTIC_DEPLOYER, Deployment, artifact, deployment
 from ledger.headers import PolicyHeader, ResultHeader
@@ -294,10 +301,11 @@ class Federations:
     """The contract at an address. Every sending method simulates first, then waits."""
 
     def __init__(self, chain: Chain, address: Address | str) -> None:
-        if not is_address(address):
-            raise UnknownContract(Address(str(address)), "that is not an address")
+        try:
+            self.address = parse_address(address)
+        except ValueError as error:
+            raise UnknownContract(Address(str(address)), str(error)) from None
         self.chain = chain
-        self.address = Address(to_checksum_address(address))
         if not chain.code(self.address):
             raise UnknownContract(
                 self.address, "there is no contract; deploy one or mend the address"
@@ -330,11 +338,47 @@ class Federations:
         log = self._own_log(receipt, TOPIC_OF[FederationCreated])
         return FederationId(log.topics[1]), receipt
 
-    def approve(self, account: Account, token: Address, amount: Wei) -> Receipt:
-        """Allow the contract to pull a pool in an ERC-20 token."""
+    def require_known(self) -> None:
+        """Refuse a contract that does not answer as ours does; whether it is ours, an audit says.
+
+        Nobody can create a federation with the id zero.
+        """
+        try:
+            self._read(call_data("federationOf(bytes32)", bytes(32)))
+        except ContractRejected as rejected:
+            if rejected.name == "UnknownFederation":
+                return
+        except Reverted:
+            pass
+        raise UnknownContract(self.address, "the contract there does not answer as ours does")
+
+    def approve(self, account: Account, token: Address, amount: Wei) -> Receipt | None:
+        """Allow the contract to pull a pool in an ERC-20 token; None where it may already.
+
+        Raise TokenUnusable where there is no token, or the account has too little of it.
+        """
+        if not self.chain.code(token):
+            raise TokenUnusable(token, "there is no contract; mend reward.token")
+        has = self._token_amount(token, call_data("balanceOf(address)", account.address))
+        if has < amount:
+            raise TokenUnusable(
+                token, f"{account.address} has {has} units, the pool is {amount}; send it the rest"
+            )
+        owner = call_data("allowance(address,address)", account.address, self.address)
+        if self._token_amount(token, owner) >= amount:
+            return None
         data = call_data("approve(address,uint256)", self.address, amount)
         with naming_errors():
             return self.chain.send(account, token, data)
+
+    def _token_amount(self, token: Address, data: bytes) -> int:
+        try:
+            answer = self.chain.call(token, data)
+        except Reverted:
+            answer = b""
+        if len(answer) != 32:
+            raise TokenUnusable(token, "the contract there does not answer as an ERC-20 token does")
+        return int.from_bytes(answer, "big")
 
     def join(
         self, account: Account, federation: FederationId, membership: Membership, *, stake: Wei
