@@ -133,13 +133,14 @@ class ResultReader:
 
     def model(self, leaves: int) -> NDArray[np.int32]:
         """Read the model."""
-        data = payload.fetch(self._store, self._link("model").digest, leaves * payload.LEAF_SIZE)
+        index = self._link("model", Codec.DAG_CBOR).digest
+        data = payload.fetch(self._store, index, leaves * payload.LEAF_SIZE)
         _same("model", self.header.model_root, Payload(data).root)
         return payload.int32(data)
 
     def levels(self, slots: int) -> Levels:
         """Read the nodes of the tree of partial sums over a number of commit slots."""
-        links = self._links("nodes", sum(shape(slots)))
+        links = self._links("nodes", Codec.RAW, sum(shape(slots)))
         levels = regroup([Node.decode(self._store.get(cid)) for cid in links], slots)
         _same("nodes", self.header.nodes, nodes_root(levels))
         return levels
@@ -148,24 +149,28 @@ class ResultReader:
         """Read the nodes' sums, one at a time, and compare them with the nodes' roots."""
         size = 2 * leaves * payload.LEAF_SIZE
         nodes = in_order(levels)
-        for node, cid in zip(nodes, self._links("sums", len(nodes)), strict=True):
+        links = self._links("sums", Codec.DAG_CBOR, len(nodes))
+        for node, cid in zip(nodes, links, strict=True):
             data = payload.fetch(self._store, cid.digest, size)
             _same("sums", node.root, Payload(data).root)
 
     def _raw(self, name: str) -> bytes:
-        return self._store.get(self._link(name))
+        return self._store.get(self._link(name, Codec.RAW))
 
-    def _link(self, name: str) -> CID:
-        return cbor.field(self._entries, name, CID, kind=_INDEX)
+    def _link(self, name: str, codec: Codec) -> CID:
+        cid = cbor.field(self._entries, name, CID, kind=_INDEX)
+        if cid.codec is not codec:
+            raise MalformedRecord(_INDEX, f"{name} must be a link of codec {codec.name}")
+        return cid
 
-    def _links(self, name: str, count: int) -> list[CID]:
+    def _links(self, name: str, codec: Codec, count: int) -> list[CID]:
         """Give a list of links of exactly this length, so that nobody makes a reader fetch more."""
         links: list[cbor.Value] = cbor.field(self._entries, name, list, kind=_INDEX)
         if len(links) != count:
             raise MalformedRecord(_INDEX, f"{len(links)} {name}, expected {count}")
-        cids = [cid for cid in links if isinstance(cid, CID)]
+        cids = [cid for cid in links if isinstance(cid, CID) and cid.codec is codec]
         if len(cids) != len(links):
-            raise MalformedRecord(_INDEX, f"{name} must be links")
+            raise MalformedRecord(_INDEX, f"{name} must be links of codec {codec.name}")
         return cids
 
 

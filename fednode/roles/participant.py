@@ -187,7 +187,7 @@ class Participant:
         try:
             reader = ResultReader(self._federation.store, proposal.result, proposal.index)
             return reader.records().utilities
-        except MalformedRecord:
+        except (BlockUnavailable, MalformedRecord):
             return ()
 
     def _conceded(self, round_: Round, slots: list[Slot], proposal: Proposal) -> list[Slot]:

@@ -57,7 +57,8 @@ def _(rng: random.Random, of: Clean) -> Case | None:
 @forgery("altered block", BYTES)
 def _(rng: random.Random, of: Clean) -> Case | None:
     cid = rng.choice(of.read)
-    data = bytearray(of.world.store.blocks[cid])
+    # A list of nothing is a block of nothing.
+    data = bytearray(of.world.store.blocks[cid] or b"\0")
     at = rng.randrange(len(data))
     data[at] ^= 1 << rng.randrange(8)
     return _block(of, cid, bytes(data))
@@ -67,7 +68,7 @@ def _(rng: random.Random, of: Clean) -> Case | None:
 def _(rng: random.Random, of: Clean) -> Case | None:
     cid = rng.choice(of.read)
     data = of.world.store.blocks[cid]
-    return _block(of, cid, data[: rng.randrange(len(data))])
+    return _block(of, cid, data[: rng.randrange(len(data))]) if data else None
 
 
 # -- the list of events

@@ -319,6 +319,12 @@ def _(s: Situation) -> Publication | None:
     return _indexed(s, s.rng.choice(bent))
 
 
+def _recoded(link: cbor.Value) -> cbor.Value:
+    """Name the same bytes as being of the other codec."""
+    assert isinstance(link, CID)
+    return CID(Codec.RAW if link.codec is Codec.DAG_CBOR else Codec.DAG_CBOR, link.digest)
+
+
 @lie("index of the wrong things", BYTES)
 def _(s: Situation) -> Publication | None:
     index = _index(s)
@@ -326,8 +332,10 @@ def _(s: Situation) -> Publication | None:
     other = artefacts.record({"nothing": 0})[0]
     value = index[name]
     links = [*value, other] if isinstance(value, list) else other
+    recoded = [_recoded(one) for one in value] if isinstance(value, list) else _recoded(value)
     bent: tuple[dict[str, cbor.Value], ...] = (
         {**index, name: links},
+        {**index, name: recoded},
         {**index, "more": other},
         {key: item for key, item in index.items() if key != name},
         {**index, name: 7},
