@@ -79,6 +79,15 @@ class Breakdown(dict[Key, Spent]):
             mine.bytes += spent.bytes
             mine.calls += spent.calls
 
+    def over(self, count: int) -> "Breakdown":
+        """Give the mean of so many."""
+        return Breakdown(
+            {
+                key: Spent(spent.seconds / count, spent.bytes // count, spent.calls // count)
+                for key, spent in self.items()
+            }
+        )
+
     def _chosen(self, parts: tuple[str, ...], activity: str | None) -> Iterator[Spent]:
         for key, spent in self.items():
             if activity in (None, key.activity) and (not parts or key.part in parts):

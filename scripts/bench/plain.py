@@ -36,15 +36,21 @@ class Plain:
         """Train everybody and average; give what it took."""
         clock = Clock()
         with clock.acting(PLAIN):
-            updates = []
-            for participant in range(len(self._rows)):
-                with clock.part("train"):
-                    updates.append(self._fit(participant))
+            with clock.part("train"):
+                updates = self.updates()
             with clock.part("aggregate"):
                 sums = self._rule.partial_sums(updates, [1] * len(updates))
                 self._model = self._rule.step(self._model, sums, len(updates))
         self._round += 1
         return clock.take()
+
+    def warm_up(self) -> None:
+        """Load torch and let it allocate, so that no round pays for it."""
+        self._fit(0)
+
+    def updates(self) -> list[Int32]:
+        """Train everybody from the newest model."""
+        return [self._fit(participant) for participant in range(len(self._rows))]
 
     def _fit(self, participant: int) -> Int32:
         tensors = self._layout.unpack(self._model)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fednode.data.evaluation_set import EvaluationSet
 from fednode.data.table import Table
 from fednode.policy import Policy, built_in
-from fednode.site import load_site, open_sites
+from fednode.site import evaluation_rows, load_site, open_sites
 from ledger import cbor
 
 WINDOW = 3600
@@ -25,17 +26,17 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The rows of every participant, and where they come from."""
+    """The rows of every participant, those that models are valued on, where they come from."""
 
     policy: Policy
     tables: tuple[Table, ...]
+    evaluation: EvaluationSet | None
     label: str
 
 
-def load(folder: Path | None, size: Size, *, model: str = "cnn") -> Data:
+def load(folder: Path | None, size: Size, *, model: str = "cnn", valued: bool = False) -> Data:
     """Read MNIST from its folder; without one, take scikit-learn's digits and say so."""
-    name = "digits" if folder is None else "mnist"
-    policy = _policy(name, folder, size, model)
+    policy = _policy(folder, size, model, valued=valued)
     source = open_sites(policy)
     tables = []
     for site in source.sites:
@@ -45,14 +46,14 @@ def load(folder: Path | None, size: Size, *, model: str = "cnn") -> Data:
         label = "scikit-learn's digits, 8 x 8 (a stand-in: no MNIST was given)"
     else:
         label = "MNIST, 28 x 28"
-    return Data(policy, tuple(tables), label)
+    return Data(policy, tuple(tables), evaluation_rows(policy, source), label)
 
 
-def _policy(name: str, folder: Path | None, size: Size, model: str) -> Policy:
-    """Give the built-in policy without valuation, of this size; everybody has to vote for a result,
-    so every node's work is counted.
+def _policy(folder: Path | None, size: Size, model: str, *, valued: bool) -> Policy:
+    """Give the built-in policy in this size; everybody has to vote for a result, so every node's
+    work is counted.
     """
-    record = built_in(name).rest_record()
+    record = built_in("digits" if folder is None else "mnist").rest_record()
     changes: dict[str, dict[str, cbor.Value]] = {
         "federation": {
             "open": True,
@@ -76,8 +77,8 @@ def _policy(name: str, folder: Path | None, size: Size, model: str) -> Policy:
             "learning_rate": "0.05",
             "momentum": "0.9",
         },
-        "evaluation": {"mode": "none"},
-        "valuation": {"kind": "none"},
+        "evaluation": {"mode": "public" if valued else "none", "rows": 1000},
+        "valuation": {"kind": "exact" if valued else "none"},
         "reward": {"pool": 0},
         "windows": dict.fromkeys(("commit", "reveal", "propose", "attest", "challenge"), WINDOW),
     }

@@ -1,0 +1,128 @@
+"""What a round costs: gas by entry point, seconds and bytes by part, audited against unaudited.
+
+    python -m scripts.bench.round --mnist FOLDER
+
+The README in this folder says what every line means.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fednode.errors import FedNodeError
+from ledger.errors import LedgerError
+from scripts.bench.audited import Audited
+from scripts.bench.engines import open_engine
+from scripts.bench.gas import MEMBERS, measure_gas
+from scripts.bench.plain import Plain, same
+from scripts.bench.report import Report, RoundPair, Traffic, as_record, text
+from scripts.bench.shapley import measure_shapley
+from scripts.bench.workload import Data, Size, load
+
+MNIST = "FEDNODE_DATA"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    try:
+        report = run(options)
+    except (FedNodeError, LedgerError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(as_record(report), indent=2) if options.json else text(report))
+    return 0
+
+
+def run(options: argparse.Namespace) -> Report:
+    """Measure everything that was asked for."""
+    size = Size(options.participants, options.rounds, options.rows, options.epochs)
+    folder = _mnist(options.mnist)
+    data = load(folder, size)
+    with open_engine(options.engine, members=max(size.participants, MEMBERS)) as engine:
+        gas = measure_gas(engine)
+        audited = Audited(engine, data, store=options.store)
+        pairs, equal = _rounds(audited, data, size.rounds)
+        transactions = audited.traffic()
+        audited.settle()
+        verdict, audit = audited.audit()
+    return Report(
+        engine=engine.name,
+        data=data.label,
+        size=size,
+        rows=sum(map(len, data.tables)),
+        parameters=Plain(data).model().size,
+        gas=gas,
+        pairs=pairs,
+        same_model=equal,
+        traffic=Traffic(*transactions),
+        audit=audit,
+        audit_holds=verdict.holds,
+        shapley=[measure_shapley(folder, players) for players in options.shapley],
+    )
+
+
+def _rounds(audited: Audited, data: Data, rounds: int) -> tuple[list[RoundPair], bool]:
+    """Play audited and unaudited rounds in turn, each kind first in every other pair."""
+    plain = Plain(data)
+    plain.warm_up()
+    pairs = []
+    for number in range(rounds):
+        if number % 2:
+            unaudited = plain.round()
+            pairs.append(RoundPair(audited.round(), unaudited))
+        else:
+            pairs.append(RoundPair(audited.round(), plain.round()))
+    return pairs, same(audited.model(), plain.model())
+
+
+def _mnist(given: Path | None) -> Path | None:
+    """Find the folder of MNIST's four files: the option, else the environment, else none."""
+    if given is not None:
+        return given
+    base = os.environ.get(MNIST)
+    if not base:
+        return None
+    return next((p for p in (Path(base) / "mnist", Path(base)) if _holds_mnist(p)), None)
+
+
+def _holds_mnist(folder: Path) -> bool:
+    return any(folder.glob("train-images*"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench", description="What a round costs.")
+    parser.add_argument(
+        "--mnist",
+        type=Path,
+        metavar="FOLDER",
+        help=f"folder of MNIST's four IDX files (else ${MNIST}, else a stand-in)",
+    )
+    parser.add_argument("--participants", type=int, default=10, metavar="N")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument(
+        "--rows", type=int, default=6000, metavar="N", help="at most so many for a participant"
+    )
+    parser.add_argument("--epochs", type=int, default=1, metavar="N")
+    parser.add_argument("--threads", type=int, metavar="N", help="torch's threads")
+    parser.add_argument(
+        "--engine", choices=("anvil", "embedded"), default="anvil", help="gas counts on anvil only"
+    )
+    parser.add_argument(
+        "--store", metavar="WHERE", help="folder or Kubo address (else a folder for the time)"
+    )
+    parser.add_argument(
+        "--shapley", type=int, nargs="*", default=[4, 8], metavar="N", help="players to value"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
