@@ -9,186 +9,37 @@ from pathlib import Path
 import pytest
 
 from fednode.auditing import run_audit
-from ledger import artefacts, cbor, payouts
+from ledger import artefacts, cbor
 from ledger.audit import verdict as v
-from ledger.audit.evidence import Evidence
-from ledger.audit.sources import bundle_evidence, evidence_from_bundle, evidence_from_chain
+from ledger.audit.sources import bundle_evidence, evidence_from_bundle
 from ledger.bundle import RecordingStore
 from ledger.chain.client import Chain
 from ledger.chain.errors import ContractRejected
 from ledger.chain.federations import (
-    Ballot,
-    Federations,
-    Invitation,
-    Membership,
-    PayoutProof,
     deploy,
-    sign_invitation,
 )
 from ledger.cid import CID
 from ledger.contracts import DETERMINISTIC_DEPLOYER, artifact, create2_address
 from ledger.errors import LedgerError
-from ledger.headers import UpdateHeader
-from ledger.history import HistoryReader
-from ledger.payload import Payload, pad
-from ledger.replica import Origin, Replica
-from ledger.round import Outcome, compose
-from ledger.state import Phase
-from ledger.stores import Artefact, MemoryStore
+from ledger.stores import Artefact
 from ledger.stores.car import read_car, write_car
-from ledger.types import ZERO_DIGEST, Address, Digest, ParticipantId, Wei
-from tests.tamper.policies import Terms, draw, terms, training_update
-from tests.tamper.world import CREATOR, FIRST_MEMBER, STRANGER, Setting, account, identity
+from ledger.types import ZERO_DIGEST, Address
+from tests.tamper.live import MEMBERS, Live
+from tests.tamper.world import CREATOR, STRANGER, account
 
-MEMBERS = 3
 FLIPS = 40
+ACCOUNTS = [account(number) for number in range(MEMBERS + 2)]
 
 
 def chain() -> Chain:
-    numbers = (CREATOR, STRANGER, *range(FIRST_MEMBER, FIRST_MEMBER + MEMBERS))
-    return Chain.embedded([account(number).address for number in numbers])
-
-
-def policy_terms() -> Terms:
-    fixed: dict[str, object] = {
-        "most": MEMBERS,
-        "start": MEMBERS,
-        "least": 1,
-        "open": "false",
-        "statistics": "false",
-        "rounds": 2,
-        "patience": 0,
-        "mode": "public",
-        "metric": "auc",
-        "valuation": "exact",
-        "every": 1,
-        "pool": 10**18,
-        "target": 1,
-        "period": 0,
-        "codes": "0, 1",
-    }
-    return terms(draw(random.Random(1), **fixed))
-
-
-class Live:
-    """A federation of three on the embedded chain, from its creation to its first claim."""
-
-    def __init__(self, on: Chain, ledger: Address) -> None:
-        self.rng = random.Random(7)
-        self.contract = Federations(on, ledger)
-        self.chain = on
-        self.terms = policy_terms()
-        self.setting = Setting.draw(self.rng, self.terms, chain_id=on.chain_id, ledger=ledger)
-        self.rules = self.terms.rules(self.setting.header, self.setting.rows)
-        self.store = MemoryStore()
-        self.store.put(self.setting.artefact)
-        self.federation, _ = self.contract.create(account(CREATOR), self.setting.header)
-        reader = HistoryReader(on, ledger, self.federation)
-        origin = Origin(on.chain_id, ledger, self.federation)
-        self.replica = Replica(reader, self.store, origin=origin)
-        self.last: Outcome | None = None
-        for number in range(FIRST_MEMBER, FIRST_MEMBER + MEMBERS):
-            self.join(number)
-
-    def join(self, number: int) -> None:
-        who, record = account(number), identity(number)
-        self.store.put(record)
-        invitation = Invitation(
-            self.federation,
-            who.address,
-            record.roots[0].digest,
-            Digest(bytes([number] * 32)),
-            rows=10 * number,
-            expires=self.chain.now() + 1000,
-        )
-        signature = sign_invitation(
-            account(CREATOR),
-            invitation,
-            chain_id=self.chain.chain_id,
-            ledger=self.contract.address,
-        )
-        membership = Membership(
-            who.address,
-            who.address,
-            invitation.identity,
-            invitation.dataset_root,
-            invitation.rows,
-            invitation.expires,
-            signature,
-        )
-        stake = Wei(self.setting.header.stake)
-        self.contract.join(who, self.federation, membership, stake=stake)
-
-    def round(self) -> None:
-        """Commit, publish, propose and vote, all honestly."""
-        state = self.replica.refresh()
-        round_ = state.round
-        context = self.replica.context(round_)
-        updates = [self.update(index) for index in range(MEMBERS)]
-        for member, (digest, _) in enumerate(updates):
-            self.contract.commit_update(
-                account(FIRST_MEMBER + member), self.federation, round_.index, digest
-            )
-        for _, update in updates:
-            self.store.put(update)
-        self.replica.refresh()
-        leaves = context.policy.leaves
-        read = [artefacts.read_update(self.store, c.digest, leaves) for c in round_.commits]
-        slots = self.replica.slots(round_, read)
-        outcome = compose(context, self.replica.standing(), slots, self.rules)
-        artefact, index = artefacts.result_artefact(outcome)
-        self.store.put(artefact)
-        turn = state.in_turn(round_)
-        assert turn is not None
-        proposer = account(FIRST_MEMBER + turn.index)
-        bond = Wei(self.setting.header.proposer_bond)
-        self.contract.propose_result(proposer, outcome.header, index, bond=bond)
-        self.last = outcome
-        for member in range(MEMBERS):
-            if self.replica.refresh().phase is Phase.ATTEST:
-                ballot = Ballot(round_.index, 0, outcome.header.digest(), support=True)
-                self.contract.vote(account(FIRST_MEMBER + member), self.federation, ballot)
-
-    def update(self, index: int) -> tuple[Digest, Artefact]:
-        context = self.replica.context(self.replica.state.round)
-        data = Payload(pad(training_update(self.rng, self.terms), context.policy.leaves))
-        training = artefacts.record({"participant": index, "round": context.round})
-        header = UpdateHeader(
-            common=context.common(UpdateHeader.TAG),
-            participant=index,
-            base=context.parent,
-            payload_root=data.root,
-            dataset=context.seats[index].dataset,
-            index=data.index_digest,
-            training=training[0].digest,
-            evaluation=ZERO_DIGEST,
-        )
-        return header.digest(), artefacts.update_artefact(header, data, training)
-
-    def settle(self) -> None:
-        waiting = self.replica.refresh().lineage[-1].proposal
-        self.chain.wait_until(waiting.challenge_deadline)
-        self.contract.advance(account(STRANGER), self.federation)
-
-    def proof(self, *, more: int = 0) -> PayoutProof:
-        """Give the proof of the largest payout; `more` claims more than the leaf says."""
-        assert self.last is not None
-        leaves = self.last.records.payouts
-        leaf = max(leaves, key=lambda one: one.amount)
-        assert leaf.amount > 0
-        path = payouts.prove(leaves, leaf.index)
-        amount = Wei(leaf.amount + more)
-        return PayoutProof(ParticipantId(leaf.index), amount, path.hashes, path.sums)
-
-    def evidence(self) -> Evidence:
-        return evidence_from_chain(self.contract, self.federation, self.store)
+    return Chain.embedded([a.address for a in ACCOUNTS])
 
 
 @cache
 def told() -> Live:
     """Give a federation that has ended and settled; tests only add claims to it."""
     on = chain()
-    live = Live(on, deploy(on, account(CREATOR)))
+    live = Live(on, deploy(on, account(CREATOR)), ACCOUNTS)
     live.round()
     live.round()
     live.settle()
@@ -229,7 +80,7 @@ def test_another_contract_that_emits_our_events(bytecode: str) -> None:
     else:
         fake = on.send(account(CREATOR), None, code).contract
     assert fake is not None
-    live = Live(on, fake)
+    live = Live(on, fake, ACCOUNTS)
     live.round()
     verdict = run_audit(live.evidence())
     assert verdict.finding is not None
