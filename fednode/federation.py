@@ -138,6 +138,8 @@ class Federation:
     def height(self, version: int) -> int:
         """Give the height on the lineage of a model version's result; 0 = the initial model."""
         newest = self.state.training_index(len(self.state.lineage))
+        if newest < 0:
+            raise FedNodeError("there is no model version yet: no result has been accepted")
         if not 0 <= version <= newest:
             raise FedNodeError(f"model version {version} does not exist: the newest is {newest}")
         return version + (1 if self.replica.policy.statistics else 0)

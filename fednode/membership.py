@@ -18,6 +18,7 @@ from ledger.identity import MAX_NAME, identity_artefact, sign_identity
 from ledger.stores import Artefact
 from ledger.types import Address, Digest, FederationId
 
+SECRET = "secret"
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -128,13 +129,32 @@ def read_invitation(path: Path) -> SignedInvitation:
     return _read(path, SignedInvitation, "invitation")
 
 
+def require_committed(site: Site, journal: Path, root: Digest) -> None:
+    """Refuse rows that are not those which a participant committed to on the chain."""
+    path = journal / SECRET
+    if not path.exists():
+        raise FedNodeError(f"{path} is not there: give the --journal that you joined with")
+    if site.commitment(_read_secret(path)).root != root:
+        raise FedNodeError(
+            f"the rows of site {site.name!r} are not those that this account joined with: "
+            "give the --site, --data and --journal that you joined with"
+        )
+
+
 def site_secret(journal: Path) -> bytes:
     """Give the secret from which a site's salts follow; made once, kept in its journal."""
-    path = journal / "secret"
+    path = journal / SECRET
     try:
         journal.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             write_new(path, secrets.token_bytes(32), private=True)
+    except OSError as error:
+        raise FedNodeError(f"the journal's secret {path}: {error.strerror}") from None
+    return _read_secret(path)
+
+
+def _read_secret(path: Path) -> bytes:
+    try:
         secret = path.read_bytes()
     except OSError as error:
         raise FedNodeError(f"the journal's secret {path}: {error.strerror}") from None

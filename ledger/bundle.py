@@ -291,7 +291,7 @@ def _write(path: Path, artefact: Artefact) -> None:
         finally:
             Path(name).unlink(missing_ok=True)
     except OSError as error:
-        raise BundleRefused(f"writing {path}", "a file", error.strerror or str(error)) from error
+        raise LedgerError(f"bundle {path} cannot be written: {error.strerror}") from error
 
 
 def open_bundle(path: Path | str, trust_block: bytes, *, limit: int = MAX_CAR) -> BundleHistory:

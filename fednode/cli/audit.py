@@ -82,8 +82,9 @@ def audit(
     Either from a chain node, a content store and the contract's address (--rpc, --ledger,
     --federation, --ipfs or --store), or from an evidence bundle (--bundle, --trust-block).
     """
-    chain = None
     if bundle is not None:
+        if write_bundle is not None:
+            raise FedNodeError("--write-bundle needs a chain: --bundle names a bundle already")
         evidence = _opened(bundle, _hash(trust_block))
     else:
         if rpc is None or ledger is None or federation is None:
@@ -92,7 +93,6 @@ def audit(
                 "--trust-block"
             )
         contract = open_contract(rpc, chain_id, ledger)
-        chain = contract.chain
         evidence = evidence_from_chain(
             contract,
             federation_id(federation),
@@ -100,12 +100,15 @@ def audit(
             deployers=[address(deployer, option="--deployer") for deployer in deployers],
         )
     verdict = run_audit(evidence, own=own)
-    _print(verdict, as_json=as_json)
+    notes = []
     if html_file is not None:
         write_file(html_file, html(verdict).encode())
-        _note(f"report: {html_file}", as_json=as_json)
+        notes.append(f"report: {html_file}")
     if write_bundle is not None:
-        _bundle(write_bundle, evidence, chain, as_json=as_json)
+        notes.append(_bundle(write_bundle, evidence, contract.chain))
+    _print(verdict, as_json=as_json)
+    for note in notes:
+        click.echo(note, err=as_json)
     if not verdict.holds:
         ctx.exit(DOES_NOT_HOLD)
 
@@ -126,20 +129,12 @@ def _print(verdict: Verdict, *, as_json: bool) -> None:
     Console().print(terminal(verdict))
 
 
-def _bundle(path: Path, evidence: Evidence, chain: Chain | None, *, as_json: bool) -> None:
-    if chain is None:
-        raise FedNodeError("--write-bundle needs a chain: a bundle is a bundle already")
+def _bundle(path: Path, evidence: Evidence, chain: Chain) -> str:
     block = bundle_evidence(path, evidence, chain)
-    _note(
+    return (
         f"bundle: {path}\naudit it with: fednode audit --bundle {path} "
-        f"--trust-block 0x{block.hash.hex()}",
-        as_json=as_json,
+        f"--trust-block 0x{block.hash.hex()}"
     )
-
-
-def _note(text: str, *, as_json: bool) -> None:
-    """Tell a person where something is; with --json, not among the JSON."""
-    click.echo(text, err=as_json)
 
 
 def _hash(text: str | None) -> bytes:

@@ -19,9 +19,10 @@ from fednode.creation import NO_ANCESTOR, Ancestor, Plan, plan
 from fednode.creation import create as create_federation
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
+from fednode.models.layout import Layout
 from fednode.policy import load_policy
 from fednode.site import evaluation_rows, open_sites
-from fednode.training.task import open_task
+from fednode.training.task import layout_of, open_task
 from ledger.chain.federations import Federations
 from ledger.stores import ContentStore
 from ledger.types import Digest, Wei
@@ -74,13 +75,16 @@ def create(
     account = None if dry_run else open_account(keystore, password_file)
     contract = open_contract(rpc, chain_id, ledger)
     content = open_content(ipfs, store, new=not dry_run)
+    task = open_task(policy.model_spec, own=own)
     planned = plan(
         policy,
-        open_task(policy.model_spec, own=own),
+        task,
         evaluation_rows(policy, open_sites(policy, data_dir)),
         chain_id=contract.chain.chain_id,
         ledger=contract.address,
-        ancestor=_ancestor(contract, ancestor, content, own),
+        ancestor=_ancestor(
+            contract, ancestor, content, own, layout_of(task, policy.numeric_columns)
+        ),
     )
     output.note(_cost(planned))
     if account is None:
@@ -102,7 +106,11 @@ def create(
 
 
 def _ancestor(
-    contract: Federations, ancestor: str | None, content: ContentStore, own: tuple[str, ...]
+    contract: Federations,
+    ancestor: str | None,
+    content: ContentStore,
+    own: tuple[str, ...],
+    layout: Layout,
 ) -> Ancestor:
     if ancestor is None:
         return NO_ANCESTOR
@@ -112,6 +120,11 @@ def _ancestor(
     settled = [accepted for accepted in federation.state.lineage if accepted.settled]
     if not settled:
         raise FedNodeError(f"--ancestor {ancestor} has no settled result to go on from")
+    if federation.rulebook.layout != layout:
+        raise FedNodeError(
+            f"--ancestor {ancestor} has another model or other columns, so its last model is none "
+            "for this policy: keep its [task], [schema] and aggregation.fraction_bits"
+        )
     leaves = federation.replica.policy.leaves
     model = federation.replica.reader(settled[-1]).model(leaves)
     return Ancestor(federation.id, settled[-1].result, model)

@@ -61,8 +61,9 @@ def participant(
     test set, once, and prints what the released model is worth on it.
     """
     from fednode.final_report import final_report
+    from fednode.membership import require_committed
     from fednode.roles.journal import Journal
-    from fednode.roles.participant import Participant
+    from fednode.roles.participant import NotAMember, Participant
     from fednode.roles.trainer import Trainer
     from fednode.site import load_site, open_sites
 
@@ -70,11 +71,18 @@ def participant(
     opened = open_federation(
         open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
     )
-    rows = load_site(opened.policy, open_sites(opened.policy, data_dir), site)
-    own_journal = Journal(journal, opened.id)
     account = open_account(keystore, password_file)
+    member = opened.state.member(account.address)
+    if member is None:
+        raise NotAMember(account)
+    rows = load_site(opened.policy, open_sites(opened.policy, data_dir), site)
+    require_committed(rows, journal, member.datasets[-1].root)
+    own_journal = Journal(journal, opened.id)
     trainer = Trainer(opened.rulebook.task, rows.train)
     run(Participant(opened, account, trainer, own_journal), poll=poll)
+    if opened.released_version() < 0:
+        Output(as_json).result({"released_version": None}, "the federation ended without a result")
+        return
     report = final_report(opened, rows, own_journal)
     Output(as_json).result(report.record(), report.text())
 

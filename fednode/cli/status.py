@@ -16,7 +16,10 @@ from fednode.cli.edge import (
 )
 from fednode.cli.open import open_content, open_contract, open_federation
 from fednode.federation import Federation
+from ledger.audit.wording import clean
 from ledger.state import Phase
+
+LABELS = {"deadline_in": "seconds to the deadline"}
 
 
 @click.command()
@@ -72,8 +75,11 @@ def _fields(opened: Federation) -> dict[str, object]:
 
 
 def _text(fields: dict[str, object]) -> str:
-    lines = [f"{name.replace('_', ' ')}: {value}" for name, value in fields.items()]
-    lines = [line for line in lines if not line.startswith("participants: ")]
+    lines = [
+        f"{LABELS.get(name, name.replace('_', ' '))}: {clean(str(value), 200)}"
+        for name, value in fields.items()
+        if name != "participants" and value is not None
+    ]
     people = fields["participants"]
     assert isinstance(people, list)
     for person in people:

@@ -1,7 +1,8 @@
 """Whether a site's file fits the schema, told without telling anything about a patient.
 
-Only counts leave this module, and a count of one to nine is shown as "<10". Where one count of a
-column alone is hidden, the next smallest is hidden too: else the sum would give it away.
+Only counts leave this module, and a count of one to nine is shown as "<10". Where all that is
+hidden of a column comes to less than ten, the next smallest is hidden too: else the sum would give
+it away.
 """
 
 from __future__ import annotations
@@ -108,15 +109,18 @@ def show_cells(counts: Mapping[str, int]) -> dict[str, str]:
     """Write counts whose sum may be known, so that none of one to nine follows from the others."""
     shown = {name: show(count) for name, count in counts.items()}
     hidden = [name for name, text in shown.items() if text == HIDDEN]
-    if len(hidden) == 1:
+    if hidden and sum(counts[name] for name in hidden) < LEAST_SHOWN:
         others = [name for name in counts if counts[name] >= LEAST_SHOWN]
         if others:
             shown[min(others, key=lambda name: counts[name])] = ALSO_HIDDEN
     return shown
 
 
-def _classes(counts: Mapping[int, int]) -> dict[str, str]:
-    return show_cells({str(label): counts[label] for label in sorted(counts)})
+def _classes(counts: Mapping[int, int], unmapped: int = 0) -> dict[str, str]:
+    """Write the classes' counts; `unmapped` rows have none, and follow from no sum either."""
+    cells = {str(label): counts[label] for label in sorted(counts)}
+    shown = show_cells({**cells, "": unmapped})
+    return {label: shown[label] for label in cells}
 
 
 def _check_cells(schema: TableSchema, raw: RawTable, site: str, most_faults: int) -> Conformance:
@@ -192,4 +196,4 @@ def _check_label(
         show_cells(counts),
         counts["present"] == len(raw.rows),
     )
-    return report, _classes(classes)
+    return report, _classes(classes, len(raw.rows) - counts["present"])

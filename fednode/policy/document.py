@@ -147,6 +147,12 @@ class Policy(BaseModel):
                 "the windows are longer than a contract can hold",
             ),
             (
+                "windows.idle",
+                self.windows.idle < self.windows.least_idle,
+                f"must be at least the {self.windows.least_idle} s of windows.commit, reveal, "
+                "propose and attest, or a round that is on time could be closed as idle",
+            ),
+            (
                 "aggregation.bound",
                 not 1 <= self.aggregation.bound_units < 1 << 31,
                 "must lie between 2^-fraction_bits and 2^(31 - fraction_bits)",

@@ -213,3 +213,8 @@ class WindowsSection(Section):
     unbonding: UInt32 = 0
     attempts: Annotated[StrictInt, Field(ge=1, le=255)] = 3
     confirmations: Annotated[StrictInt, Field(ge=1, le=1000)] = 1
+
+    @property
+    def least_idle(self) -> int:
+        """Seconds that a round's first proposal may take: less is not idle."""
+        return self.commit + self.reveal + self.propose + self.attest

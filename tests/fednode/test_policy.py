@@ -215,6 +215,7 @@ def test_a_wrong_value_is_named(change: tuple[str, str], key: str, reason: str) 
         ("[windows]\nattest = 0", "windows.attest", "greater than or equal to 1"),
         ("[windows]\nattest = 4000", "windows.challenge", "at least windows.attest"),
         ("[windows]\nattempts = 256", "windows.attempts", "255"),
+        ("[windows]\nidle = 60", "windows.idle", "closed as idle"),
         ("[windows]\nbatch = 1", "windows.batch", "cannot be enforced yet"),
         ("[windows]\nunbonding = 1", "windows.unbonding", "cannot be enforced yet"),
         ("[windows]\npropose = 4294967295", "windows.challenge", "longer than a contract"),

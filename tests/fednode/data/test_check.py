@@ -60,6 +60,12 @@ def test_check_counts_faults_and_shows_no_value(tmp_path: Path) -> None:
     assert len(report.faults) == 4
 
 
+def test_classes_do_not_tell_how_many_labels_are_unknown(tmp_path: Path) -> None:
+    write(tmp_path, ["50,f,no"] * 30 + ["50,f,yes"] * 20 + ["50,f,maybe"])
+    report = check(open_source(SPEC, SCHEMA, tmp_path), "a")
+    assert (report.rows, report.classes) == ("51", {"0": "30", "1": ">=10"})
+
+
 def test_check_shortens_the_list_of_faults(tmp_path: Path) -> None:
     write(tmp_path, ["777,f,no"] * 50)
     report = check(open_source(SPEC, SCHEMA, tmp_path), "a", most_faults=3)
