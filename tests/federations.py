@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from fednode.creation import create, plan
 from fednode.evaluation.metrics import Rows
 from fednode.federation import Federation
-from fednode.membership import invite, make_request, membership, site_secret
+from fednode.membership import (
+    JoinRequest,
+    SignedInvitation,
+    invite,
+    make_request,
+    membership,
+    site_secret,
+)
 from fednode.models.layout import Layout, dequantise
 from fednode.policy import Policy, built_in
 from fednode.roles.journal import Journal
@@ -25,7 +32,7 @@ from fednode.roles.role import Progress, Role
 from fednode.roles.trainer import Trainer
 from fednode.site import Site, evaluation_rows, load_site, open_sites
 from fednode.training.run import LocalRun
-from fednode.training.task import SgdTask, TrainingTask, layout_of, open_task
+from fednode.training.task import SgdTask, TrainingTask, open_task
 from ledger.artefacts import read_update
 from ledger.chain.accounts import Account
 from ledger.chain.client import Chain
@@ -119,12 +126,22 @@ class GivenTask(SgdTask):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a federation plays. Account 0 creates it, 1 and on are the hospitals'."""
+    """Where a federation plays. Account 0 creates it, 1 and on are the hospitals'.
+
+    `hurry` makes chain time pass on a chain that would else have to be waited for.
+    """
 
     chain: Chain
     accounts: Sequence[Account]
     stores: Sequence[ContentStore]
     folder: Path
+    hurry: Callable[[int], None] | None = None
+
+    def wait_until(self, moment: int) -> None:
+        """Let chain time pass."""
+        if self.hurry is not None:
+            self.hurry(moment)
+        self.chain.wait_until(moment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +155,7 @@ class Hospital:
     site: Site
     folder: Path
     updates: Updates
+    own: tuple[str, ...] = ()
 
     @property
     def journal(self) -> Journal:
@@ -146,12 +164,12 @@ class Hospital:
 
     def view(self) -> Federation:
         """Read the federation as a new process does."""
-        return Federation(self.contract, self.federation, self.store)
+        return Federation(self.contract, self.federation, self.store, own=self.own)
 
     def participant(self, *, train: bool = False) -> Participant:
         """Start a participant; it trains with torch only if it is told to."""
         view = self.view()
-        task = open_task(view.policy.model_spec)
+        task = open_task(view.policy.model_spec, own=self.own)
         if not train:
             task = GivenTask(task, view.rulebook.layout, self.updates)
         return Participant(view, self.account, Trainer(task, self.site.train), self.journal)
@@ -187,6 +205,7 @@ def found(
     *,
     updates: Updates | None = None,
     sites: Sequence[str] | None = None,
+    own: tuple[str, ...] = (),
 ) -> Cast:
     """Deploy, create, and let every site join."""
     creator = stage.accounts[0]
@@ -194,7 +213,7 @@ def found(
     source = open_sites(policy)
     planned = plan(
         policy,
-        open_task(policy.model_spec),
+        open_task(policy.model_spec, own=own),
         evaluation_rows(policy, source),
         chain_id=stage.chain.chain_id,
         ledger=contract.address,
@@ -210,6 +229,7 @@ def found(
             site=load_site(policy, source, name),
             folder=stage.folder / name,
             updates=updates or {},
+            own=own,
         )
         for place, name in enumerate(names)
     ]
@@ -219,8 +239,7 @@ def found(
 
 
 def join(hospital: Hospital, creator: Account) -> None:
-    """Let a site join by the creator's invitation."""
-    chain, contract = hospital.contract.chain, hospital.contract
+    """Let a site join, by the creator's invitation where it needs one."""
     request, identity = make_request(
         hospital.federation,
         hospital.account,
@@ -229,16 +248,18 @@ def join(hospital: Hospital, creator: Account) -> None:
         secret=site_secret(hospital.folder),
     )
     hospital.store.put(identity)
-    invitation = invite(
-        request,
-        creator,
-        expires=chain.now() + LONG,
-        chain_id=chain.chain_id,
-        ledger=contract.address,
-    )
     address = hospital.account.address
+    invitation = (
+        None if hospital.view().policy.federation.open else _invited(request, hospital, creator)
+    )
     terms = membership(request, invitation, signer=address, payout=address)
-    contract.join(hospital.account, hospital.federation, terms, stake=Wei(0))
+    hospital.contract.join(hospital.account, hospital.federation, terms, stake=Wei(0))
+
+
+def _invited(request: JoinRequest, hospital: Hospital, creator: Account) -> SignedInvitation:
+    chain, ledger = hospital.contract.chain, hospital.contract.address
+    expires = chain.now() + LONG
+    return invite(request, creator, expires=expires, chain_id=chain.chain_id, ledger=ledger)
 
 
 def play(
@@ -268,12 +289,12 @@ def play(
             if looked():
                 return spectator.state
         if not acted:
-            let_time_pass(cast.stage.chain, spectator.state)
+            let_time_pass(cast.stage, spectator.state)
     state = spectator.state
     raise AssertionError(f"no end after {STEPS} steps: {state.phase}, round {state.round.index}")
 
 
-def let_time_pass(chain: Chain, state: FederationState) -> None:
+def let_time_pass(stage: Stage, state: FederationState) -> None:
     """Go to the next moment at which somebody may have something to do."""
     moments = [state.deadline] if state.deadline is not None else []
     if state.phase is Phase.PROPOSE:
@@ -281,10 +302,10 @@ def let_time_pass(chain: Chain, state: FederationState) -> None:
         moments.append(state.round.closed.reveal_deadline)
     if state.phase is Phase.ATTEST:
         moments.append(state.round.proposal.attest_deadline - state.policy.attest_window // 4)
-    now = chain.now()
+    now = stage.chain.now()
     later = [moment for moment in moments if moment > now]
     if later:
-        chain.wait_until(min(later))
+        stage.wait_until(min(later))
 
 
 def opened(index: int) -> Callable[[FederationState], bool]:
@@ -333,8 +354,3 @@ def story(view: Federation) -> Story:
         payouts=tuple(tuple(leaf.amount for leaf in r.payouts) for r in records),
         paid=tuple(participant.paid for participant in view.state.participants),
     )
-
-
-def layout(policy: Policy) -> Layout:
-    """Lay out a policy's payload."""
-    return layout_of(open_task(policy.model_spec), policy.numeric_columns)
