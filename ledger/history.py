@@ -334,6 +334,16 @@ class BondReturned(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BondWithdrawn(Event):
+    """A proposer was paid all bonds that had been credited to it."""
+
+    words: ClassVar[tuple[str, ...]] = ("address", "uint128")
+
+    proposer: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint(Event):
     """The accumulator as it stands, repeated; changes nothing."""
 
@@ -360,6 +370,7 @@ EVENTS: tuple[type[Event], ...] = (
     PayoutClaimed,
     Refunded,
     BondReturned,
+    BondWithdrawn,
     Checkpoint,
 )
 
@@ -449,6 +460,10 @@ class LogSource(Protocol):
         """Give a block by number or hash."""
         ...
 
+    def blocks(self, hashes: Sequence[bytes]) -> list[Block | None]:
+        """Give blocks by their hashes."""
+        ...
+
     def logs(
         self,
         address: Address,
@@ -461,6 +476,10 @@ class LogSource(Protocol):
 
     def transaction(self, transaction: bytes) -> Transaction | None:
         """Give a transaction by its hash."""
+        ...
+
+    def transactions(self, hashes: Sequence[bytes]) -> list[Transaction | None]:
+        """Give transactions by their hashes."""
         ...
 
 
@@ -539,10 +558,9 @@ class HistoryReader:
 
     def _take(self, logs: Iterable[Log], end: Block) -> tuple[list[Event], Digest]:
         events, h = [], self.h
-        metas = _Metas(self._chain, end)
-        for log in logs:
-            if log.address != self._address or len(log.topics) < 2:
-                continue
+        own = [log for log in logs if log.address == self._address and len(log.topics) >= 2]
+        metas = _Metas(self._chain, own, end)
+        for log in own:
             meta = metas.of(log)
             event = decode(log, meta)
             h = verify(h, meta.timestamp, log, event)
@@ -551,29 +569,26 @@ class HistoryReader:
 
 
 class _Metas:
-    """Looks up what a log does not say, once per block and transaction."""
+    """Looks up what logs do not say, once per block and transaction; `end` is a block that is known
+    already.
+    """
 
-    def __init__(self, chain: LogSource, end: Block) -> None:
-        self._chain = chain
-        self._timestamps = {end.hash: end.timestamp}
-        self._senders: dict[bytes, Address] = {}
+    def __init__(self, chain: LogSource, logs: Sequence[Log], end: Block) -> None:
+        unknown = list({log.block_hash: None for log in logs if log.block_hash != end.hash})
+        self._blocks = dict(zip(unknown, chain.blocks(unknown), strict=True)) | {end.hash: end}
+        sent = list(dict.fromkeys(log.transaction for log in logs))
+        self._transactions = dict(zip(sent, chain.transactions(sent), strict=True))
 
     def of(self, log: Log) -> EventMeta:
-        if log.block_hash not in self._timestamps:
-            block = self._chain.block(log.block_hash)
-            if block is None or block.number != log.block_number:
-                raise Reorganised(log.block_number, log.block_hash, None)
-            self._timestamps[log.block_hash] = block.timestamp
-        if log.transaction not in self._senders:
-            transaction = self._chain.transaction(log.transaction)
-            if transaction is None:
-                raise Reorganised(log.block_number, log.block_hash, None)
-            self._senders[log.transaction] = transaction.sender
+        block = self._blocks[log.block_hash]
+        transaction = self._transactions[log.transaction]
+        if block is None or block.number != log.block_number or transaction is None:
+            raise Reorganised(log.block_number, log.block_hash, None)
         return EventMeta(
             block_number=log.block_number,
             block_hash=log.block_hash,
-            timestamp=self._timestamps[log.block_hash],
+            timestamp=block.timestamp,
             transaction=log.transaction,
             log_index=log.log_index,
-            sender=self._senders[log.transaction],
+            sender=transaction.sender,
         )

@@ -4,14 +4,15 @@ This is the one module that imports web3, and it does so only when a node is con
 loads py-evm only when an embedded chain is started: each import costs seconds.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from ledger.chain.accounts import Account
 from ledger.chain.engine import Engine
 from ledger.chain.errors import ChainUnreachable
-from ledger.chain.rpc import Json, RpcEngine, Transport, TransportFailure
+from ledger.chain.rpc import Batch, Json, RpcEngine, Transport, TransportFailure
 from ledger.chain.types import GENESIS_TIME, Block, Call, Log, Receipt, Transaction
 from ledger.types import Address, Wei
 
@@ -20,11 +21,9 @@ SEND_TIMEOUT: Final = 180.0
 REQUEST_TIMEOUT: Final = 30.0
 
 
-def _transport(url: str) -> Transport:
+def _transports(url: str) -> tuple[Transport, Batch]:
     """Open a node's JSON-RPC through web3's providers: http(s), or an IPC socket's path."""
-    import requests
     from web3 import HTTPProvider, IPCProvider
-    from web3.exceptions import Web3Exception
     from web3.types import RPCEndpoint
 
     scheme = urlsplit(url).scheme
@@ -43,26 +42,49 @@ def _transport(url: str) -> Transport:
         )
 
     def transport(method: str, params: Sequence[object]) -> Json:
-        try:
-            answer = provider.make_request(RPCEndpoint(method), params)
-        except requests.exceptions.ConnectTimeout as error:
-            raise TransportFailure("no connection in time", sent=False) from error
-        except requests.exceptions.ConnectionError as error:
-            refused = "NewConnectionError" in str(error) or "refused" in str(error)
-            text = "connection refused" if refused else "connection lost"
-            raise TransportFailure(text, sent=not refused) from error
-        except requests.exceptions.HTTPError as error:
-            status = error.response.status_code if error.response is not None else 0
-            raise TransportFailure(f"HTTP status {status}", sent=True) from error
-        except (requests.exceptions.RequestException, OSError, Web3Exception) as error:
-            raise TransportFailure(type(error).__name__, sent=True) from error
-        except ValueError as error:
-            raise TransportFailure("the answer is not JSON-RPC", sent=True) from error
-        if not isinstance(answer, Mapping):
-            raise TransportFailure("the answer is not JSON-RPC", sent=True)
-        return cast("Json", answer)
+        with _naming_failures():
+            return _answer(provider.make_request(RPCEndpoint(method), params))
 
-    return transport
+    def batch(requests: Sequence[tuple[str, Sequence[object]]]) -> Sequence[Json]:
+        with _naming_failures():
+            answers = provider.make_batch_request(
+                [(RPCEndpoint(method), params) for method, params in requests]
+            )
+        if not isinstance(answers, list):
+            return [_answer(answers)]
+        return [_answer(answer) for answer in answers]
+
+    return transport, batch
+
+
+@contextmanager
+def _naming_failures() -> Iterator[None]:
+    """Turn whatever goes wrong on the way into TransportFailure."""
+    import requests
+    from web3.exceptions import Web3Exception
+
+    try:
+        yield
+    except requests.exceptions.ConnectTimeout as error:
+        raise TransportFailure("no connection in time", sent=False) from error
+    except requests.exceptions.ConnectionError as error:
+        refused = "NewConnectionError" in str(error) or "refused" in str(error)
+        text = "connection refused" if refused else "connection lost"
+        raise TransportFailure(text, sent=not refused) from error
+    except requests.exceptions.HTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        raise TransportFailure(f"HTTP status {status}", sent=True) from error
+    except (requests.exceptions.RequestException, OSError, Web3Exception) as error:
+        raise TransportFailure(type(error).__name__, sent=True) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        # web3 reads a batch's items before we can see whether they are objects.
+        raise TransportFailure("the answer is not JSON-RPC", sent=True) from error
+
+
+def _answer(answer: object) -> Json:
+    if not isinstance(answer, Mapping):
+        raise TransportFailure("the answer is not JSON-RPC", sent=True)
+    return cast("Json", answer)
 
 
 def _public(url: str) -> str:
@@ -99,7 +121,10 @@ class Chain:
     @classmethod
     def connect(cls, url: str, expected_chain_id: int | None = None) -> "Chain":
         """Connect to a node. Raise ChainUnreachable or WrongChain."""
-        engine = RpcEngine(_transport(url), _public(url), expected_chain_id=expected_chain_id)
+        transport, batch = _transports(url)
+        engine = RpcEngine(
+            transport, _public(url), batch=batch, expected_chain_id=expected_chain_id
+        )
         return cls(engine)
 
     def now(self) -> int:
@@ -118,9 +143,17 @@ class Chain:
         """Give a block by number or hash, None if the chain has none."""
         return self._engine.block(which)
 
+    def blocks(self, hashes: Sequence[bytes]) -> list[Block | None]:
+        """Give blocks by their hashes, all at once where the node can."""
+        return self._engine.blocks(hashes)
+
     def transaction(self, transaction: bytes) -> Transaction | None:
         """Give a mined transaction by its hash."""
         return self._engine.transaction(transaction)
+
+    def transactions(self, hashes: Sequence[bytes]) -> list[Transaction | None]:
+        """Give mined transactions by their hashes, all at once where the node can."""
+        return self._engine.transactions(hashes)
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """Give a mined transaction's receipt."""
@@ -145,10 +178,20 @@ class Chain:
         return self._engine.code(address)
 
     def call(
-        self, to: Address, data: bytes, *, value: int = 0, sender: Address | None = None
+        self,
+        to: Address,
+        data: bytes,
+        *,
+        value: int = 0,
+        sender: Address | None = None,
+        block: int | None = None,
     ) -> bytes:
-        """Execute a message on the pending state, without effect. Raise Reverted."""
-        return self._engine.call(Call(to, data, value, sender))
+        """Execute a message without effect, on the pending state or a block's. Raise Reverted.
+
+        The embedded chain has no transactions that wait: its pending state is that of its newest
+        block.
+        """
+        return self._engine.call(Call(to, data, value, sender, block))
 
     def estimate(self, sender: Address, to: Address | None, data: bytes, *, value: int = 0) -> int:
         """Say how much gas a message needs on the pending state. Raise Reverted."""

@@ -121,10 +121,18 @@ class EmbeddedEngine:
             number = self._by_hash.get(which, -1) if isinstance(which, bytes) else which
             return self._blocks[number] if 0 <= number < len(self._blocks) else None
 
+    def blocks(self, hashes: Sequence[bytes]) -> list[Block | None]:
+        """Give blocks by their hashes."""
+        return [self.block(hash_) for hash_ in hashes]
+
     def transaction(self, transaction: bytes) -> Transaction | None:
         """Give a mined transaction."""
         with self._lock:
             return self._transactions.get(transaction)
+
+    def transactions(self, hashes: Sequence[bytes]) -> list[Transaction | None]:
+        """Give mined transactions."""
+        return [self.transaction(hash_) for hash_ in hashes]
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """Give a mined transaction's receipt."""

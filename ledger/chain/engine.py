@@ -37,8 +37,16 @@ class Engine(Protocol):
         """Give a block by number or hash."""
         ...
 
+    def blocks(self, hashes: Sequence[bytes]) -> list[Block | None]:
+        """Give blocks by their hashes."""
+        ...
+
     def transaction(self, transaction: bytes) -> Transaction | None:
         """Give a mined transaction."""
+        ...
+
+    def transactions(self, hashes: Sequence[bytes]) -> list[Transaction | None]:
+        """Give mined transactions."""
         ...
 
     def receipt(self, transaction: bytes) -> Receipt | None:

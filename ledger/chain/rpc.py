@@ -49,11 +49,13 @@ LONGEST_PAUSE = 2.0
 LONGEST_POLL = 0.5
 DISTINCT = 1 << 14
 GAS_MARGIN = 300_000
+BATCH = 100
 
 FAILED_EXECUTION = ("revert", "opcode", "evm error", "stack", "invalid jump")
 
 Json = Mapping[str, object]
 Transport = Callable[[str, Sequence[object]], Json]
+Batch = Callable[[Sequence[tuple[str, Sequence[object]]]], Sequence[Json]]
 
 
 class TransportFailure(Exception):
@@ -83,11 +85,13 @@ class RpcEngine:
         transport: Transport,
         endpoint: str,
         *,
+        batch: Batch | None = None,
         expected_chain_id: int | None = None,
         pause: Callable[[float], None] = time.sleep,
         look_after: float = 2.0,
     ) -> None:
         self._transport = transport
+        self._batch = batch
         self._look_after = look_after
         self.endpoint = endpoint
         self._pause = pause
@@ -128,23 +132,21 @@ class RpcEngine:
             return None
         return _block(_object(found, "eth_getBlockByHash"))
 
+    def blocks(self, hashes: Sequence[bytes]) -> list[Block | None]:
+        """Give blocks by their hashes, in few requests."""
+        method = "eth_getBlockByHash"
+        found = self._requests(method, [[_hex(hash_), False] for hash_ in hashes])
+        return [None if item is None else _block(_object(item, method)) for item in found]
+
     def transaction(self, transaction: bytes) -> Transaction | None:
         """Give a mined transaction."""
-        found = self._request("eth_getTransactionByHash", [_hex(transaction)])
-        if found is None:
-            return None
-        fields = _object(found, "eth_getTransactionByHash")
-        if fields.get("blockHash") is None:
-            return None
-        return Transaction(
-            hash=transaction,
-            sender=_address(fields, "from"),
-            to=_address(fields, "to") if fields.get("to") else None,
-            nonce=_int(fields, "nonce"),
-            value=Wei(_int(fields, "value")),
-            data=_bytes(fields, "input"),
-            raw=raw_transaction(fields, transaction),
-        )
+        method = "eth_getTransactionByHash"
+        return _transaction(self._request(method, [_hex(transaction)]), transaction)
+
+    def transactions(self, hashes: Sequence[bytes]) -> list[Transaction | None]:
+        """Give mined transactions, in few requests."""
+        found = self._requests("eth_getTransactionByHash", [[_hex(hash_)] for hash_ in hashes])
+        return [_transaction(item, hash_) for item, hash_ in zip(found, hashes, strict=True)]
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """Give a mined transaction's receipt."""
@@ -377,7 +379,8 @@ class RpcEngine:
         message |= {"to": call.to} if call.to else {}
         message |= {"from": call.sender} if call.sender else {}
         message |= {"gas": hex(gas)} if gas else {}
-        answer = self._answer(method, [message, "pending"])
+        tag = "pending" if call.block is None else hex(call.block)
+        answer = self._answer(method, [message, tag])
         error = answer.get("error")
         if error is None:
             return answer.get("result")
@@ -412,6 +415,26 @@ class RpcEngine:
         if "result" not in answer:
             raise MalformedAnswer(method, "neither a result nor an error")
         return answer["result"]
+
+    def _requests(self, method: str, params: Sequence[Sequence[object]]) -> list[object]:
+        """Ask for many things of one kind at once, one by one where that does not work."""
+        results: list[object] = []
+        for first in range(0, len(params), BATCH):
+            part = params[first : first + BATCH]
+            together = self._together(method, part) if len(part) > 1 else None
+            results += together or [self._request(method, item) for item in part]
+        return results
+
+    def _together(self, method: str, params: Sequence[Sequence[object]]) -> list[object] | None:
+        """Send one batch; None unless every request in it was answered."""
+        if self._batch is None:
+            return None
+        try:
+            answers = self._batch([(method, item) for item in params])
+        except TransportFailure:
+            return None
+        results = [answer["result"] for answer in answers if "result" in answer]
+        return results if len(results) == len(answers) == len(params) else None
 
     def _answer(self, method: str, params: Sequence[object]) -> Json:
         last = ""
@@ -511,6 +534,23 @@ def _header_text(fields: Json, name: str) -> str:
     if not isinstance(value, str):
         raise MalformedAnswer(name, "not hex")
     return value
+
+
+def _transaction(found: object, hash_: bytes) -> Transaction | None:
+    if found is None:
+        return None
+    fields = _object(found, "eth_getTransactionByHash")
+    if fields.get("blockHash") is None:
+        return None
+    return Transaction(
+        hash=hash_,
+        sender=_address(fields, "from"),
+        to=_address(fields, "to") if fields.get("to") else None,
+        nonce=_int(fields, "nonce"),
+        value=Wei(_int(fields, "value")),
+        data=_bytes(fields, "input"),
+        raw=raw_transaction(fields, hash_),
+    )
 
 
 def _log(fields: Json) -> Log:

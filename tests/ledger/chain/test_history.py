@@ -54,8 +54,14 @@ class Served:
         own, parent = self.fork.get(block.number), self.fork.get(block.number - 1)
         return replace(block, hash=own or block.hash, parent=parent or block.parent)
 
+    def blocks(self, hashes: Sequence[bytes]) -> list[Block | None]:
+        return [self.block(hash_) for hash_ in hashes]
+
     def transaction(self, transaction: bytes) -> Transaction | None:
         return self._chain.transaction(transaction)
+
+    def transactions(self, hashes: Sequence[bytes]) -> list[Transaction | None]:
+        return self._chain.transactions(hashes)
 
     def logs(
         self, address: Address, topics: Sequence[bytes | None], from_block: int, to_block: int

@@ -349,3 +349,58 @@ def test_proof_of_authority_block_is_read() -> None:
     assert found.header["extraData"] == b"\xab" * 97
     assert found.header["difficulty"] == b"\2"
     assert "baseFeePerGas" not in found.header
+
+
+BLOCK = {"number": "0x1", "hash": HASH, "parentHash": HASH, "timestamp": "0x10", "transactions": []}
+HASHES = [bytes([n]) * 32 for n in range(1, 6)]
+
+
+def _whole(requests: Sequence[tuple[str, Sequence[object]]]) -> list[Json]:
+    return [{"result": {**BLOCK, "hash": params[0]}} for _, params in requests]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda answers: answers[:-1],
+        lambda answers: [*answers[:-1], {"error": {"code": -32005, "message": "limit"}}],
+        lambda answers: [{"error": {"code": -32600, "message": "no batches"}}],
+        lambda answers: [*answers, answers[0]],
+        lambda answers: next(iter(())),
+    ],
+)
+def test_batch_that_fails_is_asked_one_by_one(
+    broken: Callable[[list[Json]], list[Json]],
+) -> None:
+    sizes: list[int] = []
+
+    def single(method: str, params: Sequence[object]) -> Json:
+        sizes.append(1)
+        return {"result": "0x1"} if method == "eth_chainId" else _whole([(method, params)])[0]
+
+    def batch(requests: Sequence[tuple[str, Sequence[object]]]) -> Sequence[Json]:
+        sizes.append(len(requests))
+        try:
+            return broken(_whole(requests))
+        except StopIteration:
+            raise TransportFailure("lost", sent=True) from None
+
+    engine = RpcEngine(single, "node", batch=batch)
+    found = engine.blocks(HASHES)
+    assert [block.hash for block in found if block is not None] == HASHES
+    assert sizes == [1, 5, 1, 1, 1, 1, 1]
+
+
+def test_many_things_take_few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def batch(requests: Sequence[tuple[str, Sequence[object]]]) -> Sequence[Json]:
+        sizes.append(len(requests))
+        return _whole(requests)
+
+    engine = RpcEngine(lambda method, params: {"result": "0x1"}, "node", batch=batch)
+    monkeypatch.setattr("ledger.chain.rpc.BATCH", 2)
+    found = engine.blocks(HASHES[:4])
+    assert [block.hash for block in found if block is not None] == HASHES[:4]
+    assert sizes == [2, 2]
+    assert engine.blocks([]) == []
