@@ -396,7 +396,7 @@ class Town:
         committed = [commit.participant for commit in state.round.commits]
         if not all(self.journal(place).marked(index, PUBLISHED) for place in committed):
             return False
-        return all(published.final for published in view.published(state.round))
+        return all(published.final for published in map(view.published, state.round.commits))
 
 
 def ask(url: str, method: str, *parameters: object) -> None:

@@ -27,7 +27,7 @@ commit = 600
 reveal = 300
 propose = 300
 attest = 600
-challenge = 600
+challenge = 601
 idle = 86400
 attempts = 5
 """

@@ -72,7 +72,7 @@ def test_nodes_outlive_a_chain_that_comes_and_goes(
             if progress == {Progress.DONE}:
                 return Progress.DONE
             if Progress.ACTED not in progress:
-                let_time_pass(chain, cast.state())
+                let_time_pass(cast.stage, cast.state())
             return Progress.ACTED
 
     monkeypatch.setattr(chain, "block_number", unsteady)
