@@ -89,8 +89,8 @@ $(UV):
 # With another build of torch, CUDA's libraries are that build's business and not the lock's.
 install = $(if $(TORCH_BACKEND),\
 grep -Ev '^(nvidia|cuda|triton)' $(1) > $(VENV)/without-cuda.lock && \
-$(UV) pip install --python $(BIN)/python --torch-backend=$(TORCH_BACKEND) -r $(VENV)/without-cuda.lock,\
-$(UV) pip install --python $(BIN)/python -r $(1))
+$(UV) pip install --compile-bytecode --python $(BIN)/python --torch-backend=$(TORCH_BACKEND) -r $(VENV)/without-cuda.lock,\
+$(UV) pip install --compile-bytecode --python $(BIN)/python -r $(1))
 
 $(VENV)/.base: $(UV) requirements.lock pyproject.toml
 	$(call install,requirements.lock)
