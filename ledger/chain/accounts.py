@@ -105,10 +105,13 @@ def create_keystore(
     target = Path(path)
     if target.exists():
         raise AccountError(str(target), "exists already; choose another name")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AccountError(str(target), f"cannot make its folder ({_reason(error)})") from error
     account = account or new_account()
     content = json.dumps(account.keystore(password, light=light)).encode()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".keystore-")
         try:
             with os.fdopen(handle, "wb") as file:

@@ -1,0 +1,102 @@
+"""The commands as they should be used, on a federation that has run its course."""
+
+import json
+from pathlib import Path
+
+from fednode.models.export import read_export
+from tests.fednode.cli.world import World
+
+ETHER = 10**18
+
+
+def test_status_tells_where_it_stands(world: World) -> None:
+    fields = world.desk.ask("status")
+    assert (fields["phase"], fields["results"], fields["settled"]) == ("ended", 2, 2)
+    assert fields["released_version"] == 1
+    text = world.desk.run("status").stdout
+    assert "phase: ended" in text
+    assert "None" not in text
+    waiting = world.desk.ask("status", FEDNODE_FEDERATION=world.forming)
+    assert (waiting["phase"], waiting["round"]) == ("forming", None)
+
+
+def test_what_is_due_can_be_taken_once(world: World) -> None:
+    def claims(number: int) -> dict[str, int]:
+        claimed = world.desk.ask(f"claim --account @{number}.json")["claimed"]
+        assert isinstance(claimed, list)
+        return {entry["kind"]: int(entry["amount"]) for entry in claimed}
+
+    assert claims(1) == {"payout": ETHER, "stake": 5, "bond": 7}
+    assert claims(2) == {"stake": 5, "bond": 7}
+    assert [claims(number) for number in (0, 1, 2, 5)] == [{}, {}, {}, {}]
+    assert "nothing is due" in world.desk.run("claim --account @1.json").stdout
+    assert world.desk.run("audit").exit_code == 0
+
+
+def test_export_gives_a_version_with_its_preprocessing(world: World) -> None:
+    for version, option in ((1, ""), (0, "--version 0")):
+        assert world.desk.ask(f"model export --out @deep/m.st {option}")["version"] == version
+        made = read_export(world.desk.folder / "deep" / "m.st")
+        assert made.provenance["federation"] == world.ended
+        assert made.preprocessing
+
+
+def test_audit_of_chain_and_bundle_agree(world: World) -> None:
+    desk = world.desk
+    chain = desk.ask("audit")
+    nothing = dict.fromkeys(desk.variables)
+    bundle = desk.ask(f"audit --bundle @bundle.car --trust-block {world.trust}", **nothing)
+    assert chain["holds"] is bundle["holds"] is True
+    assert chain["rounds"] == bundle["rounds"]
+    assert "<html" in (desk.folder / "report.html").read_text(encoding="utf-8")
+    again = desk.run("audit --html @r2.html --write-bundle @b2.car --json")
+    json.loads(again.stdout)
+    assert "trust-block" in again.stderr
+
+
+def test_a_dry_run_creates_nothing(world: World) -> None:
+    store = world.desk.folder / "store"
+    before = len(list(store.rglob("*")))
+    line = "create --account @0.json --policy @open.toml --salt 09 --dry-run"
+    cost = world.desk.ask(line)["cost"]
+    assert isinstance(cost, dict)
+    assert cost["evaluations"] == 5
+    assert len(list(store.rglob("*"))) == before
+    assert "nothing was created" in world.desk.run(line).stdout
+
+
+def test_a_federation_goes_on_from_an_ancestor(world: World) -> None:
+    desk = world.desk
+    line = f"create --account @0.json --policy @open.toml --ancestor {world.ended}"
+    heir = str(desk.ask(line)["federation"])
+    assert heir not in (world.ended, world.forming)
+    assert desk.ask("status", FEDNODE_FEDERATION=heir)["phase"] == "forming"
+    text = (desk.folder / "open.toml").read_text(encoding="utf-8")
+    (desk.folder / "mlp.toml").write_text(text.replace("logistic", "mlp"), encoding="utf-8")
+    refused = desk.run(f"{line} --policy @mlp.toml")
+    assert (refused.exit_code, "another model" in refused.stderr) == (1, True)
+    young = desk.run(f"create --account @0.json --policy @open.toml --ancestor {heir}")
+    assert "no settled result" in young.stderr
+
+
+def test_accounts_are_made_by_the_command(world: World) -> None:
+    made = world.desk.ask("account new @fresh/mine.json")
+    path = Path(str(made["keystore"]))
+    assert path.stat().st_mode & 0o077 == 0
+    assert "nothing is due" in world.desk.run(f"claim --account {path}").stdout
+
+
+def test_data_check_shows_no_value(world: World) -> None:
+    desk = world.desk
+    rows = ["age,kind,sick", *["50,a,no"] * 30, "777,secret,maybe"]
+    (desk.folder / "bad").mkdir()
+    (desk.folder / "bad" / "north.csv").write_text("\n".join(rows), encoding="utf-8")
+    line = "data check --policy @open.toml --site north"
+    assert "fits the schema" in desk.run(line).stdout
+    for shown in (
+        desk.run(f"{line} --data @bad"),
+        desk.run(f"{line} --data @bad --json"),
+    ):
+        assert shown.exit_code == 1
+        assert not [word for word in ("777", "secret", "maybe") if word in shown.output]
+        assert "row 32" in shown.output
