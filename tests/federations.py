@@ -42,6 +42,7 @@ from ledger.payload import int32
 from ledger.state import FederationState, Phase
 from ledger.stores import Artefact, BlockNotFound, ContentStore, MemoryStore
 from ledger.types import FederationId, Wei
+from tests.engines import Engine
 
 Changes = Mapping[str, object]
 Updates = dict[tuple[int, int], NDArray[np.int32]]
@@ -126,22 +127,21 @@ class GivenTask(SgdTask):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a federation plays. Account 0 creates it, 1 and on are the hospitals'.
+    """Where a federation plays. Account 0 creates it, 1 and on are the hospitals'."""
 
-    `hurry` makes chain time pass on a chain that would else have to be waited for.
-    """
-
-    chain: Chain
-    accounts: Sequence[Account]
+    engine: Engine
     stores: Sequence[ContentStore]
     folder: Path
-    hurry: Callable[[int], None] | None = None
 
-    def wait_until(self, moment: int) -> None:
-        """Let chain time pass."""
-        if self.hurry is not None:
-            self.hurry(moment)
-        self.chain.wait_until(moment)
+    @property
+    def chain(self) -> Chain:
+        """Give the chain."""
+        return self.engine.chain
+
+    @property
+    def accounts(self) -> Sequence[Account]:
+        """Give the accounts."""
+        return self.engine.accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +305,7 @@ def let_time_pass(stage: Stage, state: FederationState) -> None:
     now = stage.chain.now()
     later = [moment for moment in moments if moment > now]
     if later:
-        stage.wait_until(min(later))
+        stage.engine.hurry(min(later))
 
 
 def opened(index: int) -> Callable[[FederationState], bool]:

@@ -1,7 +1,7 @@
 """FedNode's commands as processes on real engines, and a hand on the chain's clock.
 
-Nobody waits for a window to run out: as soon as nodes can only wait, anvil's time jumps. So windows
-may be as long as a busy machine needs, and what happens does not depend on how fast it is.
+Nobody waits for a window to run out: as soon as nodes can only wait, the chain's time jumps. So
+windows may be as long as a busy machine needs, and what happens does not depend on how fast it is.
 """
 
 import atexit
@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -37,10 +36,11 @@ from fednode.testnet import (
 from ledger.chain.accounts import create_keystore, from_key
 from ledger.chain.client import Chain
 from ledger.chain.federations import Federations
-from ledger.state import FederationState, Phase
+from ledger.state import FederationState, Outcome, Phase
 from ledger.stores import ContentStore, open_store
 from ledger.types import FederationId
-from tests.engines import missing
+from tests.engines import Engine, embedded, keys, missing
+from tests.federations import Stage, Story, found, peers, play, story
 
 SITES = ("cleveland", "budapest", "zurich", "long-beach")
 PROPOSER = 0
@@ -145,10 +145,13 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Engines that run: a chain, a content store per participant and one for everybody else."""
+    """Engines that run: a chain, a content store per participant and one for everybody else.
 
-    rpc: str
-    ipfs: tuple[str, ...]
+    Stores are written as a command's options.
+    """
+
+    engine: Engine
+    stores: tuple[tuple[str, str], ...]
     accounts: Path
     password: Path
     anvil: Anvil | None = None
@@ -157,7 +160,8 @@ class Network:
     @property
     def environment(self) -> dict[str, str]:
         """Give what all commands are told."""
-        return {"FEDNODE_RPC": self.rpc, "FEDNODE_PASSWORD_FILE": str(self.password)}
+        rpc = self.engine.chain.endpoint
+        return {"FEDNODE_RPC": rpc, "FEDNODE_PASSWORD_FILE": str(self.password)}
 
 
 @contextmanager
@@ -174,8 +178,8 @@ def local_testnet(folder: Path, *, kubo: int) -> Iterator[Network]:
         wait_for(lambda: "password_file" in command.path.read_text("utf-8"), [command])
         told = json.loads(command.path.read_text("utf-8"))
         yield Network(
-            rpc=told["rpc"],
-            ipfs=tuple(told["ipfs"]),
+            engine=on_chain("anvil", told["rpc"]),
+            stores=tuple(("--ipfs", url) for url in told["ipfs"]),
             accounts=Path(told["accounts"]),
             password=Path(told["password_file"]),
         )
@@ -201,13 +205,18 @@ def engines(folder: Path, *, kubo: int) -> Iterator[Network]:
         connect_all(nodes)
         write_accounts(folder)
         yield Network(
-            rpc=anvil.url,
-            ipfs=tuple(node.url for node in nodes),
+            engine=on_chain("anvil", anvil.url),
+            stores=tuple(("--ipfs", node.url) for node in nodes),
             accounts=folder / "accounts",
             password=folder / "password",
             anvil=anvil,
             kubos=tuple(nodes),
         )
+
+
+def on_chain(name: str, url: str) -> Engine:
+    """Connect to a chain's node."""
+    return Engine(name, Chain.connect(url), keys())
 
 
 def write_accounts(folder: Path) -> None:
@@ -239,7 +248,7 @@ class Town:
     def __init__(self, folder: Path, network: Network, policy: Path) -> None:
         self.folder = folder
         self.network = network
-        self.sites = load_policy(policy).data.sites or ()
+        self.sites = load_policy(policy).data.sites
         self.environment = network.environment
         self._policy = policy
         self.participants: list[Command] = []
@@ -275,7 +284,7 @@ class Town:
 
     def content(self, place: int) -> tuple[str, str]:
         """Name a content store; the last one is nobody's own."""
-        return "--ipfs", self.network.ipfs[place]
+        return self.network.stores[place % len(self.network.stores)]
 
     def site(self, place: int) -> tuple[str | Path, ...]:
         """Name a hospital's site and journal."""
@@ -337,7 +346,8 @@ class Town:
 
     def view(self) -> Federation:
         """Read the federation as anybody can."""
-        contract = Federations(Chain.connect(self.network.rpc), self.environment["FEDNODE_LEDGER"])
+        chain = self.network.engine.chain
+        contract = Federations(chain, self.environment["FEDNODE_LEDGER"])
         return Federation(contract, self.federation, self.store(-1))
 
     def store(self, place: int) -> ContentStore:
@@ -382,8 +392,7 @@ class Town:
             return
         if deadline not in self._jumps:
             self._jumps.add(deadline)
-            seconds = deadline - view.chain.now()
-            ask(self.network.rpc, "evm_increaseTime", max(0, seconds))
+            self.network.engine.hurry(deadline)
 
     def only_waiting(self, view: Federation, state: FederationState) -> bool:
         """Whether all updates are published and it is the turn of one that runs no proposer."""
@@ -399,11 +408,32 @@ class Town:
         return all(published.final for published in map(view.published, state.round.commits))
 
 
-def ask(url: str, method: str, *parameters: object) -> None:
-    """Send a node a request that only it knows."""
-    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        assert "error" not in json.loads(answer.read()), method
+def in_one_process(policy: Policy, folder: Path) -> Story:
+    """Play a federation in this process on py-evm, training on one thread as the processes do."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        cast = found(Stage(embedded(), peers(len(policy.data.sites)), folder), policy)
+        roles = cast.roles(train=True)
+        play(cast, lambda: roles)
+        return story(cast.hospitals[0].view())
+    finally:
+        torch.set_num_threads(threads)
+
+
+def check_results(town: Town, view: Federation, expected: Story) -> None:
+    """Every round had everybody's update, once, and came to what it comes to in one process."""
+    everybody = list(range(len(town.sites)))
+    for round_ in view.state.rounds:
+        assert sorted(commit.participant for commit in round_.commits) == everybody
+        assert round_.outcome is Outcome.ACCEPTED
+    assert len(view.state.rounds) == len(expected.models)
+    told = story(view)
+    assert told.models == expected.models
+    assert told.utilities == expected.utilities
+    assert told.values == expected.values
+    assert told.payouts == expected.payouts
+    released = [command.result() for command in town.participants]
+    assert {report["model_digest"] for report in released} == {expected.models[-1]}

@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,10 @@ from numpy.typing import NDArray
 from fednode.claims import claim_all
 from fednode.policy import Policy
 from fednode.roles.role import Role
-from tests.e2e.processes import ask
-from tests.engines import Engine, embedded
+from tests.engines import embedded
 from tests.federations import Cast, Stage, Story, Updates, found, peers, play, policy_of, story
 
-WINDOWS = {"commit": 120, "reveal": 60, "propose": 120, "attest": 20, "challenge": 20, "idle": 3600}
+WINDOWS = {"commit": 120, "reveal": 60, "propose": 120, "attest": 60, "challenge": 61, "idle": 3600}
 POLICIES: dict[str, Callable[[], Policy]] = {
     "heart": lambda: policy_of(
         "heart", task={"model": "mlp", "private": []}, training={"rounds": 3}, windows=WINDOWS
@@ -56,28 +54,7 @@ def settled(cast: Cast) -> Story:
 
 def on_embedded_chain(folder: Path) -> Stage:
     """Make a chain and four connected stores in this process."""
-    engine = embedded()
-    return Stage(engine.chain, engine.accounts, peers(4), folder)
-
-
-def on_engine(engine: Engine, folder: Path) -> Stage:
-    """Play on an engine that other tests use too, without waiting for its windows."""
-    hurry = {"anvil": _jump, "geth": _spend}.get(engine.name)
-    stores = peers(4)
-    if hurry is None:
-        return Stage(engine.chain, engine.accounts, stores, folder)
-    return Stage(engine.chain, engine.accounts, stores, folder, partial(hurry, engine))
-
-
-def _jump(engine: Engine, moment: int) -> None:
-    ask(engine.chain.endpoint, "evm_increaseTime", max(0, moment - engine.chain.now()))
-
-
-def _spend(engine: Engine, moment: int) -> None:
-    """geth cannot jump, but every block is at least a second later than the one before."""
-    idler = engine.accounts[9]
-    while engine.chain.now() < moment:
-        engine.chain.send(idler, idler.address)
+    return Stage(embedded(), peers(4), folder)
 
 
 def save(updates: Updates, path: Path) -> None:

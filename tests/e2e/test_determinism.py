@@ -18,7 +18,7 @@ from fednode.models import stack
 from fednode.roles.role import Role
 from tests.e2e import replay
 from tests.engines import Engine
-from tests.federations import Story, Updates, found, given_updates, play
+from tests.federations import Stage, Story, Updates, found, given_updates, peers, play
 
 pytestmark = pytest.mark.e2e
 
@@ -73,7 +73,7 @@ def test_something_was_learned_and_paid(given: Given) -> None:
 
 
 def test_chains_agree(engine: Engine, heart: Given, tmp_path: Path) -> None:
-    stage = replay.on_engine(engine, tmp_path)
+    stage = Stage(engine, peers(4), tmp_path)
     assert replay.replay(stage, "heart", heart.updates) == heart.story
 
 

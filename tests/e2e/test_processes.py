@@ -5,7 +5,6 @@ in the test's own process on py-evm; so the two runs here agree with each other,
 """
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,17 @@ from safetensors.numpy import load_file
 from fednode.federation import Federation
 from fednode.policy import load_policy
 from ledger.cid import CID, Codec
-from ledger.state import FederationState, Outcome, Phase
-from tests.e2e.processes import SITES, Town, engines, local_testnet, write_policy
-from tests.engines import embedded
-from tests.federations import Stage, Story, found, in_phase, peers, play, story
+from ledger.state import FederationState, Phase
+from tests.e2e.processes import (
+    SITES,
+    Town,
+    check_results,
+    engines,
+    in_one_process,
+    local_testnet,
+    write_policy,
+)
+from tests.federations import Story, in_phase, story
 
 pytestmark = pytest.mark.e2e
 
@@ -47,43 +53,12 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """Play the federation in this process, on one thread as the processes do."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        engine = embedded()
-        folder = tmp_path_factory.mktemp("in-process")
-        stage = Stage(engine.chain, engine.accounts, peers(len(SITES)), folder)
-        cast = found(stage, load_policy(policy))
-        roles = cast.roles(train=True)
-        play(cast, lambda: roles)
-        yield story(cast.hospitals[0].view())
-    finally:
-        torch.set_num_threads(threads)
+def expected(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return in_one_process(load_policy(policy), tmp_path_factory.mktemp("one-process"))
 
 
 def committed(state: FederationState) -> list[int]:
     return sorted(commit.participant for commit in state.round.commits)
-
-
-def check_results(town: Town, view: Federation, expected: Story) -> None:
-    """Every round had everybody's update, once, and came to what it comes to in one process."""
-    state = view.state
-    everybody = list(range(len(SITES)))
-    for round_ in state.rounds:
-        assert sorted(commit.participant for commit in round_.commits) == everybody
-        assert round_.outcome is Outcome.ACCEPTED
-    assert len(state.rounds) == ROUNDS + 1
-    found = story(view)
-    assert found.models == expected.models
-    assert found.utilities == expected.utilities
-    assert found.values == expected.values
-    assert found.payouts == expected.payouts
-    released = [command.result() for command in town.participants]
-    assert {report["model_digest"] for report in released} == {expected.models[-1]}
 
 
 def claim_everything(town: Town) -> int:

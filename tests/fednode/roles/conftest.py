@@ -16,9 +16,8 @@ def start(tmp_path: Path) -> Found:
     """Found a federation of hospitals that train by table, each with a store of its own."""
 
     def start(*, rounds: int = 2, **sections: Changes) -> Cast:
-        engine = embedded()
         policy = policy_of("heart", training={"rounds": rounds}, **sections)
         stores = peers(len(policy.data.sites or ()))
-        return found(Stage(engine.chain, engine.accounts, stores, tmp_path), policy)
+        return found(Stage(embedded(), stores, tmp_path), policy)
 
     return start

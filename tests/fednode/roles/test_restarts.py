@@ -31,11 +31,8 @@ def test_fresh_processes_each_step_come_to_the_same(
 ) -> None:
     lasting = start()
     state = settled(lasting)
-    engine = embedded()
     folder = tmp_path_factory.mktemp("fresh")
-    forgetful = found(
-        Stage(engine.chain, engine.accounts, peers(4), folder), lasting.policy, updates={}
-    )
+    forgetful = found(Stage(embedded(), peers(4), folder), lasting.policy, updates={})
     again = play(forgetful, lambda: forgetful.roles())
     assert commits(state) == commits(again) == [[0, 1, 2, 3]] * 3
     assert all(round_.outcome is Outcome.ACCEPTED for round_ in again.rounds)
