@@ -2,6 +2,7 @@
 refund.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -9,10 +10,13 @@ from functools import partial
 from fednode.federation import Federation
 from ledger import payouts
 from ledger.chain.accounts import Account
+from ledger.chain.errors import ContractRejected
 from ledger.chain.federations import PayoutProof
 from ledger.chain.types import Receipt
 from ledger.state import Participant
 from ledger.types import ParticipantId, Wei
+
+log = logging.getLogger("fednode")
 
 Due = tuple[str, int, Callable[[], Receipt]]
 
@@ -27,9 +31,19 @@ class Claimed:
 
 
 def claim_all(federation: Federation, account: Account) -> list[Claimed]:
-    """Take everything that is due to an account now; nothing twice."""
+    """Take everything that is due to an account now; nothing twice.
+
+    What the contract still holds back, such as the stake of rounds that wait for their settlement,
+    is left for the next time.
+    """
     federation.refresh()
-    return [Claimed(kind, amount, send()) for kind, amount, send in _due(federation, account)]
+    claimed = []
+    for kind, amount, send in _due(federation, account):
+        try:
+            claimed.append(Claimed(kind, amount, send()))
+        except ContractRejected as rejected:
+            log.warning("%s of %d wei is held back: %s", kind, amount, rejected)
+    return claimed
 
 
 def payout_proof(federation: Federation, participant: int) -> PayoutProof | None:

@@ -14,11 +14,13 @@ from fednode.rounds import FederationRules
 from fednode.training.task import TrainingTask, layout_of, open_task
 from ledger import artefacts
 from ledger.chain.federations import Federations
+from ledger.errors import MalformedRecord
 from ledger.history import HistoryReader
+from ledger.identity import ForgedIdentity, identity_artefact, read_identity
 from ledger.replica import Origin, Replica
 from ledger.round import Int32, Outcome, Published, Slot, Standing, compose
-from ledger.state import FederationState, Phase, Round
-from ledger.stores import ContentStore
+from ledger.state import Commit, FederationState, Phase, Round
+from ledger.stores import BlockUnavailable, ContentStore
 from ledger.types import Digest, FederationId
 
 
@@ -42,7 +44,7 @@ def read_rulebook(replica: Replica, store: ContentStore, *, own: Collection[str]
     policy = Policy.from_record(replica.rest().get("policy"))
     task = open_task(policy.model_spec, own=own)
     layout = layout_of(task, policy.numeric_columns)
-    require_header(policy, replica.policy, leaves=layout.leaves)
+    require_header(policy, replica.policy, leaves=layout.leaves, coordinates=layout.writable)
     require_tolerance(policy, task)
     evaluator = None
     if replica.policy.evaluation:
@@ -80,6 +82,7 @@ class Federation:
         self.id = federation
         self.store = store
         self._held: dict[Digest, Published] = {}
+        self._identities: set[Digest] = set()
         self.replica = self._open(confirmations=1)
         self.replica.refresh()
         self.rulebook = read_rulebook(self.replica, store, own=own)
@@ -104,18 +107,38 @@ class Federation:
             self._held.clear()
         return state
 
-    def published(self, round_: Round) -> list[Published]:
-        """Read what is behind every commit of a round, as far as it can be had.
+    def published(self, commit: Commit) -> Published:
+        """Read what is behind a commit, as far as it can be had.
 
         What cannot change any more is kept until the round is over, not read again at every step.
         """
-        found = [self._held.get(c.digest) or self._read(c.digest) for c in round_.commits]
-        pairs = zip(round_.commits, found, strict=True)
-        self._held = {commit.digest: item for commit, item in pairs if item.final}
+        found = self._held.get(commit.digest)
+        if found is None:
+            leaves = self.replica.policy.leaves
+            found = artefacts.read_update(self.store, commit.digest, leaves)
+            if found.final:
+                self._held[commit.digest] = found
         return found
 
-    def _read(self, digest: Digest) -> Published:
-        return artefacts.read_update(self.store, digest, self.replica.policy.leaves)
+    def keep(self, round_: Round) -> None:
+        """Keep a round's updates, as far as they could be had, in this node's own store, and with
+        them who everybody is: authors need not stay for an audit to be possible.
+        """
+        leaves = self.replica.policy.leaves
+        for commit in round_.commits:
+            if self.published(commit).header is not None:
+                self.store.put(artefacts.kept_update(self.store, commit.digest, leaves))
+        for participant in self.state.participants:
+            self._keep_identity(participant.identity)
+
+    def _keep_identity(self, digest: Digest) -> None:
+        if digest in self._identities:
+            return
+        try:
+            self.store.put(identity_artefact(read_identity(self.store, digest)))
+        except (BlockUnavailable, MalformedRecord, ForgedIdentity):
+            return
+        self._identities.add(digest)
 
     def compose(self, round_: Round, slots: list[Slot], *, stated: Sequence[int] = ()) -> Outcome:
         """Compute what a round comes to; `stated` are utilities that a proposed result holds."""

@@ -14,7 +14,13 @@ from fednode.files import write_new
 from fednode.site import Site
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Invitation, Membership, sign_invitation
-from ledger.identity import MAX_NAME, identity_artefact, sign_identity
+from ledger.identity import (
+    MAX_NAME,
+    Identity,
+    identity_artefact,
+    sign_identity,
+    verify_identity,
+)
 from ledger.stores import Artefact
 from ledger.types import Address, Digest, FederationId
 
@@ -41,16 +47,22 @@ class JoinRequest(BaseModel):
     federation: str = Hex32
     name: Printable
     controller: str = Hex20
-    identity: str = Hex32
+    signature: str = Field(pattern=r"^[0-9a-f]{130}$")
     dataset_root: str = Hex32
     rows: int = Field(ge=1, lt=1 << 32)
+
+    @property
+    def identity(self) -> Digest:
+        """Digest of the identity record that the request was made with."""
+        own = Identity(self.name, Address(self.controller), bytes.fromhex(self.signature))
+        return identity_artefact(own).roots[0].digest
 
     def invitation(self, expires: int) -> Invitation:
         """Give the message that the creator signs."""
         return Invitation(
             FederationId(bytes.fromhex(self.federation)),
             Address(self.controller),
-            Digest(bytes.fromhex(self.identity)),
+            self.identity,
             Digest(bytes.fromhex(self.dataset_root)),
             self.rows,
             expires,
@@ -72,23 +84,25 @@ def make_request(
 ) -> tuple[JoinRequest, Artefact]:
     """Ask to join with a site's rows; gives the identity record to publish, too."""
     _require_name(name)
-    identity = identity_artefact(sign_identity(account, name))
+    identity = sign_identity(account, name)
     commitment = site.commitment(secret)
     request = JoinRequest(
         federation=federation.hex(),
         name=name,
         controller=account.address,
-        identity=identity.roots[0].digest.hex(),
+        signature=identity.signature.hex(),
         dataset_root=commitment.root.hex(),
         rows=commitment.rows,
     )
-    return request, identity
+    return request, identity_artefact(identity)
 
 
 def invite(
     request: JoinRequest, creator: Account, *, expires: int, chain_id: int, ledger: Address
 ) -> SignedInvitation:
-    """Attest a request as the federation's creator."""
+    """Attest a request as the federation's creator, if its name is signed by who asks."""
+    own = Identity(request.name, Address(request.controller), bytes.fromhex(request.signature))
+    verify_identity(own)
     signature = sign_invitation(
         creator, request.invitation(expires), chain_id=chain_id, ledger=ledger
     )
@@ -111,7 +125,7 @@ def membership(
     return Membership(
         signer=signer,
         payout=payout,
-        identity=Digest(bytes.fromhex(request.identity)),
+        identity=request.identity,
         dataset_root=Digest(bytes.fromhex(request.dataset_root)),
         rows=request.rows,
         expires=invitation.expires if invitation else 0,

@@ -47,8 +47,8 @@ class FederationRules:
         """Exclude an update that has a coordinate beyond the policy's bound, or one that is not the
         round's to write.
         """
-        cut = context.policy.statistics
-        allowed = slice(0, cut) if context.statistics else slice(cut, update.size)
+        cut, end = context.policy.statistics, context.policy.coordinates
+        allowed = slice(0, cut) if context.statistics else slice(cut, end)
         position = first_beyond(update, context.policy.bound, allowed=allowed)
         return None if position is None else Exclusion(Reason.BEYOND_BOUND, position)
 
@@ -67,12 +67,13 @@ class FederationRules:
         if self._evaluator is None:
             return ()
         everybody = (1 << len(players.participants)) - 1
-        models = []
-        for coalition in self._valuation(standing.trained).coalitions(len(players.participants)):
-            if coalition == everybody and coalition:
-                models.append(model)
-            else:
-                models.append(self._coalition_model(standing.model, players, coalition))
+        coalitions = self._valuation(standing.trained).coalitions(len(players.participants))
+        models = (
+            model
+            if coalition == everybody and coalition
+            else self._coalition_model(standing.model, players, coalition)
+            for coalition in coalitions
+        )
         measured = self._evaluator.utilities(models)
         tolerance = self._evaluator.tolerance
         stands = tolerance > 0 and agree(self._stated, measured, tolerance=tolerance)

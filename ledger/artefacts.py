@@ -18,7 +18,8 @@ from ledger.merkle_sum import Summed, SumTree
 from ledger.nodes import Levels, Node, in_order, nodes_root, regroup, shape
 from ledger.payload import Payload
 from ledger.round import Outcome, Published, Records
-from ledger.stores import Artefact, BlockNotFound, ContentStore
+from ledger.stores import Artefact, BlockNotFound, ContentStore, RecordingStore
+from ledger.stores.car import links
 from ledger.types import Digest
 
 MAX_RECORD = 64 * 1024
@@ -50,6 +51,9 @@ def update_artefact(header: UpdateHeader, data: Payload, training: tuple[CID, by
 def read_update(store: ContentStore, digest: Digest, leaves: int) -> Published:
     """Read what lies behind a committed digest. What cannot be had is None; an unreachable store is
     an error.
+
+    An index, a payload or a training record that is not what the header names leaves nothing to
+    wait for: the bytes behind its roots were never published.
     """
     try:
         header_bytes = store.get(CID(Codec.RAW, digest))
@@ -57,16 +61,36 @@ def read_update(store: ContentStore, digest: Digest, leaves: int) -> Published:
         return Published(None, None)
     try:
         header = UpdateHeader.decode(header_bytes)
-    except MalformedRecord:
-        return Published(header_bytes, None, malformed=True)
-    try:
         data = payload.fetch(store, header.index, leaves * payload.LEAF_SIZE)
-        cbor.decode(store.get(CID(Codec.DAG_CBOR, header.training)), limit=MAX_RECORD)
+        _read_training(store, header.training)
     except BlockNotFound:
         return Published(header_bytes, None)
     except MalformedRecord:
-        return Published(header_bytes, None, malformed=True)
+        return Published(header_bytes, None, hopeless=True)
+    if Payload(data).root != header.payload_root:
+        return Published(header_bytes, None, hopeless=True)
     return Published(header_bytes, data)
+
+
+def kept_update(store: ContentStore, digest: Digest, leaves: int) -> Artefact:
+    """Gather all blocks of an update, as far as they can be had, for whoever wants to keep them."""
+    recording = RecordingStore(store)
+    found = read_update(recording, digest, leaves)
+    header = CID(Codec.RAW, digest)
+    if found.payload is None:
+        own = {header: recording.blocks[header]} if found.header is not None else {}
+        return Artefact(tuple(own), own)
+    roots = [cid for cid in recording.blocks if cid.codec is Codec.DAG_CBOR]
+    return Artefact((header, *roots), recording.blocks)
+
+
+def _read_training(store: ContentStore, digest: Digest) -> None:
+    """Read the record of how an update was made. It links to nothing: whoever keeps it must not be
+    made to keep what a stranger linked to.
+    """
+    record = cbor.decode(store.get(CID(Codec.DAG_CBOR, digest)), limit=MAX_RECORD)
+    if any(links(record)):
+        raise MalformedRecord("training record", "it links to other blocks")
 
 
 def read_policy(store: ContentStore, digest: Digest) -> PolicyHeader:

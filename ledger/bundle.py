@@ -109,28 +109,6 @@ class Trusted:
     h: Digest
 
 
-class RecordingStore:
-    """A store that remembers every block read through it: what an audit needs, no more."""
-
-    def __init__(self, store: ContentStore) -> None:
-        self._store = store
-        self.blocks: dict[CID, bytes] = {}
-
-    def get(self, cid: CID) -> bytes:
-        """Read a block and remember it."""
-        if cid not in self.blocks:
-            self.blocks[cid] = self._store.get(cid)
-        return self.blocks[cid]
-
-    def put(self, artefact: Artefact) -> None:
-        """Pass an artefact on to the store."""
-        self._store.put(artefact)
-
-    def has(self, cid: CID) -> bool:
-        """Ask the store."""
-        return self._store.has(cid)
-
-
 class BundleStore:
     """The blocks of a bundle, verified when it was opened; nothing can be put into it."""
 

@@ -63,10 +63,15 @@ def read_identity(store: ContentStore, digest: Digest) -> Identity:
     )
     if not 0 < len(identity.name) <= MAX_NAME:
         raise MalformedRecord(_KIND, f"a name of {len(identity.name)} characters")
+    verify_identity(identity)
+    return identity
+
+
+def verify_identity(identity: Identity) -> None:
+    """Refuse a name that its controller has not signed."""
     signer = recover_typed(_message(identity.name, identity.controller), identity.signature)
     if signer != identity.controller:
         raise ForgedIdentity(identity.controller)
-    return identity
 
 
 def _message(name: str, controller: Address) -> dict[str, object]:

@@ -5,6 +5,7 @@ Everything in it is rebuilt from chain and content store, so a node that was kil
 starting again.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -16,7 +17,7 @@ from ledger import artefacts, cbor, payload
 from ledger.cid import CID
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.headers import PolicyHeader
-from ledger.history import Event, FederationCreated, Reorganised
+from ledger.history import BrokenHistory, Event, FederationCreated, Reorganised
 from ledger.round import Int32, Published, RoundContext, Seat, Slot, Standing, follow
 from ledger.state import Accepted, FederationState, HistoryViolation, Round
 from ledger.stores import ContentStore
@@ -65,6 +66,7 @@ class Replica:
         self._forget()
 
     def _forget(self) -> None:
+        self._waiting: deque[Event] = deque()
         self._state: FederationState | None = None
         self._standings: list[tuple[Digest, Standing]] = []
         self._model: tuple[Digest, Int32] | None = None
@@ -75,13 +77,15 @@ class Replica:
         everything again.
         """
         try:
-            events = self._source.poll()
-        except Reorganised:
+            self._waiting += self._source.poll()
+        except (Reorganised, BrokenHistory):
+            # A node that changes its mind while it is read looks as if it left events out.
             self._source.reset()
             self._forget()
-            events = self._source.poll()
-        for event in events:
-            self.take(event)
+            self._waiting += self._source.poll()
+        while self._waiting:
+            self.take(self._waiting[0])
+            self._waiting.popleft()
         return self.state
 
     def take(self, event: Event) -> None:

@@ -64,18 +64,18 @@ class RoundContext:
 
 
 class Published(NamedTuple):
-    """The bytes behind a slot's digest: None where they cannot be had, `malformed` where they are
-    not what they say.
+    """The bytes behind a slot's digest: None where they cannot be had. `hopeless` = what was
+    published instead shows that waiting for them is in vain.
     """
 
     header: bytes | None
     payload: bytes | None
-    malformed: bool = False
+    hopeless: bool = False
 
     @property
     def final(self) -> bool:
-        """Whether waiting longer can change nothing: all bytes are here, or show what they are."""
-        return self.payload is not None or self.malformed
+        """Whether waiting longer can change nothing."""
+        return self.payload is not None or self.hopeless
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,15 +332,16 @@ def _read(
     root = header.payload_root
     if not _names(context, slot, header):
         return root, None, Exclusion(Reason.FOREIGN)
-    if published.malformed:
-        return root, None, Exclusion(Reason.MALFORMED)
     data = published.payload
-    if data is None:
+    if data is None or not _is_payload(data, root, context.policy.leaves):
         return ZERO_DIGEST, None, Exclusion(Reason.UNAVAILABLE)
-    if len(data) != context.policy.leaves * payload.LEAF_SIZE or Payload(data).root != root:
-        return root, None, Exclusion(Reason.MALFORMED)
     update = payload.int32(data)
     return root, update, rules.select(context, update)
+
+
+def _is_payload(data: bytes, root: Digest, leaves: int) -> bool:
+    """Whether bytes are what a header's payload root names; anything else is as good as nothing."""
+    return len(data) == leaves * payload.LEAF_SIZE and Payload(data).root == root
 
 
 def _names(context: RoundContext, slot: Slot, header: UpdateHeader) -> bool:
@@ -352,6 +353,7 @@ def _names(context: RoundContext, slot: Slot, header: UpdateHeader) -> bool:
         and header.participant == slot.participant
         and header.base == context.parent
         and header.dataset == context.seats[slot.participant].dataset
+        and header.evaluation == ZERO_DIGEST
     )
 
 

@@ -15,9 +15,9 @@ from ledger.audit.evidence import Evidence
 from ledger.audit.report import html
 from ledger.audit.sources import bundle_evidence, evidence_from_bundle, evidence_from_chain
 from ledger.audit.verdict import Verdict
-from ledger.bundle import RecordingStore
 from ledger.chain.client import Chain
 from ledger.errors import MalformedRecord
+from ledger.stores import RecordingStore
 
 
 @click.command()

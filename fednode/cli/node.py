@@ -20,6 +20,7 @@ from fednode.cli.edge import (
     verbose_option,
 )
 from fednode.cli.open import open_account, open_content, open_contract, open_federation
+from fednode.errors import FedNodeError
 from fednode.roles.role import run
 
 node_options = options(
@@ -79,12 +80,19 @@ def participant(
     require_committed(rows, journal, member.datasets[-1].root)
     own_journal = Journal(journal, opened.id)
     trainer = Trainer(opened.rulebook.task, rows.train)
-    run(Participant(opened, account, trainer, own_journal), poll=poll)
+    node = Participant(opened, account, trainer, own_journal)
+    run(node, poll=poll)
     if opened.released_version() < 0:
         Output(as_json).result({"released_version": None}, "the federation ended without a result")
         return
     report = final_report(opened, rows, own_journal)
     Output(as_json).result(report.record(), report.text())
+    if node.failures:
+        last = max(node.failures)
+        raise FedNodeError(
+            f"{len(node.failures)} rounds had no update of ours, the last of them round {last}: "
+            f"{node.failures[last]}"
+        )
 
 
 @click.command()

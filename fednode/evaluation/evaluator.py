@@ -106,7 +106,8 @@ class ExactEvaluator:
 
     def utilities(self, models: Iterable[Payload]) -> tuple[int, ...]:
         """Measure these model versions, a few at a time."""
-        size = max(1, _CHUNK_VALUES // max(1, self.scaling.layout.size))
+        logits = len(self.scaling.rows.labels) * self.model.outputs
+        size = max(1, _CHUNK_VALUES // max(1, self.scaling.layout.size, logits))
         left = iter(models)
         values: list[int] = []
         while chunk := list(islice(left, size)):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
-from fednode.roles.journal import Journal
+from fednode.roles.journal import Journal, PreparedUpdate
 from fednode.roles.role import Progress, advance_if_due, attempt, finished
 from fednode.roles.trainer import Trainer
 from ledger.artefacts import ResultReader, result_artefact
@@ -16,8 +16,8 @@ from ledger.chain.federations import Ballot
 from ledger.errors import MalformedRecord
 from ledger.nodes import Reason
 from ledger.round import Published, Slot
+from ledger.state import Commit, Phase, Proposal, Round
 from ledger.state import Participant as Member
-from ledger.state import Phase, Proposal, Round
 from ledger.stores import BlockUnavailable
 from ledger.types import Digest
 
@@ -50,6 +50,7 @@ class Participant:
         self._trainer = trainer
         self._journal = journal
         self._judged: tuple[Digest, int, tuple[bool, ...]] | None = None
+        self.failures: dict[int, str] = {}
 
     def step(self) -> Progress:
         """Do what is due: publish, commit or vote; else move the federation on where a deadline has
@@ -90,8 +91,9 @@ class Participant:
             self._journal.forget_update(round_.index)
             update = None
         if update is None:
-            update = self._trainer.prepare(self._federation, member, round_, self._journal)
-            self._journal.save_update(round_.index, update)
+            update = self._train(member, round_)
+        if update is None:
+            return False
         if self._federation.chain.now() > round_.commit_deadline:
             return False
         return attempt(
@@ -100,6 +102,21 @@ class Participant:
                 self._account, self._federation.id, round_.index, update.digest
             ),
         )
+
+    def _train(self, member: Member, round_: Round) -> PreparedUpdate | None:
+        """Train and journal an update. A model that others drove out of bounds must not take this
+        node's vote away too: it sits the round out, and says so when all is over.
+        """
+        if round_.index in self.failures:
+            return None
+        try:
+            update = self._trainer.prepare(self._federation, member, round_, self._journal)
+        except FedNodeError as error:
+            log.error("round %d: no update of ours: %s", round_.index, error)
+            self.failures[round_.index] = str(error)
+            return None
+        self._journal.save_update(round_.index, update)
+        return update
 
     def _publish(self) -> bool:
         """Publish this round's update once nobody can commit any more: until then it is the
@@ -122,17 +139,25 @@ class Participant:
         """Fetch what the others published; until the reveal deadline, note in the journal what is
         held.
         """
-        published = self._federation.published(round_)
+        return [self._fetch(round_, commit) for commit in round_.commits]
+
+    def _fetch(self, round_: Round, commit: Commit) -> Published:
+        """Fetch one update. One that is missing may take long to be missed; so each is noted as
+        held when it arrives, and nothing is ever taken off the list.
+        """
         assert round_.closed is not None
-        if self._federation.chain.now() <= round_.closed.reveal_deadline:
-            held = [
-                commit.digest.hex()
-                for commit, item in zip(round_.commits, published, strict=True)
-                if item.final
-            ]
-            if self._journal.marked(round_.index, HELD) != held:
-                self._journal.mark(round_.index, HELD, held)
-        return published
+        found = self._federation.published(commit)
+        in_time = self._federation.chain.now() <= round_.closed.reveal_deadline
+        if found.payload is not None and in_time:
+            held = self._held(round_)
+            if commit.digest.hex() not in held:
+                self._journal.mark(round_.index, HELD, sorted({*held, commit.digest.hex()}))
+        return found
+
+    def _held(self, round_: Round) -> set[str]:
+        """Name the updates that this node held at the reveal deadline."""
+        held = self._journal.marked(round_.index, HELD)
+        return {str(digest) for digest in held} if isinstance(held, list) else set()
 
     def _vote(self, round_: Round) -> bool:
         """Recompute the standing result and vote; wait while bytes may still come."""
@@ -162,14 +187,16 @@ class Participant:
             if self._agrees(round_, slots, proposal):
                 return True
             self._judged = seen
-        patience = proposal.attest_deadline - self._federation.replica.policy.attest_window // 4
+        assert round_.closed is not None
+        last = proposal.attest_deadline - self._federation.replica.policy.attest_window // 4
+        patience = max(last, round_.closed.reveal_deadline)
         if not all(held) and self._federation.chain.now() < patience:
             return None
         return self._agrees(round_, self._conceded(round_, slots, proposal), proposal)
 
     def _agrees(self, round_: Round, slots: list[Slot], proposal: Proposal) -> bool:
-        """Recompute the result and its index; keep what is right, so that it can be had whatever
-        becomes of its proposer.
+        """Recompute the result and its index; keep what is right, and the updates that it was made
+        from, so that all can be had whatever becomes of proposer and authors.
         """
         outcome = self._federation.compose(round_, slots, stated=self._stated(proposal))
         if outcome.header.digest() != proposal.result:
@@ -177,6 +204,7 @@ class Participant:
         artefact, index = result_artefact(outcome)
         if index != proposal.index:
             return False
+        self._federation.keep(round_)
         self._federation.store.put(artefact)
         return True
 
@@ -194,8 +222,7 @@ class Participant:
         """Take for unavailable what the result calls so and this node did not hold at the reveal
         deadline either.
         """
-        held = self._journal.marked(round_.index, HELD)
-        known = set(held) if isinstance(held, list) else set()
+        known = self._held(round_)
         try:
             reader = ResultReader(self._federation.store, proposal.result, proposal.index)
             entries = [e for node in reader.levels(len(slots))[0] for e in node.entries]

@@ -63,10 +63,8 @@ class Proposer:
         if self._ready is not None and self._ready[0] == turn:
             return self._ready[1:]
         assert round_.closed is not None
-        published = self._federation.published(round_)
-        missing = sum(
-            p.header is None or (p.payload is None and not p.malformed) for p in published
-        )
+        published = [self._federation.published(commit) for commit in round_.commits]
+        missing = sum(not item.final for item in published)
         if missing and self._federation.chain.now() < round_.closed.reveal_deadline:
             return None
         if missing:

@@ -15,12 +15,19 @@ from ledger.chain.errors import (
     TransactionPending,
 )
 from ledger.chain.types import Receipt
+from ledger.errors import MalformedRecord
 from ledger.state import Phase
 from ledger.stores import BlockUnavailable, StoreUnreachable
 
 log = logging.getLogger("fednode")
 
-_PASSING = (BlockUnavailable, StoreUnreachable, ChainUnreachable, TransactionPending)
+_PASSING = (
+    BlockUnavailable,
+    StoreUnreachable,
+    ChainUnreachable,
+    TransactionPending,
+    MalformedRecord,
+)
 """What may be better the next time: a node that runs for days outlives the others' outages."""
 
 

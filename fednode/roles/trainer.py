@@ -2,7 +2,6 @@
 it.
 """
 
-import platform
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.federation import Federation
 from fednode.models.layout import STATISTICS, Tensors
 from fednode.roles.journal import Journal, PreparedUpdate, private_tensors
+from fednode.training.environment import environment
 from fednode.training.run import LocalRun, TrainingSpec
 from fednode.training.task import TrainingTask, train
 from ledger import cbor
@@ -103,9 +103,7 @@ class Trainer:
         spec = federation.policy.training
         return {
             "seed": [spec.seed, context.round, member.index],
-            "platform": platform.machine(),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
+            "environment": environment(),
             "task": type(self.task).__name__,
             "kind": STATISTICS if context.statistics else "training",
         }

@@ -83,10 +83,10 @@ class SgdTask:
     """The built-in task: an exact model, trained by plain SGD on torch."""
 
     def __init__(self, model: Model) -> None:
+        # No tensor exists before one is asked for: a stranger's policy may describe a model of any
+        # size, and is compared with its header first.
         self.model = model
-        self._tensors: FloatTensors = _floats(
-            model.tensors, {**model.initial(0), **model.private_initial()}
-        )
+        self._tensors: FloatTensors = {}
 
     @property
     def utility_tolerance(self) -> int:
@@ -108,10 +108,14 @@ class SgdTask:
 
     def get_tensors(self) -> FloatTensors:
         """Return all tensors as they are now."""
+        if not self._tensors:
+            start = {**self.model.initial(0), **self.model.private_initial()}
+            self._tensors = _floats(self.model.tensors, start)
         return dict(self._tensors)
 
     def set_tensors(self, tensors: Floats) -> None:
         """Take these values; tensors that are not named keep theirs."""
+        self._tensors = self.get_tensors()
         for spec in self.tensors:
             if spec.name in tensors:
                 self._tensors[spec.name] = np.asarray(tensors[spec.name], dtype=np.float64)
@@ -125,12 +129,13 @@ class SgdTask:
             )
         from fednode.training import sgd
 
-        self._tensors = sgd.fit(self.model, self._tensors, rows, run)
+        self._tensors = sgd.fit(self.model, self.get_tensors(), rows, run)
 
     def evaluate(self, rows: Rows, metric: str) -> int:
         """Measure the tensors on these rows, in millionths."""
+        current = self.get_tensors()
         tensors = {
-            spec.name: quantise(spec.name, self._tensors[spec.name], spec.fraction_bits)
+            spec.name: quantise(spec.name, current[spec.name], spec.fraction_bits)
             for spec in self.tensors
         }
         return utility(self.model, tensors, rows, metric)

@@ -28,3 +28,7 @@ class Facts:
     def failed(self, step: Step, round_: int | None, detail: str) -> None:
         """Note the check that does not."""
         self.checks.append(Check(step, round_, detail, ok=False))
+
+    def note(self, text: str) -> None:
+        """Note something that is no failure, and that whoever reads the verdict should know."""
+        self.notes.append(text)

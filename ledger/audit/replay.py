@@ -41,7 +41,7 @@ from ledger.replica import Replica, first_standing
 from ledger.round import Outcome, Published, Rules, Slot, Standing, compose, follow
 from ledger.state import Commit, HistoryViolation, Round
 from ledger.stores import BlockUnavailable
-from ledger.types import ZERO_DIGEST, Address, Digest
+from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Address, Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,8 @@ class _Run:
                 self._signed(event.round, subject, event.proposer, event.meta.sender)
             case ev.ResultAccepted():
                 self._accepted(event)
+            case ev.ResultRejected():
+                self._rejected(event)
             case ev.RoundOpened():
                 self._stops(event, subject, event.round)
             case ev.FederationEnded(idle=False):
@@ -167,6 +169,12 @@ class _Run:
                 self._claimed(event)
 
     def _signed(self, round_: int, subject: str, who: Address, sender: Address) -> None:
+        if sender == ZERO_ADDRESS:
+            # The contract was called by an account itself; which one, its event says.
+            self.facts.note(
+                f"{subject}: its transaction is of a type whose signer is not recovered."
+            )
+            return
         self._hold(SIGNERS, round_, subject, who, sender, signer=sender)
 
     def _created(self, event: ev.FederationCreated) -> None:
@@ -206,6 +214,18 @@ class _Run:
         self._hold(LINEAGE, None, subject, root, policy.initial_model_root, signer=creator)
 
     def _joined(self, event: ev.ParticipantJoined) -> None:
+        """Check who a participant says it is. In an open federation nobody vouches for that, and a
+        stranger's bad record must not end everybody's audit.
+        """
+        try:
+            self.facts.names[event.participant] = self._identity(event)
+        except _Stop as stop:
+            if not self._replica.policy.open:
+                raise
+            self.facts.checks.pop()
+            self.facts.note(f"{stop.finding.subject} is not to be believed: {stop.finding.found}")
+
+    def _identity(self, event: ev.ParticipantJoined) -> str:
         subject = f"the identity of participant {event.participant}"
         with self._bytes(None, subject, event.controller):
             try:
@@ -215,7 +235,7 @@ class _Run:
                 self._fail(SIGNERS, None, subject, signed, forged, event.controller)
         found = identity.controller
         self._hold(SIGNERS, None, subject, event.controller, found, signer=event.controller)
-        self.facts.names[event.participant] = identity.name
+        return identity.name
 
     # -- results
 
@@ -268,6 +288,46 @@ class _Run:
         self.facts.passed(LINEAGE, round_.index, f"{subject} builds on {found.parent.hex()[:16]}")
         self.facts.results[event.result] = published
 
+    def _rejected(self, event: ev.ResultRejected) -> None:
+        """Say so where a result was voted down that its inputs do come to: a vote is no proof."""
+        assert self._book is not None
+        assert self._standing is not None
+        state = self._replica.state
+        round_ = state.rounds[event.round]
+        proposal = round_.proposal
+        context = self._replica.context(round_)
+        try:
+            reader = artefacts.ResultReader(self._evidence.store, event.result, proposal.index)
+            published = PublishedResult.read(
+                reader, leaves=context.policy.leaves, slots=len(round_.commits)
+            )
+            rules = self._book.rules.stating(published.records.utilities)
+            outcome = compose(
+                context, self._standing, self._claimed_slots(round_, published), rules
+            )
+        except (BlockUnavailable, MalformedRecord):
+            return
+        if outcome.header.digest() == event.result:
+            against = [str(p) for p, support in sorted(proposal.votes.items()) if not support]
+            voters = f"participants {', '.join(against)}" if against else "nobody"
+            self.facts.note(
+                f"Round {event.round}: a result that follows from its updates was not accepted in "
+                f"attempt {event.attempt}; {voters} voted against it."
+            )
+
+    def _claimed_slots(self, round_: Round, published: PublishedResult) -> list[Slot]:
+        """Read the updates that a result counts, without a word about those that are missing."""
+        return [
+            Slot(
+                commit.participant,
+                commit.digest,
+                Published(None, None)
+                if entry.reason == Reason.UNAVAILABLE
+                else self._update(commit),
+            )
+            for commit, entry in zip(round_.commits, published.entries(), strict=False)
+        ]
+
     def _slots(self, round_: Round, published: PublishedResult) -> list[Slot]:
         """Read every update that the result counts; take its word for what could not be had in
         time.
@@ -303,11 +363,11 @@ class _Run:
 
     def _note_if_had(self, round_: Round, commit: Commit, subject: str) -> None:
         try:
-            found = self._update(commit).final
+            found = self._update(commit).payload is not None
         except BlockUnavailable:
             found = False
         if found:
-            self.facts.notes.append(
+            self.facts.note(
                 f"Round {round_.index}: {subject} was left out as unavailable and can be had "
                 "now; that it could not be had in time rests on the committee's majority."
             )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ledger.audit.evidence import Deployment, Evidence
 from ledger.audit.verdict import TrustedBlock
-from ledger.bundle import RecordingStore, open_bundle, write_bundle
+from ledger.bundle import open_bundle, write_bundle
 from ledger.chain.client import Chain
 from ledger.chain.errors import UnknownContract
 from ledger.chain.federations import Federations, find_deployment
@@ -13,10 +13,8 @@ from ledger.contracts import DETERMINISTIC_DEPLOYER, deployment
 from ledger.contracts import Deployment as Create2
 from ledger.history import BrokenHistory, Event, HistoryReader
 from ledger.replica import Origin, UnknownFederation
-from ledger.stores import ContentStore
+from ledger.stores import ContentStore, RecordingStore
 from ledger.types import Address, Digest, FederationId
-
-ATTEMPTS = 5
 
 
 def evidence_from_chain(
@@ -35,11 +33,8 @@ def evidence_from_chain(
     events: list[Event] = []
     broken = None
     try:
-        for _ in range(ATTEMPTS):
-            events += reader.poll()
-            h = contract.accumulator(federation)
-            if h == reader.h:
-                break
+        events += reader.poll()
+        h = contract.accumulator(federation, block=reader.cursor - 1)
     except BrokenHistory as error:
         broken, h = str(error), error.expected
     if not events and broken is None:

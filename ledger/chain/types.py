@@ -73,9 +73,12 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A message to a contract; `to` None creates one."""
+    """A message to a contract; `to` None creates one. `block` reads a past state, else the pending
+    one.
+    """
 
     to: Address | None
     data: bytes
     value: int = 0
     sender: Address | None = None
+    block: int | None = None

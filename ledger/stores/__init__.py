@@ -17,6 +17,7 @@ from ledger.stores.base import (
 )
 from ledger.stores.directory import DirectoryStore
 from ledger.stores.memory import MemoryStore
+from ledger.stores.recording import RecordingStore
 
 __all__ = [
     "MAX_BLOCK",
@@ -27,6 +28,7 @@ __all__ = [
     "ContentStore",
     "DirectoryStore",
     "MemoryStore",
+    "RecordingStore",
     "StoreError",
     "StoreUnreachable",
     "open_store",

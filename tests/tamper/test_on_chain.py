@@ -12,7 +12,6 @@ from fednode.auditing import run_audit
 from ledger import artefacts, cbor
 from ledger.audit import verdict as v
 from ledger.audit.sources import bundle_evidence, evidence_from_bundle
-from ledger.bundle import RecordingStore
 from ledger.chain.client import Chain
 from ledger.chain.errors import ContractRejected
 from ledger.chain.federations import (
@@ -21,7 +20,7 @@ from ledger.chain.federations import (
 from ledger.cid import CID
 from ledger.contracts import DETERMINISTIC_DEPLOYER, artifact, create2_address
 from ledger.errors import LedgerError
-from ledger.stores import Artefact
+from ledger.stores import Artefact, RecordingStore
 from ledger.stores.car import read_car, write_car
 from ledger.types import ZERO_DIGEST, Address
 from tests.tamper.live import MEMBERS, Live

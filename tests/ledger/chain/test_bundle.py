@@ -11,7 +11,6 @@ from eth_utils.crypto import keccak
 from ledger import cbor
 from ledger.bundle import (
     BundleRefused,
-    RecordingStore,
     Trusted,
     open_bundle,
     write_bundle,
@@ -20,7 +19,7 @@ from ledger.chain.blocks import UnknownHeaderLayout, header_rlp
 from ledger.cid import CID, Codec
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.history import Checkpoint, HistoryReader
-from ledger.stores import Artefact, BlockNotFound, MemoryStore, StoreError
+from ledger.stores import Artefact, BlockNotFound, MemoryStore, RecordingStore, StoreError
 from ledger.stores.car import read_car, write_car
 from ledger.types import ZERO_ADDRESS
 from tests.engines import Engine, embedded
