@@ -8,6 +8,7 @@ so a process that is killed at any moment finds either all of a round's entry or
 import json
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,9 +76,13 @@ class Journal:
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".new-") as scratch:
             entry = Path(scratch) / "update"
             entry.mkdir()
-            _write(entry / "artefact.car", write_car(update.artefact))
-            _write(entry / "digest", update.digest.hex().encode())
-            _write(entry / "private.safetensors", safetensors.numpy.save(update.private))
+            files = {
+                entry / "artefact.car": write_car(update.artefact),
+                entry / "digest": update.digest.hex().encode(),
+                entry / "private.safetensors": safetensors.numpy.save(update.private),
+            }
+            with ThreadPoolExecutor(len(files)) as pool:  # waits for the disk once, not thrice
+                list(pool.map(_write, files, files.values()))
             entry.rename(target)
 
     def update(self, round_index: int) -> PreparedUpdate | None:
