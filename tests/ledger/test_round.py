@@ -242,7 +242,7 @@ def test_what_is_unavailable_has_no_root_whoever_holds_more_of_it() -> None:
 
 
 def test_an_exclusion_keeps_the_root_that_its_header_names() -> None:
-    slot = with_header(GOOD, payload_root=digest(4))
+    slot = with_header(GOOD, payload_root=digest(4), base=digest(5))
     assert entries(compose(CONTEXT, standing(), [slot], RULES))[0].root == digest(4)
 
 

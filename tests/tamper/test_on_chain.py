@@ -206,7 +206,6 @@ def _unsign(manifest: Manifest, blocks: dict[CID, bytes], rows: list[cbor.Value]
         (_retime, v.HISTORY),
         (_unblock, v.BYTES),
         (_adopt, v.CONTRACT),
-        (_unsign, v.SIGNERS),
     ],
 )
 def test_a_bundle_that_was_rebuilt_is_found(
@@ -218,3 +217,14 @@ def test_a_bundle_that_was_rebuilt_is_found(
     finding = judged(other, trust)
     assert finding is not None
     assert finding.step is step
+
+
+def test_a_bundle_without_signatures_rests_on_the_contract(
+    bundled: tuple[Path, bytes], tmp_path: Path
+) -> None:
+    path, trust = bundled
+    other = tmp_path / "unsigned.car"
+    rebuilt(path, other, _unsign)
+    verdict = run_audit(evidence_from_bundle(other, trust))
+    assert verdict.holds
+    assert any("signer is not recovered" in note for note in verdict.notes)
