@@ -50,6 +50,7 @@ class Participant:
         self._trainer = trainer
         self._journal = journal
         self._judged: tuple[Digest, int, tuple[bool, ...]] | None = None
+        self._noted: set[Digest] = set()
         self.failures: dict[int, str] = {}
 
     def step(self) -> Progress:
@@ -139,6 +140,7 @@ class Participant:
         """Fetch what the others published; until the reveal deadline, note in the journal what is
         held.
         """
+        self._noted &= {commit.digest for commit in round_.commits}
         return [self._fetch(round_, commit) for commit in round_.commits]
 
     def _fetch(self, round_: Round, commit: Commit) -> Published:
@@ -147,8 +149,10 @@ class Participant:
         """
         assert round_.closed is not None
         found = self._federation.published(commit)
-        in_time = self._federation.chain.now() <= round_.closed.reveal_deadline
-        if found.payload is not None and in_time:
+        if found.payload is None or commit.digest in self._noted:
+            return found
+        self._noted.add(commit.digest)
+        if self._federation.chain.now() <= round_.closed.reveal_deadline:
             held = self._held(round_)
             if commit.digest.hex() not in held:
                 self._journal.mark(round_.index, HELD, sorted({*held, commit.digest.hex()}))
