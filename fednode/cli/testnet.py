@@ -52,12 +52,12 @@ def testnet(directory: Path, port: int, chain_id: int, kubo: int, as_json: bool)
     """
     for how in (signal.SIGTERM, signal.SIGINT):
         signal.signal(how, lambda *_: sys.exit(0))
-    _accounts(directory)
     with ExitStack() as running:
         state = directory / "anvil-state.json"
         anvil = running.enter_context(
             Anvil(directory / "anvil", port=port, state=state, chain_id=chain_id).start()
         )
+        _accounts(directory)
         folders = [directory / f"kubo-{i}" for i in range(kubo)]
         nodes = [running.enter_context(Kubo(folder).start()) for folder in folders]
         if len(nodes) > 1:

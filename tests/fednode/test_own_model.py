@@ -41,15 +41,13 @@ def examples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def cast_of(model: str, folder: Path, *, tolerance: int = 0) -> Cast:
-    engine = embedded()
     policy = policy_of(
         task={"model": model, "options": {}, "private": []},
         training={"rounds": 1, "epochs": 2},
         evaluation={"utility_tolerance": tolerance},
         valuation={"kind": "leave-one-out"},
     )
-    stage = Stage(engine.chain, engine.accounts, [MemoryStore()], folder)
-    return found(stage, policy, own=(model,))
+    return found(Stage(embedded(), [MemoryStore()], folder), policy, own=(model,))
 
 
 def audited(cast: Cast, *own: str) -> Verdict:
