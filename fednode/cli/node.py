@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fednode.cli.edge import (
+    FAILED,
     Output,
     account_options,
     chain_options,
@@ -20,7 +21,6 @@ from fednode.cli.edge import (
     verbose_option,
 )
 from fednode.cli.open import open_account, open_content, open_contract, open_federation
-from fednode.errors import FedNodeError
 from fednode.roles.role import run
 
 node_options = options(
@@ -39,7 +39,9 @@ poll_option = click.option(
 @click.command()
 @options(node_options, site_options, journal_option, own_option, poll_option, verbose_option)
 @json_option
+@click.pass_context
 def participant(
+    ctx: click.Context,
     rpc: str,
     chain_id: int | None,
     ledger: str,
@@ -86,13 +88,15 @@ def participant(
         Output(as_json).result({"released_version": None}, "the federation ended without a result")
         return
     report = final_report(opened, rows, own_journal)
-    Output(as_json).result(report.record(), report.text())
+    Output(as_json).result({**report.record(), "failures": node.failures}, report.text())
     if node.failures:
         last = max(node.failures)
-        raise FedNodeError(
-            f"{len(node.failures)} rounds had no update of ours, the last of them round {last}: "
-            f"{node.failures[last]}"
+        click.echo(
+            f"error: {len(node.failures)} rounds had no update of ours, the last of them round "
+            f"{last}: {node.failures[last]}",
+            err=True,
         )
+        ctx.exit(FAILED)
 
 
 @click.command()
