@@ -23,7 +23,7 @@ from ledger.nodes import Reason
 from ledger.payload import Payload
 from ledger.round import Exclusion, Int32, Int64, Outcome, Published, Slot
 from ledger.stores import Artefact
-from ledger.types import Digest
+from ledger.types import ZERO_DIGEST, Digest
 from tests.tamper.kinds import lie
 from tests.tamper.policies import evaluation_rows
 from tests.tamper.story import Publication, Situation
@@ -171,16 +171,28 @@ def _(s: Situation) -> Publication | None:
     return s.compose(select=select)
 
 
-@lie("update that was never published counted", SELECTION, fates=("unrooted",), policy=LEAST_1)
+@lie("malformed update counted", SELECTION, fates=("garbage",), policy=LEAST_1)
 def _(s: Situation) -> Publication | None:
     for at, slot in enumerate(s.slots):
-        published = slot.published
-        if s.reason(at) == Reason.UNAVAILABLE and published.header and published.payload:
-            header = UpdateHeader.decode(published.header)
-            mended = replace(header, payload_root=Payload(published.payload).root)
-            published = published._replace(header=mended.encode())
-            return s.compose(slots=put(s.slots, at, replace(slot, published=published)))
+        if s.reason(at) == Reason.MALFORMED:
+            return s.compose(slots=put(s.slots, at, replace(slot, published=_invented(s, slot))))
     return None
+
+
+def _invented(s: Situation, slot: Slot) -> Published:
+    """Make up an update for a slot."""
+    data = Payload(bytes(s.context.policy.leaves * payload.LEAF_SIZE))
+    header = UpdateHeader(
+        common=s.context.common(UpdateHeader.TAG),
+        participant=slot.participant,
+        base=s.context.parent,
+        payload_root=data.root,
+        dataset=s.context.seats[slot.participant].dataset,
+        index=data.index_digest,
+        training=ZERO_DIGEST,
+        evaluation=ZERO_DIGEST,
+    )
+    return Published(header.encode(), data.data)
 
 
 @lie("slot under another digest", SELECTION)

@@ -12,12 +12,15 @@ from hypothesis import settings
 
 from fednode.auditing import run_audit
 from ledger import history as ev
+from ledger.headers import UpdateHeader
 from ledger.nodes import Reason
+from ledger.payload import LEAF_SIZE, Payload
+from ledger.round import Published
 from ledger.state import Outcome
 from tests.tamper.policies import draw, terms
 from tests.tamper.story import Publication, Situation, Story, unavailable
 from tests.tamper.trials import KINDS, clean, false_alarms, tally
-from tests.tamper.world import Setting, World
+from tests.tamper.world import Setting, World, identity
 
 BATCH = 10
 TRIALS = 5
@@ -89,3 +92,39 @@ def test_an_audit_without_events_fails() -> None:
     assert verdict.finding is not None
     assert verdict.finding.step.name == "history"
     assert verdict.rounds == ()
+
+
+def test_a_strangers_identity_ends_no_audit_of_an_open_federation() -> None:
+    world = World(Setting.draw(random.Random(1), terms(draw(random.Random(1), open="true"))))
+    world.create()
+    world.join(2, 10, record=identity(3))
+    verdict = run_audit(world.evidence())
+    assert verdict.holds, verdict.finding
+    assert any("not to be believed" in note for note in verdict.notes)
+    assert verdict.participants[0].name == "participant 0"
+
+
+def test_counting_what_nobody_has_is_named_by_its_bytes() -> None:
+    def lie(s: Situation) -> Publication | None:
+        for at, slot in enumerate(s.slots):
+            if s.reason(at) == Reason.UNAVAILABLE and slot.published.header is not None:
+                data = Payload(bytes(s.context.policy.leaves * LEAF_SIZE))
+                header = UpdateHeader.decode(slot.published.header)
+                mended = replace(header, payload_root=data.root).encode()
+                counted = replace(slot, published=Published(mended, data.data))
+                return s.compose(slots=[*s.slots[:at], counted, *s.slots[at + 1 :]])
+        return None
+
+    for seed in range(100):
+        rng = random.Random(seed)
+        world = World(Setting.draw(rng, terms(draw(rng, least=1))))
+        story = Story(rng, world, lie=lie, clumsy=0.5, fates=("withheld", "unrooted"))
+        story.carelessness = 1.0
+        story.tell()
+        accepted = [a.result for a in world.replica.state.lineage]
+        if story.lied is not None and story.lied.result in accepted:
+            finding = run_audit(world.evidence()).finding
+            assert finding is not None
+            assert (finding.step.name, finding.round) == ("bytes", story.lied.round)
+            return
+    raise AssertionError("nobody lied")
