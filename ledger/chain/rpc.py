@@ -77,6 +77,16 @@ class _Signed:
     cost: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Quote:
+    """What an account's next transaction has to know; no base fee = fees of the old kind."""
+
+    base: int | None
+    tip: int
+    balance: int
+    count: int
+
+
 class RpcEngine:
     """One node. Requests are retried with growing pauses; safe for several threads."""
 
@@ -243,9 +253,11 @@ class RpcEngine:
         # Two processes with one key may want the same at the same nonce; a limit of its own gives
         # each transaction a hash of its own, so that one is never taken for the other.
         gas += secrets.randbelow(min(DISTINCT, MAX_GAS - gas) + 1)
-        fees, price = self._fees(account.address, gas, call.value)
-        count = self._integer("eth_getTransactionCount", [account.address, "pending"])
-        nonce = max(count, above + 1)
+        quote = self._quote(account.address)
+        fees, price = self._fees(quote, gas, call.value)
+        if quote.balance < call.value + gas * price:
+            raise Unfunded(account.address, quote.balance, call.value + gas * price)
+        nonce = max(quote.count, above + 1)
         fields: dict[str, object] = {
             "nonce": nonce,
             "gas": gas,
@@ -262,22 +274,36 @@ class RpcEngine:
         cost = call.value + gas * price
         return _Signed(raw, keccak(raw), nonce, account.address, cost)
 
-    def _fees(self, address: Address, gas: int, value: int) -> tuple[dict[str, object], int]:
-        header = self._header("pending") or self._header("latest") or {}
-        balance = self.balance(address)
-        if header.get("baseFeePerGas") is None:
+    def _fees(self, quote: _Quote, gas: int, value: int) -> tuple[dict[str, object], int]:
+        if quote.base is None:
             price = self._integer("eth_gasPrice", [])
-            fees: dict[str, object] = {"gasPrice": price}
+            return {"gasPrice": price}, price
+        tip = quote.tip
+        if quote.base == 0 and quote.balance < value + gas * tip:
+            tip = 0
+        price = 2 * quote.base + tip
+        return {"maxFeePerGas": price, "maxPriorityFeePerGas": tip}, price
+
+    def _quote(self, address: Address) -> _Quote:
+        """Ask what a transaction has to know; in one request where the node takes that."""
+        together = self._together(
+            [
+                ("eth_getBlockByNumber", ["pending", False]),
+                ("eth_maxPriorityFeePerGas", []),
+                ("eth_getBalance", [address, "pending"]),
+                ("eth_getTransactionCount", [address, "pending"]),
+            ]
+        )
+        if together is not None and together[0] is not None:
+            header = _object(together[0], "eth_getBlockByNumber")
+            tip, balance, count = (_number(item, "the account's state") for item in together[1:])
         else:
-            base = _int(header, "baseFeePerGas")
-            tip = self._tip()
-            if base == 0 and balance < value + gas * tip:
-                tip = 0
-            price = 2 * base + tip
-            fees = {"maxFeePerGas": price, "maxPriorityFeePerGas": tip}
-        if balance < value + gas * price:
-            raise Unfunded(address, balance, value + gas * price)
-        return fees, price
+            header = self._header("pending") or self._header("latest") or {}
+            tip = 0 if header.get("baseFeePerGas") is None else self._tip()
+            balance = self.balance(address)
+            count = self._integer("eth_getTransactionCount", [address, "pending"])
+        base = None if header.get("baseFeePerGas") is None else _int(header, "baseFeePerGas")
+        return _Quote(base, tip, balance, count)
 
     def _tip(self) -> int:
         try:
@@ -421,20 +447,21 @@ class RpcEngine:
         results: list[object] = []
         for first in range(0, len(params), BATCH):
             part = params[first : first + BATCH]
-            together = self._together(method, part) if len(part) > 1 else None
+            several = [(method, item) for item in part] if len(part) > 1 else []
+            together = self._together(several)
             results += together or [self._request(method, item) for item in part]
         return results
 
-    def _together(self, method: str, params: Sequence[Sequence[object]]) -> list[object] | None:
+    def _together(self, requests: Sequence[tuple[str, Sequence[object]]]) -> list[object] | None:
         """Send one batch; None unless every request in it was answered."""
-        if self._batch is None:
+        if self._batch is None or not requests:
             return None
         try:
-            answers = self._batch([(method, item) for item in params])
+            answers = self._batch(requests)
         except TransportFailure:
             return None
         results = [answer["result"] for answer in answers if "result" in answer]
-        return results if len(results) == len(answers) == len(params) else None
+        return results if len(results) == len(answers) == len(requests) else None
 
     def _answer(self, method: str, params: Sequence[object]) -> Json:
         last = ""

@@ -404,3 +404,28 @@ def test_many_things_take_few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [block.hash for block in found if block is not None] == HASHES[:4]
     assert sizes == [2, 2]
     assert engine.blocks([]) == []
+
+
+@pytest.mark.parametrize("base_fee", [7, None])
+def test_what_a_transaction_has_to_know_takes_one_request(base_fee: int | None) -> None:
+    node, _, account = setup(base_fee=base_fee)
+    node.nonce = 3
+
+    def batch(requests: Sequence[tuple[str, Sequence[object]]]) -> Sequence[Json]:
+        answers = [node(method, params) for method, params in requests]
+        del node.requests[-len(requests) :]
+        node.requests.append("batch")
+        return answers
+
+    chain = Chain(RpcEngine(node, "test", batch=batch, pause=lambda seconds: None))
+    node.requests.clear()
+    chain.send(account, TARGET)
+    fees = ["eth_gasPrice"] if base_fee is None else []
+    assert node.requests == [
+        "eth_estimateGas",
+        "batch",
+        *fees,
+        "eth_sendRawTransaction",
+        "eth_getTransactionReceipt",
+    ]
+    assert [node.nonce_of(raw) for raw in node.raws] == [3]
