@@ -77,6 +77,7 @@ def plan(
         initial_model_root=initial.root,
         rest=rest[0].digest,
         leaves=layout.leaves,
+        coordinates=layout.writable,
         ancestor=ancestor.federation,
         parent=ancestor.result,
     )

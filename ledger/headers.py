@@ -121,7 +121,9 @@ class PolicyHeader(_Header):
     initial_model_root: Bytes32
     rest: Bytes32
     rule: UInt8
+    rule_parameters: Bytes32
     leaves: UInt32
+    coordinates: UInt32
     bound: UInt32
     weight_cap: UInt32
     start_participants: UInt32
@@ -156,6 +158,7 @@ class PolicyHeader(_Header):
     value_exponent: UInt8
     scale_exponent: UInt8
     valuation: UInt8
+    valuation_every: UInt32
     visibility: UInt8
     evaluation: UInt8
     staleness: UInt8

@@ -66,10 +66,7 @@ class Dataset:
 
 @dataclass(slots=True)
 class Participant:
-    """A member of the federation, active in rounds `since <= r < until`.
-
-    `acted` is one past the last round that it committed, proposed or voted in.
-    """
+    """A member of the federation, active in rounds `since <= r < until`."""
 
     index: ParticipantId
     controller: Address
@@ -79,7 +76,6 @@ class Participant:
     signers: list[tuple[RoundIndex, Address]]
     datasets: list[Dataset]
     until: RoundIndex | None = None
-    acted: int = 0
     paid: int = 0
     stake_returned: bool = False
 
@@ -188,6 +184,7 @@ class FederationState:
         self.period_ends: list[ev.PeriodEnded] = []
         self.claims: list[ev.PayoutClaimed] = []
         self.refund: ev.Refunded | None = None
+        self.credits: dict[Address, int] = {}
         self.h = ZERO_DIGEST
         self.time = 0
         self._due: list[Kinds] = []
@@ -385,7 +382,6 @@ class FederationState:
         round_.commits.append(
             Commit(event.slot, ParticipantId(event.participant), event.digest, event.meta)
         )
-        participant.acted = round_.index + 1
         if self.policy.least_updates <= len(round_.commits) == round_.seats:
             self._due.append((ev.CommitClosed,))
 
@@ -447,9 +443,6 @@ class FederationState:
                 meta=event.meta,
             )
         )
-        proposer = self.member(event.proposer)
-        if proposer is not None:
-            proposer.acted = round_.index + 1
         self.phase = Phase.ATTEST
 
     def _voted(self, event: ev.Voted) -> None:
@@ -460,7 +453,6 @@ class FederationState:
         _require(event, event.participant not in proposal.votes, "one vote a seat", "a second one")
         _before(event, proposal.attest_deadline)
         proposal.votes[participant.index] = event.support
-        participant.acted = round_.index + 1
         if self._quorum(round_, support=event.support):
             self._due.append((ev.ResultAccepted if event.support else ev.ResultRejected,))
 
@@ -574,6 +566,12 @@ class FederationState:
         bond = self.policy.proposer_bond
         _require(event, event.proposer == self._creditor, self._creditor, event.proposer)
         _require(event, event.amount == bond, f"{bond} wei", str(event.amount))
+        self.credits[event.proposer] = self.credits.get(event.proposer, 0) + event.amount
+
+    def _bond_withdrawn(self, event: ev.BondWithdrawn) -> None:
+        credit = self.credits.get(event.proposer, 0)
+        _require(event, event.amount == credit > 0, f"a credit of {credit} wei", str(event.amount))
+        del self.credits[event.proposer]
 
     def _checkpoint(self, event: ev.Checkpoint) -> None:
         """Repeats the accumulator, which no event may change but by following from it."""
@@ -604,14 +602,18 @@ class FederationState:
     @property
     def _last_progress(self) -> int:
         assert self.created is not None
-        return self.lineage[-1].accepted_at if self.lineage else self.created.meta.timestamp
+        started = self.rounds[0].opened if self.rounds else self.created.meta.timestamp
+        return self.lineage[-1].accepted_at if self.lineage else started
 
     def _idle(self, event: ev.Event, otherwise: str) -> None:
-        """Require that a federation may be closed: nothing accepted for long, or about to be."""
+        """Require that a federation may be closed: nothing accepted for long, nothing voted on or
+        about to be accepted.
+        """
         until = self._last_progress + self.policy.idle_window
         at = event.meta.timestamp
         _require(event, at >= until, f"{otherwise} a time from {until} on".strip(), str(at))
-        if self.phase is Phase.ATTEST and at >= self.round.proposal.attest_deadline:
+        if self.phase is Phase.ATTEST:
+            _after(event, self.round.proposal.attest_deadline)
             carried = self._majority(self.round)
             _require(event, not carried, "no majority for the standing result", "one")
 
@@ -636,14 +638,13 @@ class FederationState:
             self._due.append((ev.RoundVoided,))
 
     def _released(self, participant: Participant) -> bool:
-        """Whether a participant has no seat to act from, and its rounds are settled or void."""
+        """Whether every round that a participant had a seat in is settled or void."""
         current = self.rounds[-1].index if self.rounds else 0
-        if self.phase is not Phase.ENDED:
-            until = participant.until
-            if until is None or current < until or current < participant.acted:
-                return False
+        until = participant.until
+        if self.phase is not Phase.ENDED and (until is None or current < until):
+            return False
         waiting = [a for a in self.lineage if not a.settled]
-        return participant.acted == 0 or not waiting or waiting[0].round >= participant.acted
+        return not waiting or (until is not None and waiting[0].round >= until)
 
     def _going_on(self, event: ev.Event) -> None:
         _require(event, self.phase is not Phase.ENDED, "a federation that goes on", "it has ended")
@@ -734,6 +735,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.PayoutClaimed: FederationState._claimed,
     ev.Refunded: FederationState._refunded,
     ev.BondReturned: FederationState._bond_returned,
+    ev.BondWithdrawn: FederationState._bond_withdrawn,
     ev.Checkpoint: FederationState._checkpoint,
 }
 

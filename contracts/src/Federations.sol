@@ -96,10 +96,10 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     uint256 private constant MOST_SETTLED = 16;
     /// @dev Sums of int32 coordinates with weights below this fit int64.
     uint256 private constant WEIGHT_LIMIT = 1 << 31;
-    uint256 private constant POLICY_SIZE = 48 * 32;
+    uint256 private constant POLICY_SIZE = 51 * 32;
     uint256 private constant RESULT_SIZE = 18 * 32;
     bytes32 private constant INVITATION_TYPEHASH = keccak256(
-        "Invitation(bytes32 federation,address controller,bytes32 identity,bytes32 datasetRoot,uint32 rows,uint64 expires)"
+        "Invitation(bytes32 federation,address controller,bytes32 identity,bytes32 datasetRoot,uint32 dataset,uint32 rows,uint64 expires)"
     );
 
     mapping(bytes32 id => Federation) private _federations;
@@ -188,7 +188,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         if (f.joined == f.rules.maxParticipants) revert FederationFull(f.rules.maxParticipants);
         if (payout == address(0)) revert ZeroAddress();
         if (f.controllers[msg.sender]) revert ControllerTaken(msg.sender);
-        _checkInvitation(f, id, identity, datasetRoot, rows, expires, invitation);
+        _checkInvitation(f, id, identity, datasetRoot, 0, rows, expires, invitation);
 
         uint32 index = f.joined++;
         uint32 from = _nextRound(f.state);
@@ -208,7 +208,10 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
             ParticipantJoined.selector,
             abi.encode(index, signer, msg.sender, payout, identity, datasetRoot, rows)
         );
-        if (f.state.inPhase(Phase.Forming) && active == f.rules.startParticipants) _openNext(f, id);
+        if (f.state.inPhase(Phase.Forming) && active == f.rules.startParticipants) {
+            f.lastAccepted = uint40(block.timestamp);
+            _openNext(f, id);
+        }
     }
 
     /// @inheritdoc IFederations
@@ -245,7 +248,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         Federation storage f = _running(id);
         Participant storage p = _controlled(f, participant);
         if (p.left) revert AlreadyLeft(participant);
-        _checkInvitation(f, id, p.identity, root, rows, expires, invitation);
+        _checkInvitation(f, id, p.identity, root, p.datasets, rows, expires, invitation);
         uint32 dataset = _appendDataset(f, participant, root, rows, _nextRound(f.state));
         _record(f, id, DatasetCommitted.selector, abi.encode(participant, dataset, root, rows));
     }
@@ -283,6 +286,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         bytes32 id,
         bytes32 identity,
         bytes32 root,
+        uint32 dataset,
         uint32 rows,
         uint64 expires,
         bytes calldata invitation
@@ -292,7 +296,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
             return;
         }
         if (block.timestamp > expires) revert InvitationExpired(expires);
-        bytes32 content = keccak256(abi.encode(INVITATION_TYPEHASH, id, msg.sender, identity, root, rows, expires));
+        bytes32 content =
+            keccak256(abi.encode(INVITATION_TYPEHASH, id, msg.sender, identity, root, dataset, rows, expires));
         if (!SignatureChecker.isValidSignatureNow(f.rules.creator, _hashTypedDataV4(content), invitation)) {
             revert InvitationRefused();
         }
@@ -405,9 +410,9 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         Federation storage f = _running(id);
         RoundState s = f.state;
         uint40 until = f.lastAccepted + f.rules.idleWindow;
-        // What was voted for in time is accepted, not closed away.
-        bool carried = s.inPhase(Phase.Attest) && block.timestamp >= s.deadline() && _carried(s);
-        if (block.timestamp < until || carried) revert NotIdle(until);
+        // What is voted on is not closed away, nor what was voted for in time.
+        bool stands = s.inPhase(Phase.Attest) && (block.timestamp < s.deadline() || _carried(s));
+        if (block.timestamp < until || stands) revert NotIdle(until);
 
         if (!s.inPhase(Phase.Forming)) {
             _record(f, id, RoundVoided.selector, abi.encode(s.round()));
@@ -654,6 +659,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         uint256 amount = f.credits[msg.sender];
         if (amount == 0) revert NothingToWithdraw(msg.sender);
         f.credits[msg.sender] = 0;
+        _record(f, id, BondWithdrawn.selector, abi.encode(msg.sender, amount));
         _send(address(0), msg.sender, amount);
     }
 

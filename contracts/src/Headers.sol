@@ -18,13 +18,18 @@ struct Common {
 /// `common.parent` is the settled result of `ancestor` that the federation goes on from, or zero.
 /// @param statistics Number of leading coordinates that the first result fills with the federation's statistics (every
 /// weight is 1 in that round, all other coordinates are zero; later updates leave these coordinates at zero); 0 = no such round.
+/// @param coordinates End of the range of payload coordinates that updates may write: the first one behind the shared tensors.
+/// @param ruleParameters What the rule's step needs; zero for the weighted mean.
+/// @param valuationEvery Contributions are computed every so many training rounds; the others add zero.
 struct PolicyHeader {
     Common common;
     bytes32 ancestor;
     bytes32 initialModelRoot;
     bytes32 rest;
     uint8 rule;
+    bytes32 ruleParameters;
     uint32 leaves;
+    uint32 coordinates;
     uint32 bound;
     uint32 weightCap;
     uint32 startParticipants;
@@ -59,6 +64,7 @@ struct PolicyHeader {
     uint8 valueExponent;
     uint8 scaleExponent;
     uint8 valuation;
+    uint32 valuationEvery;
     uint8 visibility;
     uint8 evaluation;
     uint8 staleness;

@@ -53,6 +53,7 @@ abstract contract Base is Asserts {
         p.initialModelRoot = keccak256("model");
         p.rest = keccak256("rest");
         p.leaves = 3;
+        p.coordinates = 700;
         p.bound = 1 << 24;
         p.weightCap = 1_000;
         p.startParticipants = 3;
@@ -75,6 +76,7 @@ abstract contract Base is Asserts {
         p.target = 1_000;
         p.valueExponent = 1;
         p.valuation = 2;
+        p.valuationEvery = 1;
         p.evaluation = 1;
     }
 

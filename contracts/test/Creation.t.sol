@@ -103,8 +103,8 @@ contract CreationTest is Base {
     function test_createFederation_RevertWhen_aWordIsNotCanonical() public {
         PolicyHeader memory p = policy();
         bytes memory data = abi.encodeCall(IFederations.createFederation, (p, bytes32(0)));
-        // tag, chain id, federation, parent, ancestor, initial model root and rest fill their words
-        uint256 wide = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8;
+        // tag, chain id, federation, parent, ancestor, initial model root, rest and the rule's parameters fill their words
+        uint256 wide = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10;
         uint256 words = abi.encode(p).length / 32;
         for (uint256 i; i < words; ++i) {
             if (wide >> i & 1 == 1) continue;
@@ -157,8 +157,18 @@ contract CreationTest is Base {
         p.rule = 1;
         _refused(p, "rule");
         p = policy();
+        p.ruleParameters = bytes32(uint256(1));
+        _refused(p, "ruleParameters");
+        p = policy();
         p.leaves = 0;
         _refused(p, "leaves");
+        p.leaves = (1 << 20) + 1;
+        _refused(p, "leaves");
+        p = policy();
+        p.coordinates = 0;
+        _refused(p, "coordinates");
+        p.coordinates = 3 * 256 + 1;
+        _refused(p, "coordinates");
         p = policy();
         p.bound = 0;
         _refused(p, "bound");
@@ -170,8 +180,10 @@ contract CreationTest is Base {
         p.weightCap = 1 << 31;
         _refused(p, "weightCap");
         p = policy();
-        p.statistics = 3 * 256 + 1;
+        p.statistics = p.coordinates + 1;
         _refused(p, "statistics");
+        (p.leaves, p.coordinates, p.statistics) = (1 << 20, 1 << 28, 1 << 28);
+        create(p);
     }
 
     function test_createFederation_RevertWhen_membersCannotBeEnforced() public {
@@ -216,8 +228,13 @@ contract CreationTest is Base {
             _refused(q, "windows");
         }
         PolicyHeader memory p = policy();
-        p.challengeWindow = p.attestWindow - 1;
+        p.challengeWindow = p.attestWindow;
         _refused(p, "challengeWindow");
+        p = policy();
+        p.attestWindow = p.revealWindow - 1;
+        _refused(p, "attestWindow");
+        (p.attestWindow, p.challengeWindow) = (p.revealWindow, p.revealWindow + 1);
+        create(p);
         p = policy();
         p.idleWindow = 60 + 30 + 60 + 60 - 1;
         _refused(p, "idleWindow");
@@ -241,6 +258,9 @@ contract CreationTest is Base {
         p = policy();
         p.valuation = 3;
         _refused(p, "valuation");
+        p = policy();
+        p.valuationEvery = 0;
+        _refused(p, "valuationEvery");
         p = policy();
         p.maxParticipants = 13;
         _refused(p, "valuation");

@@ -139,9 +139,9 @@ contract Handler is Base {
         bytes32 id = _pick(seed);
         FederationView memory v = view_(id);
         if (seed >> 8 & 7 == 0 && v.phase != Phase.Ended) vm.warp(v.lastAccepted + _idle(id));
-        bool carried = v.phase == Phase.Attest && _now() >= v.deadline && v.votesFor > v.votesAgainst
-            && 2 * (v.votesFor + v.votesAgainst) >= v.seats;
-        bool due = v.phase != Phase.Ended && _now() >= v.lastAccepted + _idle(id) && !carried;
+        bool carried = v.votesFor > v.votesAgainst && 2 * (v.votesFor + v.votesAgainst) >= v.seats;
+        bool stands = v.phase == Phase.Attest && (_now() < v.deadline || carried);
+        bool due = v.phase != Phase.Ended && _now() >= v.lastAccepted + _idle(id) && !stands;
         (bool done,) = address(ledger).call(abi.encodeCall(IFederations.close, (id)));
         holds(done == due, "close when idle, and only then");
     }
@@ -201,6 +201,7 @@ contract Handler is Base {
                 if (_now() < v.lastAccepted + _idle(id)) _warp(v.lastAccepted + _idle(id));
                 try ledger.close(id) {}
                 catch {
+                    if (_now() < v.deadline) _warp(v.deadline);
                     ledger.advance(id);
                 }
             }

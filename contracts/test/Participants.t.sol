@@ -29,6 +29,18 @@ contract ParticipantsTest is Base {
         view
         returns (bytes32)
     {
+        return _digestAt(id, who, identity_, root, 0, rows, expires);
+    }
+
+    function _digestAt(
+        bytes32 id,
+        address who,
+        bytes32 identity_,
+        bytes32 root,
+        uint32 at,
+        uint32 rows,
+        uint64 expires
+    ) private view returns (bytes32) {
         bytes32 domain = keccak256(
             abi.encode(
                 keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
@@ -41,12 +53,13 @@ contract ParticipantsTest is Base {
         bytes32 content = keccak256(
             abi.encode(
                 keccak256(
-                    "Invitation(bytes32 federation,address controller,bytes32 identity,bytes32 datasetRoot,uint32 rows,uint64 expires)"
+                    "Invitation(bytes32 federation,address controller,bytes32 identity,bytes32 datasetRoot,uint32 dataset,uint32 rows,uint64 expires)"
                 ),
                 id,
                 who,
                 identity_,
                 root,
+                at,
                 rows,
                 expires
             )
@@ -251,13 +264,30 @@ contract ParticipantsTest is Base {
         bytes32 id = create(_invited());
         _joinInvited(id, 0, 10, uint64(START), _invitation(id, 0, 10, uint64(START)));
         bytes memory invitation =
-            _sign(CREATOR_KEY, _digest(id, controller(0), identity(0), dataset(9), 7, uint64(START)));
+            _sign(CREATOR_KEY, _digestAt(id, controller(0), identity(0), dataset(9), 1, 7, uint64(START)));
         vm.prank(controller(0));
         refuses(abi.encodeWithSelector(IFederations.InvitationRefused.selector));
         ledger.commitDataset(id, 0, dataset(9), 8, uint64(START), invitation);
         vm.prank(controller(0));
         ledger.commitDataset(id, 0, dataset(9), 7, uint64(START), invitation);
         eq(ledger.datasetOf(id, 0, 1).rows, 7, "rows");
+    }
+
+    /// @dev Else a participant could go back to rows that the creator has attested another number of since.
+    function test_commitDataset_RevertWhen_theInvitationWasUsed() public {
+        bytes32 id = create(_invited());
+        bytes memory first = _invitation(id, 0, 10, uint64(START));
+        _joinInvited(id, 0, 10, uint64(START), first);
+        bytes memory second =
+            _sign(CREATOR_KEY, _digestAt(id, controller(0), identity(0), dataset(9), 1, 7, uint64(START)));
+        vm.prank(controller(0));
+        refuses(abi.encodeWithSelector(IFederations.InvitationRefused.selector));
+        ledger.commitDataset(id, 0, dataset(0), 10, uint64(START), first);
+        vm.prank(controller(0));
+        ledger.commitDataset(id, 0, dataset(9), 7, uint64(START), second);
+        vm.prank(controller(0));
+        refuses(abi.encodeWithSelector(IFederations.InvitationRefused.selector));
+        ledger.commitDataset(id, 0, dataset(9), 7, uint64(START), second);
     }
 
     function test_commitDataset_replacesTheWeight() public {
@@ -267,7 +297,7 @@ contract ParticipantsTest is Base {
         uint32 rows = (1 << 31) - 1;
         _joinInvited(id, 0, rows, uint64(START), _invitation(id, 0, rows, uint64(START)));
         bytes memory invitation =
-            _sign(CREATOR_KEY, _digest(id, controller(0), identity(0), dataset(0), 5, uint64(START)));
+            _sign(CREATOR_KEY, _digestAt(id, controller(0), identity(0), dataset(0), 1, 5, uint64(START)));
         vm.prank(controller(0));
         ledger.commitDataset(id, 0, dataset(0), 5, uint64(START), invitation);
         _joinInvited(id, 1, rows - 5, uint64(START), _invitation(id, 1, rows - 5, uint64(START)));
@@ -400,6 +430,23 @@ contract ParticipantsTest is Base {
         fullRound(id); // round 1, without it, accepted and not settled
         vm.prank(controller(0));
         ledger.withdrawStake(id, 0);
+    }
+
+    /// @dev Proposing as anybody is not acting from a seat.
+    function test_withdrawStake_whenItProposedAfterItLeft() public {
+        bytes32 id = started();
+        leave(id, 0);
+        commitAll(id);
+        fullRound(id, header(id));
+        settleAll(id); // round 1 is void, for want of commits
+        commit(id, 1);
+        commit(id, 2);
+        miss(id);
+        bytes32 result = proposeAs(signer(0), id, header(id));
+        eq(ledger.resultOf(id, result).proposer, signer(0), "proposer");
+        vm.prank(controller(0));
+        ledger.withdrawStake(id, 0);
+        eq(controller(0).balance, 1 ether, "stake");
     }
 
     function test_withdrawStake_afterTheEnd() public {

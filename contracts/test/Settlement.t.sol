@@ -186,11 +186,48 @@ contract SettlementTest is Base {
         vm.warp(START + 148);
         ResultHeader memory h = header(id);
         bytes32 result = propose(id, h);
+        refuses(abi.encodeWithSelector(IFederations.NotIdle.selector, START + 210));
+        ledger.close(id);
         vm.warp(START + 210);
         ledger.close(id);
         holds(ledger.resultOf(id, result).status == Status.Void, "void");
         eq(ledger.creditOf(id, signer(0)), 0.5 ether, "bond");
         ledger.refund(id);
+    }
+
+    function test_close_RevertWhen_aProposalIsVotedOn() public {
+        PolicyHeader memory p = policy();
+        p.idleWindow = 210;
+        bytes32 id = started(p, 3);
+        commitAll(id);
+        miss(id); // at 90
+        vm.warp(START + 149);
+        proposeAs(address(0xBEEF), id, header(id));
+        vm.warp(START + 208);
+        vote(id, 0, false);
+        vote(id, 1, false);
+        vm.warp(START + 209);
+        proposeAs(address(0xBEEF), id, header(id));
+        vm.warp(START + 268);
+        refuses(abi.encodeWithSelector(IFederations.NotIdle.selector, START + 210));
+        ledger.close(id);
+        vm.warp(START + 269);
+        ledger.close(id);
+        holds(view_(id).phase == Phase.Ended, "ended");
+    }
+
+    /// @dev However long the others took to join.
+    function test_close_RevertWhen_round0OpenedJustNow() public {
+        bytes32 id = create(policy());
+        join(id, 0);
+        join(id, 1);
+        vm.warp(START + 99_999);
+        join(id, 2);
+        vm.warp(START + 100_000);
+        refuses(abi.encodeWithSelector(IFederations.NotIdle.selector, START + 199_999));
+        ledger.close(id);
+        vm.warp(START + 199_999);
+        ledger.close(id);
     }
 
     function test_close_RevertWhen_theVotesCarryTheStandingProposal() public {
@@ -455,8 +492,16 @@ contract SettlementTest is Base {
             vote(id, 1, false);
         }
         eq(ledger.creditOf(id, address(0xBEEF)), 1.5 ether, "credit");
+        bytes32 before = ledger.accumulator(id);
+        vm.recordLogs();
         vm.prank(address(0xBEEF));
         ledger.withdrawBond(id);
         eq(address(0xBEEF).balance, 1.5 ether, "paid");
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        eq(logs[0].topics[0], IFederations.BondWithdrawn.selector, "event");
+        (address proposer, uint128 amount,) = abi.decode(logs[0].data, (address, uint128, bytes32));
+        eq(proposer, address(0xBEEF), "proposer");
+        eq(amount, 1.5 ether, "amount");
+        eq(replay(id, before, logs), ledger.accumulator(id), "history");
     }
 }

@@ -85,7 +85,7 @@ def demo_policy(options: DemoOptions) -> Policy:
     if options.rounds is not None:
         changes.append(("training", "rounds", options.rounds))
     if options.rpc is not None:
-        changes += [("windows", "attest", options.window), ("windows", "challenge", options.window)]
+        changes += _short_windows(options.window)
     for section, key, value in changes:
         table = record[section]
         assert isinstance(table, dict)
@@ -95,6 +95,13 @@ def demo_policy(options: DemoOptions) -> Policy:
     assert isinstance(data["split"], dict)
     data["split"]["seed"] = options.seed
     return Policy.from_record(record, source="the demo's policy")
+
+
+def _short_windows(window: int) -> list[tuple[str, str, int]]:
+    """Let updates be published, votes be cast and results be challenged in a window's time each."""
+    reveal = min(built_in("heart").windows.reveal, window)
+    windows = {"reveal": reveal, "attest": window, "challenge": window + 1}
+    return [("windows", key, seconds) for key, seconds in windows.items()]
 
 
 def open_stage(options: DemoOptions, sites: Sequence[str]) -> Stage:

@@ -2,8 +2,9 @@
 
 Integers, not floats, cross the network (architecture, decision 1): a coordinate is an int32 in
 fixed point, `round_half_even(x * 2**f)`, and each tensor may have its own f. A payload is the
-tensors that travel, one after the other in the order of the layout, each in row-major order;
-private tensors have no place in it.
+tensors that travel, one after the other, each in row-major order: the federation's statistics, then
+the shared tensors, then constants and states. So what updates may write is one range, whose end the
+policy header holds. Private tensors have no place in it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,9 @@ class TensorKind(Enum):
     STATE = "state"
 
 
+_ORDER = (TensorKind.SHARED, TensorKind.CONSTANT, TensorKind.STATE)
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """One tensor of a model: its name, shape, kind and number of fractional bits."""
@@ -67,7 +71,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The tensors of a model in the order in which they lie in its payload."""
+    """The tensors of a model; `payload` has those that travel in the order in which they lie."""
 
     tensors: tuple[TensorSpec, ...]
 
@@ -79,8 +83,10 @@ class Layout:
 
     @property
     def payload(self) -> tuple[TensorSpec, ...]:
-        """Return the tensors that travel: all but the private ones."""
-        return tuple(spec for spec in self.tensors if spec.kind is not TensorKind.PRIVATE)
+        """Return the tensors that travel, all but the private ones, in the payload's order."""
+        return tuple(
+            sorted((s for s in self.tensors if s.kind is not TensorKind.PRIVATE), key=_place)
+        )
 
     @property
     def private(self) -> tuple[TensorSpec, ...]:
@@ -91,6 +97,11 @@ class Layout:
     def size(self) -> int:
         """Count the coordinates of a payload, without padding."""
         return sum(spec.size for spec in self.payload)
+
+    @property
+    def writable(self) -> int:
+        """Count the leading coordinates that updates may write: statistics and shared tensors."""
+        return sum(s.size for s in self.payload if _place(s) <= _ORDER.index(TensorKind.SHARED))
 
     @property
     def leaves(self) -> int:
@@ -135,6 +146,8 @@ class Layout:
 
 def with_statistics(tensors: Sequence[TensorSpec], numeric: int = 0) -> Layout:
     """Lay out a model's tensors behind the federation's statistics of its numeric columns."""
+    if any(spec.name == STATISTICS for spec in tensors):
+        raise TensorError(STATISTICS, "is the federation's own: name the model's tensor otherwise")
     if numeric == 0:
         return Layout(tuple(tensors))
     first = TensorSpec(STATISTICS, (3, numeric), TensorKind.CONSTANT, STATISTICS_BITS)
@@ -170,6 +183,10 @@ def quantise(name: str, values: NDArray[np.floating], bits: int = WEIGHT_BITS) -
 def dequantise(values: NDArray[np.int32], bits: int = WEIGHT_BITS) -> NDArray[np.float64]:
     """Turn fixed point back into floats, exactly."""
     return values.astype(np.float64) * 2.0**-bits
+
+
+def _place(spec: TensorSpec) -> int:
+    return -1 if spec.name == STATISTICS else _ORDER.index(spec.kind)
 
 
 def _checked(spec: TensorSpec, tensors: Mapping[str, NDArray[np.int32]]) -> NDArray[np.int32]:

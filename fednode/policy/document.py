@@ -18,6 +18,7 @@ from fednode.data.schema import Schema, SchemaField, plain
 from fednode.data.sources import DataSpec
 from fednode.data.statistics import LEAST_CELL, STATISTICS_BITS
 from fednode.models.base import ModelSpec
+from fednode.models.layout import Layout
 from fednode.models.registry import build, describe
 from fednode.policy.errors import PolicyError
 from fednode.policy.messages import first_error
@@ -40,6 +41,7 @@ from ledger.headers import POLICY_TAG, Common, Evaluation, PolicyHeader, Rule, V
 from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Address, Digest, FederationId
 
 MOST_EXACT_PLAYERS: Final = 12
+MOST_LEAVES: Final = 1 << 20
 NO_FEDERATION: Final = FederationId(bytes(32))
 
 _RULES: Final = {"fedavg": Rule.WEIGHTED_MEAN}
@@ -137,9 +139,15 @@ class Policy(BaseModel):
                 f"the schema has {self.data_schema.classes}",
             ),
             (
+                "windows.attest",
+                self.windows.attest < self.windows.reveal,
+                "must be at least windows.reveal, or votes could be over before the last update "
+                "has to be readable",
+            ),
+            (
                 "windows.challenge",
-                self.windows.challenge < self.windows.attest,
-                "must be at least windows.attest, or a result could settle before its votes",
+                self.windows.challenge <= self.windows.attest,
+                "must be longer than windows.attest, or a result could settle before its votes",
             ),
             (
                 "windows.challenge",
@@ -199,9 +207,13 @@ class Policy(BaseModel):
         """What the model is built from."""
         return describe(self.task, self.data_schema, fraction_bits=self.aggregation.fraction_bits)
 
+    def layout(self) -> Layout:
+        """Lay out a payload, for a built-in model."""
+        return build(self.model_spec).layout(self.numeric_columns)
+
     def leaves(self) -> int:
         """Count a payload's leaves, for a built-in model."""
-        return build(self.model_spec).layout(self.numeric_columns).leaves
+        return self.layout().leaves
 
     def rest_record(self) -> dict[str, cbor.Value]:
         """Return the whole policy as dag-cbor: decimals and wei as texts, defaults spelled out."""
@@ -230,15 +242,19 @@ class Policy(BaseModel):
         initial_model_root: Digest,
         rest: Digest,
         leaves: int | None = None,
+        coordinates: int | None = None,
         ancestor: FederationId = NO_FEDERATION,
         parent: Digest = ZERO_DIGEST,
     ) -> PolicyHeader:
         """Write what the contract enforces.
 
-        `rest` is the digest of the record that holds this policy; `leaves` must be given for a
-        user's own model; `ancestor` and `parent` name the federation and the settled result that
-        this one goes on from.
+        `rest` is the digest of the record that holds this policy; `leaves` and `coordinates`, those
+        that updates may write, must be given for a user's own model; `ancestor` and `parent` name
+        the federation and the settled result that this one goes on from.
         """
+        leaves = self.leaves() if leaves is None else leaves
+        if leaves > MOST_LEAVES:
+            raise PolicyError("task.model", f"its payload has {leaves} KiB, at most {MOST_LEAVES}")
         windows, stake, reward = self.windows, self.stake, self.reward
         return PolicyHeader(
             common=Common(POLICY_TAG, chain_id, ledger, NO_FEDERATION, 0, parent),
@@ -246,7 +262,9 @@ class Policy(BaseModel):
             initial_model_root=initial_model_root,
             rest=rest,
             rule=_RULES[self.aggregation.rule],
-            leaves=self.leaves() if leaves is None else leaves,
+            rule_parameters=ZERO_DIGEST,
+            leaves=leaves,
+            coordinates=self.layout().writable if coordinates is None else coordinates,
             bound=self.aggregation.bound_units,
             weight_cap=self.aggregation.weight_cap,
             start_participants=self.federation.start_participants,
@@ -281,6 +299,7 @@ class Policy(BaseModel):
             value_exponent=reward.value_exponent,
             scale_exponent=reward.scale_exponent,
             valuation=_VALUATIONS[self.valuation.kind],
+            valuation_every=self.valuation.every,
             visibility=_VISIBILITIES[self.visibility],
             evaluation=_EVALUATIONS[self.evaluation.mode],
             staleness=self.aggregation.staleness,
@@ -299,7 +318,13 @@ def require_same(mine: Policy, published: Policy, *, source: str) -> None:
         )
 
 
-def require_header(policy: Policy, header: PolicyHeader, *, leaves: int | None = None) -> None:
+def require_header(
+    policy: Policy,
+    header: PolicyHeader,
+    *,
+    leaves: int | None = None,
+    coordinates: int | None = None,
+) -> None:
     """Refuse a chain's header that does not say what the policy in its record says."""
     expected = policy.header(
         header.common.chain_id,
@@ -307,6 +332,7 @@ def require_header(policy: Policy, header: PolicyHeader, *, leaves: int | None =
         initial_model_root=header.initial_model_root,
         rest=header.rest,
         leaves=leaves,
+        coordinates=coordinates,
         ancestor=header.ancestor,
         parent=header.common.parent,
     )

@@ -429,7 +429,13 @@ class _Run:
             self._fail(BYTES, round_, subject, "the bytes behind its digest", error, signer)
 
 
-_MONEY = (ev.PayoutClaimed, ev.Refunded, ev.StakeWithdrawn, ev.BondReturned)
+_MONEY = (
+    ev.PayoutClaimed,
+    ev.Refunded,
+    ev.StakeWithdrawn,
+    ev.BondReturned,
+    ev.BondWithdrawn,
+)
 
 
 def _text(value: object) -> str:

@@ -77,7 +77,7 @@ ADVICE = {
     "AlreadyLeft": "the participant has left",
     "StakeLocked": "a round that the participant acted in is neither settled nor void",
     "NothingToDo": "no deadline has passed and no result can be settled",
-    "NotIdle": "a federation can be closed only after its idle window",
+    "NotIdle": "close only after the idle window, and not while a result is voted on",
     "InvalidProof": "the leaf is not in the payout tree of the claimable result",
     "NothingToClaim": "everything due has been paid",
     "RefundLocked": "the pool is locked until the last result has settled",
@@ -127,7 +127,11 @@ class FederationView:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What a creator attests about a participant: who it is and how many rows it has."""
+    """What a creator attests about a participant: who it is and how many rows it has.
+
+    `dataset` is the index that the commitment will get in the participant's list, 0 in the one that
+    it joins with: so no invitation can be used twice.
+    """
 
     federation: FederationId
     controller: Address
@@ -135,6 +139,7 @@ class Invitation:
     dataset_root: Digest
     rows: int
     expires: int
+    dataset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +193,7 @@ def sign_invitation(
                     {"name": "controller", "type": "address"},
                     {"name": "identity", "type": "bytes32"},
                     {"name": "datasetRoot", "type": "bytes32"},
+                    {"name": "dataset", "type": "uint32"},
                     {"name": "rows", "type": "uint32"},
                     {"name": "expires", "type": "uint64"},
                 ],
@@ -204,6 +210,7 @@ def sign_invitation(
                 "controller": invitation.controller,
                 "identity": invitation.identity,
                 "datasetRoot": invitation.dataset_root,
+                "dataset": invitation.dataset,
                 "rows": invitation.rows,
                 "expires": invitation.expires,
             },
@@ -315,9 +322,9 @@ class Federations:
         with naming_errors():
             return self.chain.send(account, self.address, data, value=value)
 
-    def _read(self, data: bytes) -> bytes:
+    def _read(self, data: bytes, *, block: int | None = None) -> bytes:
         with naming_errors():
-            answer = self.chain.call(self.address, data)
+            answer = self.chain.call(self.address, data, block=block)
         if not answer or len(answer) % 32:
             raise UnknownContract(self.address, "the contract there does not answer as ours does")
         return answer
@@ -511,9 +518,9 @@ class Federations:
         data = self._read(call_data("federationOf(bytes32)", federation))
         return words.decode(FederationView, data, kind="federation's state")
 
-    def accumulator(self, federation: FederationId) -> Digest:
-        """Read the history accumulator."""
-        return Digest(self._read(call_data("accumulator(bytes32)", federation)))
+    def accumulator(self, federation: FederationId, *, block: int | None = None) -> Digest:
+        """Read the history accumulator, as a block left it or as the pending one would."""
+        return Digest(self._read(call_data("accumulator(bytes32)", federation), block=block))
 
     def result_at(self, federation: FederationId, height: int) -> Digest:
         """Read the digest of the accepted result of a height, or zero."""

@@ -145,7 +145,7 @@ class _Story:
     def _changes(self) -> None:
         """Change a data set and a key between two rounds."""
         account = self._members[-1]
-        invitation = self._invitation(account)
+        invitation = self._invitation(account, dataset=1)
         receipt = self._contract.commit_dataset(
             account,
             invitation,
@@ -156,7 +156,7 @@ class _Story:
         receipt = self._contract.checkpoint(account, self._federation)
         self._meter.note("checkpoint", "", receipt)
 
-    def _invitation(self, account: Account) -> Invitation:
+    def _invitation(self, account: Account, *, dataset: int = 0) -> Invitation:
         return Invitation(
             self._federation,
             account.address,
@@ -164,6 +164,7 @@ class _Story:
             dataset_root=next(self._digests),
             rows=600,
             expires=self._engine.chain.now() + WINDOW,
+            dataset=dataset,
         )
 
     def _signed(self, invitation: Invitation) -> bytes:
@@ -271,7 +272,7 @@ class _Story:
 
     def _settle(self, case: str) -> None:
         """Let the challenge window end; the commit window is longer, so nothing else is due."""
-        self._engine.jump(self._engine.chain.now() + WINDOW + 1)
+        self._engine.jump(self._engine.chain.now() + WINDOW + 2)
         receipt = self._contract.advance(self._engine.creator, self._federation)
         self._meter.note("advance", f"settles {case}", receipt)
 
@@ -322,7 +323,9 @@ def policy(chain_id: int, ledger: Address, *, open_: bool = False) -> PolicyHead
         initial_model_root=Digest(bytes(31) + b"\1"),
         rest=Digest(bytes(31) + b"\2"),
         rule=Rule.WEIGHTED_MEAN,
+        rule_parameters=ZERO_DIGEST,
         leaves=204,
+        coordinates=204 * 256,
         bound=1 << 24,
         weight_cap=1000,
         start_participants=MEMBERS,
@@ -337,7 +340,7 @@ def policy(chain_id: int, ledger: Address, *, open_: bool = False) -> PolicyHead
         reveal_window=WINDOW,
         propose_window=WINDOW,
         attest_window=WINDOW,
-        challenge_window=WINDOW,
+        challenge_window=WINDOW + 1,
         idle_window=IDLE,
         batch_window=0,
         unbonding_window=0,
@@ -357,6 +360,7 @@ def policy(chain_id: int, ledger: Address, *, open_: bool = False) -> PolicyHead
         value_exponent=1,
         scale_exponent=0,
         valuation=Valuation.EXACT,
+        valuation_every=1,
         visibility=Visibility.PUBLIC,
         evaluation=Evaluation.PUBLIC,
         staleness=0,

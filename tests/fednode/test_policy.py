@@ -99,6 +99,8 @@ def test_the_demos_header_says_what_the_file_says() -> None:
     assert (found.start_participants, found.max_participants, found.least_updates) == (4, 4, 2)
     assert (found.open, found.committee_size, found.quorum_bps) == (False, 16, 6000)
     assert (found.statistics, found.leaves, found.bound) == (18, 1, 16 << 20)
+    assert (found.coordinates, found.valuation_every) == (built_in("heart").layout().size, 1)
+    assert found.rule_parameters == bytes(32)
     assert (found.rounds, found.reward_period, found.target) == (10, 0, 300_000)
     assert (found.pool, found.proposer_bond, found.stake) == (10**18, 10**16, 0)
     assert (found.token, found.relay) == (ZERO_ADDRESS, ZERO_ADDRESS)
@@ -213,7 +215,8 @@ def test_a_wrong_value_is_named(change: tuple[str, str], key: str, reason: str) 
     ("section", "key", "reason"),
     [
         ("[windows]\nattest = 0", "windows.attest", "greater than or equal to 1"),
-        ("[windows]\nattest = 4000", "windows.challenge", "at least windows.attest"),
+        ("[windows]\nattest = 3600", "windows.challenge", "longer than windows.attest"),
+        ("[windows]\nattest = 119", "windows.attest", "at least windows.reveal"),
         ("[windows]\nattempts = 256", "windows.attempts", "255"),
         ("[windows]\nidle = 60", "windows.idle", "closed as idle"),
         ("[windows]\nbatch = 1", "windows.batch", "cannot be enforced yet"),
@@ -404,9 +407,23 @@ def test_an_own_model_needs_its_leaves() -> None:
     policy = parse_policy(SMALL.replace('"logistic"', '"my.module:make"'))
     assert policy.task.own
     found = policy.header(
-        1, LEDGER, initial_model_root=Digest(bytes(32)), rest=Digest(bytes(32)), leaves=9
+        1,
+        LEDGER,
+        initial_model_root=Digest(bytes(32)),
+        rest=Digest(bytes(32)),
+        leaves=9,
+        coordinates=2000,
     )
-    assert found.leaves == 9
+    assert (found.leaves, found.coordinates) == (9, 2000)
+    with pytest.raises(PolicyError, match=r"task\.model: its payload has 1048577 KiB"):
+        policy.header(
+            1,
+            LEDGER,
+            initial_model_root=Digest(bytes(32)),
+            rest=Digest(bytes(32)),
+            leaves=(1 << 20) + 1,
+            coordinates=2000,
+        )
 
 
 def test_statistics_can_be_left_out() -> None:

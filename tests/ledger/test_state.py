@@ -18,7 +18,7 @@ from ledger.types import (
     RoundIndex,
     Wei,
 )
-from tests.ledger.chain.samples import WINDOW, digest, policy
+from tests.ledger.chain.samples import CHALLENGE, WINDOW, digest, policy
 
 LEDGER = Address("0x" + "42" * 20)
 FEDERATION = FederationId(digest(77))
@@ -123,7 +123,7 @@ class Script:
                 "result": digest(5 + index),
                 "index": digest(6),
                 "attest_deadline": self.time + WINDOW,
-                "challenge_deadline": self.time + WINDOW,
+                "challenge_deadline": self.time + CHALLENGE,
             },
             ev.Voted: {
                 "round": index,
@@ -166,6 +166,7 @@ class Script:
                 "proposer": state._creditor,
                 "amount": Wei(policy.proposer_bond),
             },
+            ev.BondWithdrawn: {"proposer": address(100), "amount": Wei(policy.proposer_bond)},
             ev.Checkpoint: {},
         }
         return fields[kind]
@@ -182,12 +183,18 @@ def running(**terms: object) -> Script:
     return created(**terms).do(*[ev.ParticipantJoined] * 3, ev.RoundOpened)
 
 
+def late(**terms: object) -> Script:
+    """Give a federation whose last participant joined just before it would have been idle."""
+    script = created(**terms).do(*[ev.ParticipantJoined] * 2)
+    return script.at(START + script.policy.idle_window - 1).do(ev.ParticipantJoined, ev.RoundOpened)
+
+
 def closed(**terms: object) -> Script:
     return running(**terms).do(*[ev.UpdateCommitted] * 3, ev.CommitClosed)
 
 
-def missed() -> Script:
-    script = closed()
+def missed(**terms: object) -> Script:
+    script = closed(**terms)
     return script.at(script.time + 2 * WINDOW).do(ev.TurnMissed)
 
 
@@ -206,7 +213,7 @@ def second(**terms: object) -> Script:
 def ended() -> Script:
     """Give a federation of one round, all settled."""
     script = accepted(rounds=1).do(ev.FederationEnded)
-    script.at(script.time + WINDOW).do(ev.ResultSettled, ev.BondReturned, ev.PeriodEnded)
+    script.at(script.time + CHALLENGE).do(ev.ResultSettled, ev.BondReturned, ev.PeriodEnded)
     return script
 
 
@@ -443,6 +450,20 @@ CASES = [
         wait=4 * WINDOW,
     ),
     case(
+        "void while voted on",
+        lambda: proposed(idle_window=WINDOW - 1),
+        ev.RoundVoided,
+        f"a time from {START + WINDOW} on",
+        wait=WINDOW - 1,
+    ),
+    case(
+        "void soon after round 0 opened",
+        lambda: late(idle_window=WINDOW - 1),
+        ev.RoundVoided,
+        f"a time from {START + 2 * WINDOW - 3} on",
+        wait=WINDOW - 2,
+    ),
+    case(
         "goes on after closing",
         lambda: idle(closed()).do(ev.RoundVoided),
         ev.RoundOpened,
@@ -451,13 +472,18 @@ CASES = [
     case("settled nothing", closed, ev.ResultSettled, "an accepted result that waits"),
     case("settled early", second, ev.ResultSettled, "a time from"),
     case(
-        "settled another", second, ev.ResultSettled, digest(5).hex(), result=digest(4), wait=WINDOW
+        "settled another",
+        second,
+        ev.ResultSettled,
+        digest(5).hex(),
+        result=digest(4),
+        wait=CHALLENGE,
     ),
-    case("settled a height", second, ev.ResultSettled, "height 1", height=2, wait=WINDOW),
+    case("settled a height", second, ev.ResultSettled, "height 1", height=2, wait=CHALLENGE),
     case("period at will", second, ev.PeriodEnded, "something that it follows from"),
     case(
         "period of another",
-        lambda: second(reward_period=1).at(START + WINDOW).do(ev.ResultSettled, ev.BondReturned),
+        lambda: second(reward_period=1).at(START + CHALLENGE).do(ev.ResultSettled, ev.BondReturned),
         ev.PeriodEnded,
         digest(5).hex(),
         result=digest(4),
@@ -486,6 +512,16 @@ CASES = [
     # money
     case("bond of another", rejected, ev.BondReturned, address(100), proposer=STRANGER),
     case("bond too large", rejected, ev.BondReturned, "7 wei", amount=Wei(8)),
+    case("bond withdrawn before it is returned", proposed, ev.BondWithdrawn, "a credit of 0 wei"),
+    case("bond of another withdrawn", ended, ev.BondWithdrawn, "of 0 wei", proposer=STRANGER),
+    case("part of a bond withdrawn", ended, ev.BondWithdrawn, "of 7 wei", amount=Wei(6)),
+    case("nothing withdrawn", second, ev.BondWithdrawn, "a credit of 0 wei", amount=Wei(0)),
+    case(
+        "bond withdrawn twice",
+        lambda: ended().do(ev.BondWithdrawn),
+        ev.BondWithdrawn,
+        "a credit of 0 wei",
+    ),
     case("bond out of nothing", proposed, ev.BondReturned, "something that it follows from"),
     case("claim before the end", proposed, ev.PayoutClaimed, "a reward period that has ended"),
     case("claim elsewhere", ended, ev.PayoutClaimed, address(300), payout=STRANGER),
@@ -584,9 +620,18 @@ def test_idle_with_a_standing_result() -> None:
 
 def test_idle_head_that_settled_ends_its_period() -> None:
     script = second()
-    script.at(script.time + WINDOW).do(ev.ResultSettled, ev.BondReturned)
+    script.at(script.time + CHALLENGE).do(ev.ResultSettled, ev.BondReturned)
     idle(script).do(ev.RoundVoided).do(ev.FederationEnded, idle=True).do(ev.PeriodEnded)
     assert script.state.lineage[0].ends_period
+
+
+def test_bonds_add_up_until_they_are_withdrawn() -> None:
+    script = missed(attempts=4)
+    for _ in range(2):
+        script.do(ev.ResultProposed, proposer=STRANGER)
+        script.do(ev.Voted, support=False).do(ev.Voted, support=False)
+        script.do(ev.ResultRejected, ev.BondReturned)
+    script.do(ev.BondWithdrawn, proposer=STRANGER, amount=Wei(14))
 
 
 def test_a_signer_may_change_within_a_round() -> None:

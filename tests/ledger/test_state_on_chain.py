@@ -223,6 +223,10 @@ class Walk:
         index = self.rng.randrange(len(self.members))
         self.contract.withdraw_stake(self.members[index], self.federation, ParticipantId(index))
 
+    def bond(self) -> None:
+        account = self.rng.choice([*self.signers, self.stranger])
+        self.contract.withdraw_bond(account, self.federation)
+
     def claim(self) -> None:
         leaves = self.leaves[self.state.period_ends[-1].result]
         leaf = self.rng.choice(leaves)
@@ -253,7 +257,7 @@ LIKELY = {
     Folded.ATTEST: (*["vote"] * 12, "wait", "wait", "join", "rotate", "data"),
     Folded.ENDED: ("wait", "claim", "claim", "stake", "refund", "advance", "leave", "join"),
 }
-ALWAYS = ("advance", "claim", "stake", "close", "refund")
+ALWAYS = ("advance", "claim", "stake", "close", "refund", "bond", "bond")
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -368,6 +372,64 @@ def test_idle_close_while_a_result_stands() -> None:
     assert walk.state.rounds[-1].outcome is Outcome.VOID
     assert walk.seen[ev.PeriodEnded] == 1
     assert walk.seen[ev.Refunded] == 1
+
+
+def test_a_leaver_that_proposes_as_anybody_takes_its_stake() -> None:
+    walk = ready()
+    leaver = walk.signers[2]
+    walk.contract.leave(leaver, walk.federation, ParticipantId(2))
+    walk.take()
+    commit_all(walk)
+    propose(walk)
+    vote_all(walk, support=True)
+    walk.signers.pop()
+    commit_all(walk)
+    with pytest.raises(ContractRejected, match="StakeLocked"):
+        walk.contract.withdraw_stake(leaver, walk.federation, ParticipantId(2))
+    walk.step("wait", "wait")
+    assert walk.state.lineage[0].settled
+    assert walk.state.round.turn_missed
+    walk.contract.propose_result(
+        leaver, walk.header(), digest(8), bond=Wei(walk.policy.proposer_bond)
+    )
+    walk.take()
+    assert walk.state.round.proposal.proposer == leaver.address
+    walk.contract.withdraw_stake(leaver, walk.federation, ParticipantId(2))
+    walk.take()
+    assert walk.state.participants[2].stake_returned
+
+
+def test_bonds_are_withdrawn_in_one_sum() -> None:
+    walk = ready(attempts=4)
+    commit_all(walk)
+    walk.step("wait")
+    for _ in range(2):
+        propose(walk)
+        vote_all(walk, support=False)
+    owner = walk.stranger
+    assert walk.contract.credit(walk.federation, owner.address) == 2 * walk.policy.proposer_bond
+    walk.contract.withdraw_bond(owner, walk.federation)
+    walk.take()
+    assert walk.seen[ev.BondWithdrawn] == 1
+    assert walk.contract.credit(walk.federation, owner.address) == 0
+
+
+def test_nothing_is_closed_while_it_is_voted_on() -> None:
+    walk = ready()
+    chain = walk.contract.chain
+    chain.wait_until(walk.state.round.commit_deadline - 10)
+    commit_all(walk)
+    walk.step("wait")
+    chain.wait_until(walk.state.round.propose_deadline - 2)
+    propose(walk)
+    chain.wait_until(walk.state.rounds[0].opened + walk.policy.idle_window)
+    with pytest.raises(ContractRejected, match="NotIdle"):
+        walk.close()
+    assert walk.state.deadline is not None
+    chain.wait_until(walk.state.deadline)
+    walk.step("close")
+    assert walk.state.ended is not None
+    assert walk.seen[ev.BondReturned] == 1
 
 
 def test_idle_close_before_anybody_came() -> None:

@@ -220,7 +220,7 @@ def _(rng: random.Random, of: Clean) -> Case | None:
 
 
 def _joined(rng: random.Random, record: Artefact) -> Case:
-    world = World(Setting.draw(rng, terms(draw(rng))))
+    world = World(Setting.draw(rng, terms(draw(rng, open="false"))))
     world.create()
     world.join(2, 10, record=record)
     return Case(world.evidence(), None, account(2).address)
@@ -529,6 +529,15 @@ def _(rng: random.Random, of: Clean) -> Case | None:
 @forgery("bond returned again", CLAIMS)
 def _(rng: random.Random, of: Clean) -> Case | None:
     return _repeat(rng, of, ev.BondReturned, _same)
+
+
+@forgery("bond withdrawn again or too large", CLAIMS)
+def _(rng: random.Random, of: Clean) -> Case | None:
+    if rng.random() < 0.5:
+        return _repeat(rng, of, ev.BondWithdrawn, _same)
+    return _change(
+        rng, of, ev.BondWithdrawn, lambda _, __, event: replace(event, amount=Wei(event.amount + 1))
+    )
 
 
 @forgery("stake returned while bound", CLAIMS)

@@ -156,7 +156,7 @@ def draw(rng: random.Random, **fixed: object) -> str:
         "b": rng.choice((0, 0, 1)),
         "stake": rng.choice((0, 5)),
         "bond": rng.choice((0, 7)),
-        "challenge": rng.choice((60, 200)),
+        "challenge": rng.choice((61, 200)),
         "attempts": rng.choice((1, 2, 3)),
     }
     chosen |= fixed

@@ -351,7 +351,7 @@ class Story:
     def _propose(self) -> None:
         world, round_ = self.world, self.world.replica.state.round
         self._publish(round_)
-        if self._chance(0.1):
+        if self._chance(0.1) or world.time + 1 >= round_.propose_deadline:
             world.wait(round_.propose_deadline + self.rng.randrange(3))
             world.advance(self._anybody())
             return
@@ -430,10 +430,12 @@ class Story:
     def _close(self) -> None:
         world, state = self.world, self.world.replica.state
         created = world.events[0].meta.timestamp
-        last = state.lineage[-1].accepted_at if state.lineage else created
+        started = state.rounds[0].opened if state.rounds else created
+        last = state.lineage[-1].accepted_at if state.lineage else started
         carried = False
         if state.phase is Phase.ATTEST:
             proposal = state.round.proposal
+            world.wait(proposal.attest_deadline)
             enough = 2 * len(proposal.votes) >= state.round.seats
             carried = enough and proposal.count(True) > proposal.count(False)
         if not carried:
@@ -471,6 +473,9 @@ class Story:
         for index in range(len(world.members)):
             if world.header.stake and self.rng.random() < 0.5:
                 world.withdraw_stake(index)
+        for owner in list(state.credits):
+            if self.rng.random() < 0.5:
+                world.withdraw_bond(owner)
 
     def _anybody(self) -> Address:
         signers = [self.world.signer(index) for index in range(len(self.world.members))]

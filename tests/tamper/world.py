@@ -128,6 +128,7 @@ class Setting:
             initial_model_root=promised.root,
             rest=rest[0].digest,
             leaves=of.layout.leaves,
+            coordinates=of.layout.writable,
             ancestor=FederationId(parent),
             parent=parent,
         )
@@ -410,6 +411,11 @@ class World:
         head = self.headers.get(self.replica.state.head)
         left = self.header.pool - (head.payout_total if head else 0)
         self._emit(ev.Refunded, creator=account(CREATOR).address, amount=Wei(left))
+
+    def withdraw_bond(self, owner: Address) -> None:
+        self.begin(owner)
+        amount = Wei(self.replica.state.credits[owner])
+        self._emit(ev.BondWithdrawn, proposer=owner, amount=amount)
 
     def checkpoint(self, sender: Address) -> None:
         self.begin(sender)

@@ -29,7 +29,7 @@ enum Status {
 /// @param head Digest of the newest accepted result, of height `headHeight`; zero before the first.
 /// @param standing Digest of the proposal voted on in phase Attest.
 /// @param claimable Digest of the result whose payouts can be claimed; zero before the first period has ended.
-/// @param lastAccepted Time of the last acceptance, or of creation.
+/// @param lastAccepted Time of the last acceptance; before the first, of the opening of round 0 or of creation.
 /// @param paid Sum of the payouts claimed so far.
 struct FederationView {
     Phase phase;
@@ -190,6 +190,8 @@ interface IFederations {
     event Refunded(bytes32 indexed federation, address creator, uint128 amount, bytes32 h);
     /// @dev The bond has become a credit that `withdrawBond` pays.
     event BondReturned(bytes32 indexed federation, address proposer, uint128 amount, bytes32 h);
+    /// @dev `amount` is all that was credited to the proposer since it last withdrew.
+    event BondWithdrawn(bytes32 indexed federation, address proposer, uint128 amount, bytes32 h);
     event Checkpoint(bytes32 indexed federation, bytes32 h);
 
     /// @notice No federation has this id.
@@ -243,7 +245,8 @@ interface IFederations {
     error StakeLocked(uint32 participant);
     /// @notice No deadline has passed and no result can be settled.
     error NothingToDo();
-    /// @notice The federation may not be closed before `until`, nor while `advance` would accept its standing proposal.
+    /// @notice The federation may not be closed before `until`, nor while its standing proposal is voted on or would be accepted by
+    /// `advance`.
     error NotIdle(uint40 until);
     /// @notice The leaf is not in the payout tree of the claimable result.
     error InvalidProof();
@@ -269,8 +272,8 @@ interface IFederations {
     /// @param rows Number of rows; its weight, capped, as the creator attests it.
     /// @param expires Time after which the invitation does not hold; ignored in an open federation.
     /// @param invitation The creator's EIP-712 signature (ERC-1271 too) of `Invitation(bytes32 federation,address controller,
-    /// bytes32 identity,bytes32 datasetRoot,uint32 rows,uint64 expires)` under the domain ("FedNode Federations", "1");
-    /// empty in an open federation.
+    /// bytes32 identity,bytes32 datasetRoot,uint32 dataset,uint32 rows,uint64 expires)` under the domain
+    /// ("FedNode Federations", "1"), `dataset` being 0; empty in an open federation.
     function join(
         bytes32 federation,
         address signer,
@@ -289,7 +292,8 @@ interface IFederations {
     function rotateSigner(bytes32 federation, uint32 participant, address signer) external;
 
     /// @notice Append to the list of data-set commitments; it weighs from the next round on. By the controller.
-    /// @param invitation The creator's signature as in `join`, with the identity that the participant joined with.
+    /// @param invitation The creator's signature as in `join`, with the identity that the participant joined with;
+    /// `dataset` is the index that the commitment gets in the participant's list, so that no signature holds twice.
     function commitDataset(
         bytes32 federation,
         uint32 participant,
@@ -321,8 +325,9 @@ interface IFederations {
     /// @notice Do everything that is due: the passing of a deadline, and up to 16 settlements. By anybody.
     function advance(bytes32 federation) external;
 
-    /// @notice End a federation in which nothing has been accepted for the idle window; its head becomes the end of a reward
-    /// period. By anybody.
+    /// @notice End a federation in which nothing has been accepted for the idle window (counted from the opening of round 0
+    /// before the first acceptance, and from creation before that); its head becomes the end of a reward period. Not while a
+    /// proposal is voted on, nor while `advance` would accept it. By anybody.
     function close(bytes32 federation) external;
 
     /// @notice Emit the history accumulator unchanged. By anybody.

@@ -18,6 +18,8 @@ library Policies {
     uint8 internal constant LARGEST_EXPONENT = 4;
     uint256 internal constant LARGEST_INTEGER = (1 << 31) - 1;
     uint256 internal constant COORDINATES_PER_LEAF = 256;
+    /// @notice Payloads of at most 1 GiB.
+    uint256 internal constant MOST_LEAVES = 1 << 20;
 
     /// @notice Why this contract cannot enforce a policy: a field's name, or a group's, in ASCII; zero if it can.
     function refusal(PolicyHeader calldata p) internal view returns (bytes32 key) {
@@ -34,11 +36,14 @@ library Policies {
 
     function _model(PolicyHeader calldata p) private pure returns (bytes32) {
         if (p.rule != WEIGHTED_MEAN) return "rule";
+        if (p.ruleParameters != 0) return "ruleParameters";
         uint256 leaves = p.leaves;
-        if (leaves == 0) return "leaves";
+        uint256 coordinates = p.coordinates;
+        if (!_within(leaves, 1, MOST_LEAVES)) return "leaves";
+        if (!_within(coordinates, 1, leaves * COORDINATES_PER_LEAF)) return "coordinates";
+        if (p.statistics > coordinates) return "statistics";
         if (!_within(p.bound, 1, LARGEST_INTEGER)) return "bound";
         if (!_within(p.weightCap, 1, LARGEST_INTEGER)) return "weightCap";
-        if (p.statistics > leaves * COORDINATES_PER_LEAF) return "statistics";
         return 0;
     }
 
@@ -52,6 +57,7 @@ library Policies {
         if (p.attempts == 0) return "attempts";
         uint256 valuation = p.valuation;
         if (valuation > EXACT || valuation == EXACT && most > MOST_PLAYERS) return "valuation";
+        if (p.valuationEvery == 0) return "valuationEvery";
         if (!_within(p.evaluation, valuation == 0 ? 0 : PUBLIC_ROWS, PUBLIC_ROWS)) return "evaluation";
         return 0;
     }
@@ -62,7 +68,9 @@ library Policies {
         uint256 propose = p.proposeWindow;
         uint256 attest = p.attestWindow;
         if (commit == 0 || reveal == 0 || propose == 0 || attest == 0) return "windows";
-        if (p.challengeWindow < attest) return "challengeWindow";
+        // Votes are not over before the last update has to be readable, and no result settles before its votes are over.
+        if (attest < reveal) return "attestWindow";
+        if (p.challengeWindow <= attest) return "challengeWindow";
         // A federation must not be closed as idle while its first proposal is on time.
         if (p.idleWindow < commit + reveal + propose + attest) return "idleWindow";
         return 0;

@@ -36,8 +36,10 @@ def test_policy_is_the_built_in_one_unless_options_say_so() -> None:
 
 def test_policy_has_short_windows_on_a_node() -> None:
     windows = demo_policy(DemoOptions(rpc="http://node")).windows
-    assert (windows.attest, windows.challenge) == (NODE_WINDOW, NODE_WINDOW)
-    assert demo_policy(DemoOptions(rpc="http://node", window=60)).windows.challenge == 60
+    assert (windows.attest, windows.challenge) == (NODE_WINDOW, NODE_WINDOW + 1)
+    assert windows.reveal == NODE_WINDOW
+    longer = demo_policy(DemoOptions(rpc="http://node", window=90)).windows
+    assert (longer.reveal, longer.attest, longer.challenge) == (60, 90, 91)
 
 
 @pytest.mark.parametrize("wrong", [{"rounds": 0}, {"seed": -1}, {"window": 4}, {"resamples": 1}])

@@ -58,6 +58,32 @@ def test_private_tensors_have_no_place_and_statistics_come_first() -> None:
     assert change.tolist() == [0] * 12 + [7] * 5
 
 
+def test_updates_write_one_range_statistics_and_shared_tensors() -> None:
+    layout = with_statistics(
+        (
+            TensorSpec("state", (3,), TensorKind.STATE),
+            TensorSpec("first", (2,)),
+            TensorSpec("mask", (4,), TensorKind.CONSTANT),
+            TensorSpec("bias", (7,), TensorKind.PRIVATE),
+            TensorSpec("last", (5,)),
+        ),
+        2,
+    )
+    names = [STATISTICS, "first", "last", "mask", "state"]
+    assert [spec.name for spec in layout.payload] == names
+    assert (layout.writable, layout.size) == (6 + 2 + 5, 6 + 2 + 5 + 4 + 3)
+    assert layout.locate(layout.writable) == ("mask", (0,))
+    assert Layout(layout.tensors[1:]).writable == 7
+
+
+@given(layouts())
+def test_shared_tensors_end_where_writing_ends(layout: Layout) -> None:
+    for coordinate in range(layout.size):
+        name, _ = layout.locate(coordinate)
+        kind = next(spec.kind for spec in layout.tensors if spec.name == name)
+        assert (kind is TensorKind.SHARED) == (coordinate < layout.writable)
+
+
 def test_unpack_returns_copies() -> None:
     layout = Layout((TensorSpec("w", (2,)),))
     payload = np.zeros(2, dtype=np.int32)
@@ -97,6 +123,8 @@ def test_pack_names_the_tensor_that_does_not_fit(
 def test_layouts_refuse_what_makes_no_sense() -> None:
     with pytest.raises(TensorError, match="twice"):
         Layout((TensorSpec("w", (1,)), TensorSpec("w", (2,))))
+    with pytest.raises(TensorError, match="the federation's own"):
+        with_statistics((TensorSpec(STATISTICS, (1,)),))
     with pytest.raises(TensorError, match="below 1"):
         TensorSpec("w", (0,))
     with pytest.raises(TensorError, match="fractional bits"):

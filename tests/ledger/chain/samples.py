@@ -18,6 +18,7 @@ from ledger.types import (
 from tests.engines import Engine
 
 WINDOW = 3600
+CHALLENGE = WINDOW + 1
 
 
 def digest(number: int) -> Digest:
@@ -39,7 +40,9 @@ def policy(chain_id: int, ledger: Address, *, members: int = 2, pool: int = 0) -
         initial_model_root=digest(1),
         rest=digest(2),
         rule=0,
+        rule_parameters=ZERO_DIGEST,
         leaves=1,
+        coordinates=200,
         bound=1 << 20,
         weight_cap=1000,
         start_participants=members,
@@ -54,7 +57,7 @@ def policy(chain_id: int, ledger: Address, *, members: int = 2, pool: int = 0) -
         reveal_window=WINDOW,
         propose_window=WINDOW,
         attest_window=WINDOW,
-        challenge_window=WINDOW,
+        challenge_window=CHALLENGE,
         idle_window=4 * WINDOW,
         batch_window=0,
         unbonding_window=0,
@@ -74,6 +77,7 @@ def policy(chain_id: int, ledger: Address, *, members: int = 2, pool: int = 0) -
         value_exponent=1,
         scale_exponent=0,
         valuation=0,
+        valuation_every=1,
         visibility=0,
         evaluation=0,
         staleness=0,

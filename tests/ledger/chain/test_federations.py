@@ -147,6 +147,15 @@ def test_invitation_opens_the_door() -> None:
         contract.join(guest, federation, membership, stake=Wei(4))
     index, _ = contract.join(guest, federation, membership, stake=Wei(5))
     assert index == 0
+    with pytest.raises(ContractRejected, match="InvitationRefused"):
+        contract.commit_dataset(guest, invitation, participant=index, signature=signed)
+    later = replace(invitation, rows=40, dataset=1)
+    signature = sign_invitation(
+        creator, later, chain_id=engine.chain.chain_id, ledger=contract.address
+    )
+    contract.commit_dataset(guest, later, participant=index, signature=signature)
+    with pytest.raises(ContractRejected, match="InvitationRefused"):
+        contract.commit_dataset(guest, later, participant=index, signature=signature)
     contract.rotate_signer(guest, federation, index, new_account().address)
     contract.leave(guest, federation, index)
     contract.withdraw_stake(guest, federation, index)
