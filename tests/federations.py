@@ -5,7 +5,8 @@ Only hospitals' journals, the chain and the stores last from one step to the nex
 fresh nodes each time: that is what a node is after it was killed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,19 @@ def peers(count: int) -> list[Peers]:
     """Give stores that are connected to each other."""
     network: list[Peers] = []
     return [Peers(network) for _ in range(count)]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Train on one thread: as other processes do, and fast while other tests take the rest."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class GivenTask(SgdTask):

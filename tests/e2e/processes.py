@@ -40,7 +40,7 @@ from ledger.state import FederationState, Outcome, Phase
 from ledger.stores import ContentStore, open_store
 from ledger.types import FederationId
 from tests.engines import Engine, embedded, keys, missing
-from tests.federations import Stage, Story, found, peers, play, story
+from tests.federations import Stage, Story, found, one_thread, peers, play, story
 
 SITES = ("cleveland", "budapest", "zurich", "long-beach")
 PROPOSER = 0
@@ -409,18 +409,12 @@ class Town:
 
 
 def in_one_process(policy: Policy, folder: Path) -> Story:
-    """Play a federation in this process on py-evm, training on one thread as the processes do."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        cast = found(Stage(embedded(), peers(len(policy.data.sites)), folder), policy)
-        roles = cast.roles(train=True)
+    """Play a federation in this process on py-evm, training as the processes do."""
+    cast = found(Stage(embedded(), peers(len(policy.data.sites)), folder), policy)
+    roles = cast.roles(train=True)
+    with one_thread():
         play(cast, lambda: roles)
-        return story(cast.hospitals[0].view())
-    finally:
-        torch.set_num_threads(threads)
+    return story(cast.hospitals[0].view())
 
 
 def check_results(town: Town, view: Federation, expected: Story) -> None:

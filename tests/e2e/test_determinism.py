@@ -18,7 +18,7 @@ from fednode.models import stack
 from fednode.roles.role import Role
 from tests.e2e import replay
 from tests.engines import Engine
-from tests.federations import Stage, Story, Updates, found, given_updates, peers, play
+from tests.federations import Stage, Story, Updates, found, given_updates, one_thread, peers, play
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +38,8 @@ class Given:
 def trained(name: str, folder: Path) -> Given:
     cast = found(replay.on_embedded_chain(folder), replay.policy(name))
     roles = cast.roles(train=True)
-    play(cast, lambda: roles)
+    with one_thread():
+        play(cast, lambda: roles)
     given = given_updates(cast)
     path = folder / "updates.npz"
     replay.save(given, path)

@@ -8,7 +8,7 @@ import pytest
 from fednode.roles.journal import PreparedUpdate
 from fednode.roles.participant import NotAMember
 from fednode.roles.role import Progress, Role
-from fednode.training.run import LocalRun, TrainingError
+from fednode.training.run import LocalRun
 from fednode.training.task import SgdTask
 from ledger.state import FederationState, Outcome, Phase
 from tests.engines import embedded
@@ -159,14 +159,15 @@ def test_stranger_is_told_to_join(start: Found) -> None:
         stranger.participant().step()
 
 
-def test_training_without_rows_is_an_error(start: Found) -> None:
+def test_one_that_cannot_train_sits_out_and_votes(start: Found) -> None:
     cast = start()
     roles = cast.roles()
     play(cast, lambda: roles, until=in_phase(Phase.COMMIT, 1))
-    role = cast.hospitals[0].participant()
-    role._trainer = replace(
-        role._trainer, rows=role._trainer.rows.take(np.array([], dtype=np.int64))
-    )
-    with pytest.raises(TrainingError):
-        role.step()
+    sick = cast.hospitals[0].participant()
+    none = sick._trainer.rows.take(np.array([], dtype=np.int64))
+    sick._trainer = replace(sick._trainer, rows=none)
+    state = play(cast, lambda: [sick, *roles[1:]])
+    assert commits(state) == [[0, 1, 2, 3], [1, 2, 3], [1, 2, 3]]
+    assert list(sick.failures) == [1, 2]
+    assert all(0 in round_.proposal.votes for round_ in state.rounds[1:])
     assert cast.hospitals[0].journal.update(1) is None
