@@ -82,6 +82,10 @@ WRONG = [
     (f"{NODE} --site south", {}, 1, ["'south'", "not those that this account joined with"]),
     (f"{NODE} --journal @j/other", {}, 1, ["secret is not there", "--journal"]),
     (f"{NODE} --journal @j/damaged", {}, 1, ["secret", "damaged"]),
+    # ways out
+    ("leave --account @1.json", {}, 1, ["HasEnded"]),
+    ("leave --account @5.json", {}, 1, ["controls no participant"]),
+    ("close --account @1.json", {}, 1, ["HasEnded"]),
     # models
     ("model export --out @m.st --version 9", {}, 1, ["version 9 does not exist", "newest is 1"]),
     ("model export --out @password/m.st", {}, 1, ["m.st cannot be written"]),

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from fednode.models.export import read_export
-from tests.fednode.cli.world import World
+from tests.fednode.cli.world import World, require_one_line
 
 ETHER = 10**18
 
@@ -31,6 +31,20 @@ def test_what_is_due_can_be_taken_once(world: World) -> None:
     assert [claims(number) for number in (0, 1, 2, 5)] == [{}, {}, {}, {}]
     assert "nothing is due" in world.desk.run("claim --account @1.json").stdout
     assert world.desk.run("audit").exit_code == 0
+
+
+def test_a_participant_opens_its_test_set_once(world: World) -> None:
+    desk = world.desk
+    line = "participant --account @1.json --site north --journal @j/north"
+    first = desk.ask(line)
+    assert (first["released_version"], first["failures"]) == (1, {})
+    assert desk.ask(line) == first
+    marker = desk.folder / "j" / "north" / world.ended / "test-set.json"
+    marker.write_text("{", encoding="utf-8")
+    require_one_line(desk.run(line), 1, "test-set.json", "damaged")
+    marker.unlink()
+    done = desk.ask("proposer --account @5.json")
+    assert done["results"] == 2
 
 
 def test_export_gives_a_version_with_its_preprocessing(world: World) -> None:
@@ -77,6 +91,24 @@ def test_a_federation_goes_on_from_an_ancestor(world: World) -> None:
     assert (refused.exit_code, "another model" in refused.stderr) == (1, True)
     young = desk.run(f"create --account @0.json --policy @open.toml --ancestor {heir}")
     assert "no settled result" in young.stderr
+
+
+def test_a_federation_that_stalls_lets_everybody_out(world: World) -> None:
+    desk, chosen = world.desk, "create --account @0.json --policy @open.toml --salt 11"
+    stalled = {"FEDNODE_FEDERATION": str(desk.ask(chosen)["federation"])}
+    joining = "join --account @1.json --site north --name N --journal @j/stalled"
+    desk.ask(joining, **stalled)
+    early = desk.run("close --account @5.json", **stalled)
+    assert (early.exit_code, "NotIdle" in early.stderr) == (1, True)
+    assert desk.ask("leave --account @1.json", **stalled)["participant"] == 0
+    assert desk.run("leave --account @1.json", **stalled).exit_code == 1
+    world.anvil.rpc("evm_increaseTime", 3601)
+    world.anvil.rpc("evm_mine")
+    desk.ask("close --account @5.json", **stalled)
+    assert desk.ask("status", **stalled)["phase"] == "ended"
+    assert "stake: 5 wei" in desk.run("claim --account @1.json", **stalled).stdout
+    assert f"refund: {ETHER} wei" in desk.run("claim --account @0.json", **stalled).stdout
+    assert desk.run("audit", **stalled).exit_code == 0
 
 
 def test_accounts_are_made_by_the_command(world: World) -> None:

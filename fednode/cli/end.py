@@ -1,0 +1,84 @@
+"""`fednode leave` and `fednode close`: the ways out of a federation that is not over yet."""
+
+from pathlib import Path
+
+import click
+
+from fednode.cli.edge import (
+    Output,
+    account_options,
+    chain_options,
+    federation_option,
+    json_option,
+    ledger_option,
+    options,
+    own_option,
+    store_options,
+)
+from fednode.cli.open import (
+    federation_id,
+    open_account,
+    open_content,
+    open_contract,
+    open_federation,
+)
+from fednode.errors import FedNodeError
+
+
+@click.command()
+@options(
+    chain_options, ledger_option, federation_option, store_options, account_options, own_option
+)
+@json_option
+def leave(
+    rpc: str,
+    chain_id: int | None,
+    ledger: str,
+    federation: str,
+    ipfs: str | None,
+    store: Path | None,
+    keystore: Path,
+    password_file: Path | None,
+    own: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Give up the seat that the account controls, from the next round on.
+
+    The stake can be claimed once the rounds that the participant acted in are settled.
+    """
+    account = open_account(keystore, password_file)
+    opened = open_federation(
+        open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
+    )
+    seats = [p for p in opened.state.participants if p.controller == account.address]
+    if not seats:
+        raise FedNodeError(f"account {account.address} controls no participant of this federation")
+    receipt = opened.contract.leave(account, opened.id, seats[0].index)
+    Output(as_json).result(
+        {"participant": seats[0].index, "gas": receipt.gas_used},
+        f"participant {seats[0].index} has left ({receipt.gas_used} gas)",
+    )
+
+
+@click.command()
+@options(chain_options, ledger_option, federation_option, account_options)
+@json_option
+def close(
+    rpc: str,
+    chain_id: int | None,
+    ledger: str,
+    federation: str,
+    keystore: Path,
+    password_file: Path | None,
+    as_json: bool,
+) -> None:
+    """End a federation that has accepted nothing for its idle window; anybody may.
+
+    Payouts, stakes and what is left of the pool can then be claimed.
+    """
+    account = open_account(keystore, password_file)
+    contract = open_contract(rpc, chain_id, ledger)
+    receipt = contract.close(account, federation_id(federation))
+    Output(as_json).result(
+        {"gas": receipt.gas_used}, f"the federation is closed ({receipt.gas_used} gas)"
+    )
