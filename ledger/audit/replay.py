@@ -153,7 +153,7 @@ class _Run:
                 participant = self._replica.state.participants[event.participant]
                 self._signed(event.round, subject, participant.signer, event.meta.sender)
             case ev.ResultProposed():
-                self._signed(event.round, subject, event.proposer, event.meta.sender)
+                self._proposed(event, subject)
             case ev.ResultAccepted():
                 self._accepted(event)
             case ev.ResultRejected():
@@ -176,6 +176,19 @@ class _Run:
             )
             return
         self._hold(SIGNERS, round_, subject, who, sender, signer=sender)
+
+    def _proposed(self, event: ev.ResultProposed, subject: str) -> None:
+        """A participant signs its proposals itself. Who else may propose may do so through a
+        contract of its own, and must not fail everybody's audit by that.
+        """
+        known = {s for p in self._replica.state.participants for _, s in p.signers}
+        if event.proposer in known or event.proposer == event.meta.sender:
+            self._signed(event.round, subject, event.proposer, event.meta.sender)
+        else:
+            self.facts.note(
+                f"{subject}: no participant proposed it, but {event.proposer}, a contract that "
+                f"{event.meta.sender} called."
+            )
 
     def _created(self, event: ev.FederationCreated) -> None:
         origin, policy = self._evidence.origin, self._replica.policy

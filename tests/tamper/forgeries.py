@@ -206,7 +206,7 @@ def _(rng: random.Random, of: Clean) -> Case | None:
 
 @forgery("sent by somebody else", SIGNERS)
 def _(rng: random.Random, of: Clean) -> Case | None:
-    signed = (ev.UpdateCommitted, ev.Voted, ev.ResultProposed)
+    signed = (ev.UpdateCommitted, ev.Voted)
     places = [i for i, event in enumerate(of.world.events) if isinstance(event, signed)]
     if not places:
         return None
