@@ -32,15 +32,11 @@ contract ParticipantsTest is Base {
         return _digestAt(id, who, identity_, root, 0, rows, expires);
     }
 
-    function _digestAt(
-        bytes32 id,
-        address who,
-        bytes32 identity_,
-        bytes32 root,
-        uint32 at,
-        uint32 rows,
-        uint64 expires
-    ) private view returns (bytes32) {
+    function _digestAt(bytes32 id, address who, bytes32 identity_, bytes32 root, uint32 at, uint32 rows, uint64 expires)
+        private
+        view
+        returns (bytes32)
+    {
         bytes32 domain = keccak256(
             abi.encode(
                 keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
