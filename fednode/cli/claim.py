@@ -41,7 +41,13 @@ def claim(
         open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
     )
     claimed = claim_all(opened, open_account(keystore, password_file))
-    lines = [f"{c.kind}: {c.amount} wei ({c.receipt.gas_used} gas)" for c in claimed]
+    token = opened.policy.reward.token
+    in_token = () if token is None else ("payout", "refund")
+    lines = [
+        f"{c.kind}: {c.amount} {f'units of token {token}' if c.kind in in_token else 'wei'} "
+        f"({c.receipt.gas_used} gas)"
+        for c in claimed
+    ]
     Output(as_json).result(
         {
             "claimed": [

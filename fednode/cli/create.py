@@ -132,7 +132,8 @@ def _ancestor(
 
 def _salt(text: str) -> Digest:
     try:
-        value = bytes.fromhex(text.removeprefix("0x"))
+        digits = text.removeprefix("0x")
+        value = bytes.fromhex("0" * (len(digits) % 2) + digits)
     except ValueError:
         value = bytes(33)
     if len(value) > 32:

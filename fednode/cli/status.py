@@ -61,6 +61,7 @@ def _fields(opened: Federation) -> dict[str, object]:
         "head": state.head.hex(),
         "utility": standing.trail[-1] / 1_000_000 if standing.trail else None,
         "released_version": opened.released_version() if state.phase is Phase.ENDED else None,
+        "token": opened.policy.reward.token,
         "participants": [
             {
                 "index": p.index,
@@ -75,6 +76,7 @@ def _fields(opened: Federation) -> dict[str, object]:
 
 
 def _text(fields: dict[str, object]) -> str:
+    unit = "wei" if fields["token"] is None else "units"
     lines = [
         f"{LABELS.get(name, name.replace('_', ' '))}: {clean(str(value), 200)}"
         for name, value in fields.items()
@@ -86,6 +88,6 @@ def _text(fields: dict[str, object]) -> str:
         left = "" if person["active"] else ", has left"
         lines.append(
             f"participant {person['index']}: {person['signer']}, {person['rows']} rows, "
-            f"{person['claimed']} wei claimed{left}"
+            f"{person['claimed']} {unit} claimed{left}"
         )
     return "\n".join(lines)
