@@ -25,7 +25,7 @@ commit = 300
 reveal = 60
 propose = 60
 attest = 60
-challenge = 60
+challenge = 61
 idle = 3600
 attempts = 5
 """
