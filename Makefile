@@ -4,8 +4,9 @@
 PYTHON ?= python3
 # Which build of torch to install; empty is the default index's: make demo TORCH_BACKEND=cpu
 TORCH_BACKEND ?=
-# More arguments for the demo, for pytest and for forge:         make test PYTEST_ARGS='-x -k merkle'
+# More arguments for the demo, the benchmark, pytest and forge:  make test PYTEST_ARGS='-x -k merkle'
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 PYTEST_ARGS ?=
 FORGE_ARGS ?=
 FOUNDRY_PROFILE ?= default
@@ -60,7 +61,7 @@ pytest: $(VENV)/.dev $(NODE_MODULES)/.installed engines ## Python's tests, end t
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev $(NODE_MODULES)/.installed ## what a round costs, from receipts and timers
-	$(BIN)/python scripts/bench/round.py
+	$(BIN)/python scripts/bench/round.py $(BENCH_ARGS)
 
 engines: ## build Kubo and geth, once, if they are not on the PATH
 	@scripts/engines/build.sh

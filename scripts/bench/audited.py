@@ -20,6 +20,7 @@ from ledger.chain.federations import Federations, Membership, deploy
 from ledger.history import HistoryReader, ResultProposed, UpdateCommitted, Voted
 from ledger.identity import identity_artefact, sign_identity
 from ledger.round import Int32
+from ledger.state import Phase
 from ledger.stores import open_store
 from ledger.types import ZERO_DIGEST, FederationId, Wei
 from scripts.bench.clock import PARTICIPANT, Breakdown, Clock, TimedStore, instrument, timed
@@ -43,24 +44,41 @@ class Audited:
         for account in engine.members(len(data.tables)):
             self._join(account)
         self._watcher = Federation(self._contract, self._federation, open_store(self._location))
-        self._roles = list(self._open_roles(data))
+        roles = list(self._open_roles(data))
+        self._participants = [participant for participant, _ in roles]
+        self._proposers = [proposer for _, proposer in roles]
 
     def model(self) -> Int32:
         """Give the newest model."""
         return self._watcher.standing().model
 
     def round(self) -> Breakdown:
-        """Play one round; give what it took on all nodes."""
+        """Play one round; give what it took on all nodes.
+
+        A node is stepped when there may be something for it to do: how often it looks in between is
+        a matter of its poll interval, not of the round.
+        """
+        goal = len(self._watcher.refresh().lineage) + 1
         self._clock.take()
-        state = self._watcher.refresh()
-        goal = len(state.lineage) + 1
         with instrument(self._clock):
-            while True:
-                for activity, role in self._roles:
-                    with self._clock.acting(activity):
-                        role.step()
-                    if len(self._watcher.refresh().lineage) == goal:
-                        return self._clock.take()
+            while len(self._watcher.refresh().lineage) < goal:
+                self._sweep(goal)
+        return self._clock.take()
+
+    def _sweep(self, goal: int) -> None:
+        """Step every participant once, then the proposers if it is their turn."""
+        for participant in self._participants:
+            self._step(PARTICIPANT, participant)
+            if len(self._watcher.refresh().lineage) == goal:
+                return
+        for proposer in self._proposers:
+            if self._watcher.refresh().phase is not Phase.PROPOSE:
+                return
+            self._step(PROPOSER, proposer)
+
+    def _step(self, activity: str, role: Role) -> None:
+        with self._clock.acting(activity):
+            role.step()
 
     def traffic(self) -> tuple[int, int, int]:
         """Count the transactions of all rounds, their gas and their bytes, from receipts."""
@@ -121,15 +139,15 @@ class Audited:
         )
         self._contract.join(account, self._federation, membership, stake=Wei(0))
 
-    def _open_roles(self, data: Data) -> Iterator[tuple[str, Role]]:
+    def _open_roles(self, data: Data) -> Iterator[tuple[Participant, Proposer]]:
+        """Make every member's two roles, which share a view of the federation."""
         members = self._engine.members(len(data.tables))
         for place, (account, rows) in enumerate(zip(members, data.tables, strict=True)):
             view = self._view()
             trainer = Trainer(open_task(data.policy.model_spec), rows)
             journal = Journal(self._engine.folder / f"journal-{place}", self._federation)
             kept = timed(journal, self._clock, "store")
-            yield PARTICIPANT, Participant(view, account, trainer, kept)
-            yield PROPOSER, Proposer(view, account)
+            yield Participant(view, account, trainer, kept), Proposer(view, account)
 
     def _view(self) -> Federation:
         contract = Federations(self._timed_chain(), self._contract.address)

@@ -27,10 +27,9 @@ MNIST = "FEDNODE_DATA"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    if options.threads:
-        import torch
+    import torch
 
-        torch.set_num_threads(options.threads)
+    torch.set_num_threads(options.threads)
     try:
         report = run(options)
     except (FedNodeError, LedgerError) as error:
@@ -96,6 +95,13 @@ def _holds_mnist(folder: Path) -> bool:
     return any(folder.glob("train-images*"))
 
 
+def _count(value: str) -> int:
+    count = int(value)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{count} is not 1 or more")
+    return count
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description="What a round costs.")
     parser.add_argument(
@@ -104,13 +110,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help=f"folder of MNIST's four IDX files (else ${MNIST}, else a stand-in)",
     )
-    parser.add_argument("--participants", type=int, default=10, metavar="N")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument("--participants", type=_count, default=10, metavar="N")
+    parser.add_argument("--rounds", type=_count, default=2, metavar="N")
     parser.add_argument(
-        "--rows", type=int, default=6000, metavar="N", help="at most so many for a participant"
+        "--rows", type=_count, default=6000, metavar="N", help="at most so many for a participant"
     )
-    parser.add_argument("--epochs", type=int, default=1, metavar="N")
-    parser.add_argument("--threads", type=int, metavar="N", help="torch's threads")
+    parser.add_argument("--epochs", type=_count, default=5, metavar="N", help="a round")
+    parser.add_argument(
+        "--threads",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="torch's threads (all nodes share them)",
+    )
     parser.add_argument(
         "--engine", choices=("anvil", "embedded"), default="anvil", help="gas counts on anvil only"
     )
@@ -118,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "--store", metavar="WHERE", help="folder or Kubo address (else a folder for the time)"
     )
     parser.add_argument(
-        "--shapley", type=int, nargs="*", default=[4, 8], metavar="N", help="players to value"
+        "--shapley", type=_count, nargs="*", default=[4, 8], metavar="N", help="players to value"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.data.table import Table
+from fednode.errors import FedNodeError
 from fednode.policy import Policy, built_in
 from fednode.site import evaluation_rows, load_site, open_sites
 from ledger import cbor
@@ -80,9 +82,15 @@ def _policy(folder: Path | None, size: Size, model: str, *, valued: bool) -> Pol
         "evaluation": {"mode": "public" if valued else "none", "rows": 1000},
         "valuation": {"kind": "exact" if valued else "none"},
         "reward": {"pool": 0},
-        "windows": dict.fromkeys(("commit", "reveal", "propose", "attest", "challenge"), WINDOW),
+        "windows": {
+            **dict.fromkeys(("commit", "reveal", "propose", "attest"), WINDOW),
+            "challenge": 2 * WINDOW,
+        },
     }
     for section, values in changes.items():
         old = record.get(section)
         record[section] = {**(old if isinstance(old, dict) else {}), **values}
-    return Policy.from_record(Policy.model_validate(record).rest_record())
+    try:
+        return Policy.model_validate(record)
+    except ValidationError as error:
+        raise FedNodeError(f"the benchmark's policy: {error.errors()[0]['msg']}") from None
