@@ -83,7 +83,13 @@ class Journal:
             }
             with ThreadPoolExecutor(len(files)) as pool:  # waits for the disk once, not thrice
                 list(pool.map(_write, files, files.values()))
-            entry.rename(target)
+            try:
+                entry.rename(target)
+            except OSError as error:
+                raise FedNodeError(
+                    f"journal entry {target} cannot be made ({error.strerror}): see that no other "
+                    "process uses this --journal"
+                ) from error
 
     def update(self, round_index: int) -> PreparedUpdate | None:
         """Give a round's update, if there is one."""

@@ -15,6 +15,12 @@ from ledger.types import Digest, Wei
 log = logging.getLogger("fednode")
 
 
+Turn = tuple[int, Digest, tuple[Digest, ...]]
+"""What a result was computed for: the attempt, the parent, the commits. A reorganisation of the
+chain can change the last two.
+"""
+
+
 class Proposer:
     """Proposes when it is its account's turn, or anybody's after a missed one. It keeps nothing
     between steps that it could not compute again.
@@ -23,7 +29,7 @@ class Proposer:
     def __init__(self, federation: Federation, account: Account) -> None:
         self._federation = federation
         self._account = account
-        self._ready: tuple[tuple[int, int], Outcome, Digest] | None = None
+        self._ready: tuple[Turn, Outcome, Digest] | None = None
 
     def step(self) -> Progress:
         """Propose if it is time to; else move the federation on where a deadline has passed."""
@@ -59,7 +65,7 @@ class Proposer:
         """Compute and publish the round's result once everything is in, or the reveal deadline has
         passed.
         """
-        turn = (round_.index, round_.attempt)
+        turn = (round_.attempt, round_.parent, tuple(commit.digest for commit in round_.commits))
         if self._ready is not None and self._ready[0] == turn:
             return self._ready[1:]
         assert round_.closed is not None

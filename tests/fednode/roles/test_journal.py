@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from fednode.errors import FedNodeError
 from fednode.roles.journal import Journal, JournalDamaged, PreparedUpdate
 from ledger import artefacts
 from ledger.headers import Common, UpdateHeader
@@ -157,6 +158,14 @@ def test_marks_are_old_or_new(tmp_path: Path) -> None:
         return killed
 
     assert at_every_operation(tmp_path, check) >= 2
+
+
+def test_two_processes_with_one_journal_are_told_apart(tmp_path: Path) -> None:
+    """The one that comes second must not replace what the first has committed to."""
+    Journal(tmp_path, FEDERATION).save_update(3, prepared(1))
+    with pytest.raises(FedNodeError, match="no other process"):
+        Journal(tmp_path, FEDERATION).save_update(3, prepared(2))
+    assert same(Journal(tmp_path, FEDERATION).update(3), prepared(1))
 
 
 def test_forgetting_nothing_is_nothing(tmp_path: Path) -> None:

@@ -108,6 +108,23 @@ def test_an_accepted_result_is_with_those_who_voted_for_it(start: Found) -> None
     assert view.replica.reader(view.state.lineage[0]).model(view.replica.policy.leaves).any()
 
 
+def test_a_result_is_computed_anew_when_the_chain_has_changed(start: Found) -> None:
+    """After a reorganisation the same attempt of the same round may have other commits."""
+    cast = start()
+    roles = cast.roles()
+    play(cast, lambda: roles[:4], until=in_phase(Phase.PROPOSE))
+    for role in roles[:4]:
+        role.step()
+    proposer = cast.hospitals[0].proposer()
+    round_ = cast.state().round
+    before = proposer._prepared(round_)
+    assert before is not None
+    assert proposer._prepared(round_) == before
+    after = proposer._prepared(replace(round_, commits=round_.commits[:3]))
+    assert after is not None
+    assert after[0].header.number == 3 < before[0].header.number
+
+
 def test_after_a_missed_turn_anybody_may_propose(start: Found) -> None:
     cast = start()
     participants = [hospital.participant() for hospital in cast.hospitals]
