@@ -362,7 +362,8 @@ class _Run:
         """
         ours = [entry for node in outcome.levels[0] for entry in node.entries]
         for commit, entry, found in zip(round_.commits, ours, published.entries(), strict=False):
-            if entry.reason == Reason.UNAVAILABLE and found.reason != Reason.UNAVAILABLE:
+            named = found.digest == commit.digest and found.reason != Reason.UNAVAILABLE
+            if named and entry.reason == Reason.UNAVAILABLE:
                 subject = f"the update of participant {commit.participant}"
                 expected = f"the bytes behind {commit.digest.hex()}"
                 signer = commit.meta.sender

@@ -380,8 +380,13 @@ def _(rng: random.Random, of: Clean) -> Case | None:
     picked = _pick(rng, of, ev.ResultAccepted)
     if picked is None:
         return None
-    result = picked[1].result
-    events = [e for e in of.world.events if not (isinstance(e, ev.Voted) and e.result == result)]
+    round_ = of.world.replica.state.rounds[picked[1].round]
+    ballot = (round_.index, round_.proposal.attempt)
+    events = [
+        event
+        for event in of.world.events
+        if not (isinstance(event, ev.Voted) and (event.round, event.attempt) == ballot)
+    ]
     return _broken(of, events, events.index(picked[1]))
 
 
