@@ -4,7 +4,9 @@ Blocks travel over bitswap. What the processes come to is compared with the same
 in the test's own process on py-evm; so the two runs here agree with each other, too.
 """
 
+import json
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,13 @@ def committed(state: FederationState) -> list[int]:
     return sorted(commit.participant for commit in state.round.commits)
 
 
+def blocks_received(url: str) -> int:
+    """Ask a Kubo how many blocks came to it over bitswap."""
+    request = urllib.request.Request(f"{url}/api/v0/bitswap/stat", method="POST")
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return int(json.loads(answer.read())["BlocksReceived"])
+
+
 def claim_everything(town: Town) -> int:
     """Let everybody claim; give the sum of the payouts."""
     paid = 0
@@ -96,6 +105,7 @@ def test_four_hospitals_as_processes(tmp_path: Path, policy: Path, expected: Sto
             view = town.view()
             town.until(view, lambda state: state.settled)
             check_results(town, view, expected)
+        assert all(blocks_received(url) > 0 for _, url in network.stores)
         status = town.run("status", *town.content(-1))
         assert (status["phase"], status["results"], status["settled"]) == ("ended", 6, 6)
         assert claim_everything(town) == sum(expected.payouts[-1]) > 0
