@@ -452,8 +452,8 @@ def verify(h: Digest, timestamp: int, log: Log, event: Event) -> Digest:
 class LogSource(Protocol):
     """What the reader asks of a chain."""
 
-    def block_number(self) -> int:
-        """Give the number of the newest block."""
+    def newest(self) -> Block:
+        """Give the newest block."""
         ...
 
     def block(self, which: int | bytes) -> Block | None:
@@ -518,9 +518,10 @@ class HistoryReader:
 
     def poll(self) -> list[Event]:
         """Read what is new. After Reorganised or BrokenHistory nothing was read."""
-        last = self._chain.block_number() - self._depth
+        newest = self._chain.newest()
+        last = newest.number - self._depth
         known = self.cursor if self._anchor is None else self._anchor[0]
-        end = self._chain.block(last) if last >= known else None
+        end = newest if self._depth == 0 else self._chain.block(last) if last >= known else None
         self._check_anchor(end)
         if end is None or last < self.cursor:
             return []

@@ -139,6 +139,10 @@ class Chain:
         """Give the number of the newest block."""
         return self._engine.block_number()
 
+    def newest(self) -> Block:
+        """Give the newest block."""
+        return self._engine.newest()
+
     def block(self, which: int | bytes) -> Block | None:
         """Give a block by number or hash, None if the chain has none."""
         return self._engine.block(which)

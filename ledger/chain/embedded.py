@@ -115,6 +115,11 @@ class EmbeddedEngine:
         with self._lock:
             return len(self._blocks) - 1
 
+    def newest(self) -> Block:
+        """Give the newest block."""
+        with self._lock:
+            return self._blocks[-1]
+
     def block(self, which: int | bytes) -> Block | None:
         """Give a block by number or hash."""
         with self._lock:

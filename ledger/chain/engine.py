@@ -33,6 +33,10 @@ class Engine(Protocol):
         """Give the number of the newest block."""
         ...
 
+    def newest(self) -> Block:
+        """Give the newest block."""
+        ...
+
     def block(self, which: int | bytes) -> Block | None:
         """Give a block by number or hash."""
         ...

@@ -132,6 +132,11 @@ class RpcEngine:
         """Give the number of the newest block."""
         return self._integer("eth_blockNumber", [])
 
+    def newest(self) -> Block:
+        """Give the newest block."""
+        found = self._request("eth_getBlockByNumber", ["latest", False])
+        return _block(_object(found, "eth_getBlockByNumber"))
+
     def block(self, which: int | bytes) -> Block | None:
         """Give a block by number or hash."""
         if isinstance(which, bytes):

@@ -66,15 +66,15 @@ class Audited:
         return self._clock.take()
 
     def _sweep(self, goal: int) -> None:
-        """Step every participant once, then the proposers if it is their turn."""
+        """Step every participant once, then the proposer whose turn it is."""
         for participant in self._participants:
             self._step(PARTICIPANT, participant)
             if len(self._watcher.refresh().lineage) == goal:
                 return
-        for proposer in self._proposers:
-            if self._watcher.refresh().phase is not Phase.PROPOSE:
-                return
-            self._step(PROPOSER, proposer)
+        state = self._watcher.state
+        if state.phase is Phase.PROPOSE:
+            turn = state.in_turn(state.round)
+            self._step(PROPOSER, self._proposers[turn.index if turn else 0])
 
     def _step(self, activity: str, role: Role) -> None:
         with self._clock.acting(activity):

@@ -44,8 +44,12 @@ class Served:
         self.ranges: list[int] = []
         self.fork: dict[int, bytes] = {}
 
-    def block_number(self) -> int:
-        return self._chain.block_number() if self.head is None else self.head
+    def newest(self) -> Block:
+        last = self._chain.block_number()
+        head = last if self.head is None else self.head
+        block = self.block(min(head, last))
+        assert block is not None
+        return replace(block, number=head)
 
     def block(self, which: int | bytes) -> Block | None:
         block = self._chain.block(which)
