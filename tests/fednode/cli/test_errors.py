@@ -103,7 +103,7 @@ WRONG = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def desk(world: World) -> Desk:
     """Add to the world what is wrong in it."""
     folder = world.desk.folder

@@ -198,7 +198,7 @@ def test_a_factory_that_makes_no_task_says_why(own_module: str, factory: str, re
 
 
 def test_buffers_are_refused(own_module: str) -> None:
-    with pytest.raises(TrainingError, match="buffers"):
+    with pytest.raises(ModelDescriptionError, match="buffers"):
         own(own_module, "normalised")
 
 
