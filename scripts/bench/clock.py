@@ -7,7 +7,7 @@ runs and puts the functions back afterwards; `timed` does so around all methods 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -26,7 +26,9 @@ from fednode.models.layout import Layout
 from fednode.roles.participant import Participant
 from fednode.rounds import FederationRules
 from ledger.cid import CID
+from ledger.payload import Payload
 from ledger.replica import Replica
+from ledger.round import Outcome, Slot
 from ledger.stores import Artefact, ContentStore
 
 P = ParamSpec("P")
@@ -218,6 +220,18 @@ def _third(one: object, two: object, data: bytes) -> int:
     return len(data)
 
 
+def _update(header: object, data: Payload, *rest: object) -> int:
+    return len(data.data)
+
+
+def _result(outcome: Outcome) -> int:
+    return sum(map(len, outcome.sums)) + outcome.model.nbytes
+
+
+def _composed(context: object, standing: object, slots: Sequence[Slot], rules: object) -> int:
+    return sum(len(slot.published.payload or b"") for slot in slots)
+
+
 # The product's functions by part: where the name is looked up when it is called, the name, and how
 # many bytes a call is about.
 SEAMS: tuple[tuple[object, str, str, Callable[..., int] | None], ...] = (
@@ -226,9 +240,9 @@ SEAMS: tuple[tuple[object, str, str, Callable[..., int] | None], ...] = (
     (fednode.training.task, "quantise", "encode", None),
     (Layout, "pack_update", "encode", None),
     (fednode.roles.trainer, "pad", "encode", None),
-    (fednode.roles.trainer, "update_artefact", "encode", None),
-    (fednode.roles.proposer, "result_artefact", "encode", None),
-    (fednode.roles.participant, "result_artefact", "encode", None),
+    (fednode.roles.trainer, "update_artefact", "encode", _update),
+    (fednode.roles.proposer, "result_artefact", "encode", _result),
+    (fednode.roles.participant, "result_artefact", "encode", _result),
     (ledger.payload, "pad", "encode", None),
     (ledger.payload, "pad_sums", "encode", None),
     (ledger.payload, "root_of_bytes", "hash", _first),
@@ -237,8 +251,8 @@ SEAMS: tuple[tuple[object, str, str, Callable[..., int] | None], ...] = (
     (ledger.artefacts, "read_update", "store", None),
     (Replica, "standing", "store", None),
     (Replica, "refresh", "chain", None),
-    (ledger.audit.replay, "compose", "aggregate", None),
-    (fednode.federation, "compose", "aggregate", None),
+    (ledger.audit.replay, "compose", "aggregate", _composed),
+    (fednode.federation, "compose", "aggregate", _composed),
     (FederationRules, "utilities", "value", None),
     (FederationRules, "values", "value", None),
 )

@@ -171,17 +171,21 @@ def _round(report: Report) -> Iterator[str]:
         f"{report.parameters:,} parameters, {size.epochs} epoch(s)"
     )
     yield f"  mean of {size.rounds} rounds; seconds of all nodes together, one after the other"
-    yield f"  {'part':<12}{'own update':>12}{'propose':>12}{'verify':>12}{'MB':>10}"
+    yield f"  {'':<12}{'own update':>20}{'propose':>20}{'verify':>20}"
+    yield f"  {'part':<12}" + f"{'s':>12}{'MB':>8}" * len(ACTIVITIES)
     for part in PARTS:
-        cells = "".join(f"{mean.seconds(part, activity=a):>12.3f}" for a in ACTIVITIES)
-        yield f"  {part:<12}{cells}{_megabytes(mean.bytes(part)):>10}"
-    cells = "".join(f"{mean.seconds(activity=a):>12.3f}" for a in ACTIVITIES)
-    yield f"  {'all':<12}{cells}"
+        yield f"  {part:<12}" + "".join(_cell(mean, a, part) for a in ACTIVITIES)
+    yield f"  {'all':<12}" + "".join(f"{mean.seconds(activity=a):>12.3f}{'':8}" for a in ACTIVITIES)
     sent, rounds = report.traffic, size.rounds
     yield (
         f"  on the chain: {sent.count / rounds:.0f} transactions, {sent.gas / rounds:,.0f} gas, "
         f"{sent.bytes / rounds:,.0f} bytes a round"
     )
+
+
+def _cell(mean: Breakdown, activity: str, part: str) -> str:
+    megabytes = _megabytes(mean.bytes(part, activity=activity))
+    return f"{mean.seconds(part, activity=activity):>12.3f}{megabytes:>8}"
 
 
 def _comparison(report: Report) -> Iterator[str]:
@@ -204,6 +208,10 @@ def _comparison(report: Report) -> Iterator[str]:
     yield f"  the same model in the end, bit by bit: {'yes' if report.same_model else 'NO'}"
     met = _target(summary.share <= MOST_ANCHORING, "2 %")
     yield f"  anchoring: {summary.share:.2%} of the round {met}"
+    yield (
+        f"  it stays at {MOST_ANCHORING:.0%} or less where a participant trains for "
+        f"{summary.anchoring / nodes * (1 / MOST_ANCHORING - 1):.1f} s a round or longer"
+    )
 
 
 def _audit(report: Report) -> Iterator[str]:
