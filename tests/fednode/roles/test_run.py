@@ -56,15 +56,15 @@ def test_nodes_outlive_a_chain_that_comes_and_goes(
     cast = start()
     chain = cast.stage.chain
     roles = cast.roles()
-    number = chain.block_number
+    newest = chain.newest
     looks = 0
 
-    def unsteady() -> int:
+    def unsteady() -> Block:
         nonlocal looks
         looks += 1
         if looks % 13 == 0:
             raise ChainUnreachable(chain.endpoint, "connection refused")
-        return number()
+        return newest()
 
     class Everybody:
         def step(self) -> Progress:
@@ -75,7 +75,7 @@ def test_nodes_outlive_a_chain_that_comes_and_goes(
                 let_time_pass(cast.stage, cast.state())
             return Progress.ACTED
 
-    monkeypatch.setattr(chain, "block_number", unsteady)
+    monkeypatch.setattr(chain, "newest", unsteady)
     run(Everybody(), poll=0.001)
     monkeypatch.undo()
     assert looks > 100
