@@ -5,6 +5,7 @@ import pytest
 from fednode.errors import FedNodeError
 from fednode.roles.role import Progress, run
 from ledger.chain.errors import ChainUnreachable, TransactionPending, Unfunded
+from ledger.chain.types import Block
 from ledger.cid import CID, Codec
 from ledger.stores import BlockNotFound, StoreUnreachable
 from ledger.types import ZERO_ADDRESS
