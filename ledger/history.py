@@ -575,20 +575,25 @@ class _Metas:
     """
 
     def __init__(self, chain: LogSource, logs: Sequence[Log], end: Block) -> None:
-        unknown = list({log.block_hash: None for log in logs if log.block_hash != end.hash})
+        # A wrong timestamp would not go unnoticed: the accumulator holds it.
+        silent = [log for log in logs if log.timestamp is None and log.block_hash != end.hash]
+        unknown = list({log.block_hash: None for log in silent})
         self._blocks = dict(zip(unknown, chain.blocks(unknown), strict=True)) | {end.hash: end}
         sent = list(dict.fromkeys(log.transaction for log in logs))
         self._transactions = dict(zip(sent, chain.transactions(sent), strict=True))
 
     def of(self, log: Log) -> EventMeta:
-        block = self._blocks[log.block_hash]
         transaction = self._transactions[log.transaction]
-        if block is None or block.number != log.block_number or transaction is None:
+        timestamp = log.timestamp
+        if timestamp is None:
+            block = self._blocks[log.block_hash]
+            timestamp = block.timestamp if block and block.number == log.block_number else None
+        if timestamp is None or transaction is None:
             raise Reorganised(log.block_number, log.block_hash, None)
         return EventMeta(
             block_number=log.block_number,
             block_hash=log.block_hash,
-            timestamp=block.timestamp,
+            timestamp=timestamp,
             transaction=log.transaction,
             log_index=log.log_index,
             sender=transaction.sender,

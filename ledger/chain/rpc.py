@@ -597,6 +597,7 @@ def _log(fields: Json) -> Log:
         block_hash=_bytes(fields, "blockHash"),
         transaction=_bytes(fields, "transactionHash"),
         log_index=_int(fields, "logIndex"),
+        timestamp=(_int(fields, "blockTimestamp") if fields.get("blockTimestamp") else 0) or None,
     )
 
 

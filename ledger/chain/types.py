@@ -1,7 +1,7 @@
 """What every chain engine returns: blocks, logs, receipts; plain values from any node."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ledger.types import Address, Wei
 
@@ -17,7 +17,9 @@ GENESIS_TIME = 1_767_225_600
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """An event as a receipt holds it, with its place in the chain."""
+    """An event as a receipt holds it, with its place in the chain; with its block's timestamp where
+    the node tells it.
+    """
 
     address: Address
     topics: tuple[bytes, ...]
@@ -26,6 +28,7 @@ class Log:
     block_hash: bytes
     transaction: bytes
     log_index: int
+    timestamp: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
