@@ -1,6 +1,6 @@
 """What a round costs: gas by entry point, seconds and bytes by part, audited against unaudited.
 
-    python -m scripts.bench.round --mnist FOLDER
+    python scripts/bench/round.py --mnist FOLDER
 
 The README in this folder says what every line means.
 """
@@ -12,73 +12,35 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fednode.errors import FedNodeError
-from ledger.errors import LedgerError
-from scripts.bench.audited import Audited
-from scripts.bench.engines import open_engine
-from scripts.bench.gas import MEMBERS, measure_gas
-from scripts.bench.plain import Plain, same
-from scripts.bench.report import Report, RoundPair, Traffic, as_record, text
-from scripts.bench.shapley import measure_shapley
-from scripts.bench.workload import Data, Size, load
-
 MNIST = "FEDNODE_DATA"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    import torch
+    if "numpy" not in sys.modules:  # BLAS reads this once, when it is loaded.
+        os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    from fednode.errors import FedNodeError
+    from ledger.errors import LedgerError
+    from scripts.bench.measure import Options, measure
+    from scripts.bench.report import as_record, text
+    from scripts.bench.workload import Size
 
-    torch.set_num_threads(options.threads)
+    size = Size(options.participants, options.rounds, options.rows, options.epochs)
+    asked = Options(
+        size=size,
+        mnist=_mnist(options.mnist),
+        engine=options.engine,
+        store=options.store,
+        shapley=options.shapley,
+        threads=options.threads,
+    )
     try:
-        report = run(options)
+        report = measure(asked)
     except (FedNodeError, LedgerError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     print(json.dumps(as_record(report), indent=2) if options.json else text(report))
     return 0
-
-
-def run(options: argparse.Namespace) -> Report:
-    """Measure everything that was asked for."""
-    size = Size(options.participants, options.rounds, options.rows, options.epochs)
-    folder = _mnist(options.mnist)
-    data = load(folder, size)
-    with open_engine(options.engine, members=max(size.participants, MEMBERS)) as engine:
-        gas = measure_gas(engine)
-        audited = Audited(engine, data, store=options.store)
-        pairs, equal = _rounds(audited, data, size.rounds)
-        transactions = audited.traffic()
-        audited.settle()
-        verdict, audit = audited.audit()
-    return Report(
-        engine=engine.name,
-        data=data.label,
-        size=size,
-        rows=sum(map(len, data.tables)),
-        parameters=Plain(data).model().size,
-        gas=gas,
-        pairs=pairs,
-        same_model=equal,
-        traffic=Traffic(*transactions),
-        audit=audit,
-        audit_holds=verdict.holds,
-        shapley=[measure_shapley(folder, players) for players in options.shapley],
-    )
-
-
-def _rounds(audited: Audited, data: Data, rounds: int) -> tuple[list[RoundPair], bool]:
-    """Play audited and unaudited rounds in turn, each kind first in every other pair."""
-    plain = Plain(data)
-    plain.warm_up()
-    pairs = []
-    for number in range(rounds):
-        if number % 2:
-            unaudited = plain.round()
-            pairs.append(RoundPair(audited.round(), unaudited))
-        else:
-            pairs.append(RoundPair(audited.round(), plain.round()))
-    return pairs, same(audited.model(), plain.model())
 
 
 def _mnist(given: Path | None) -> Path | None:
