@@ -18,8 +18,6 @@ METHOD_NAMES: Final[Mapping[Method, str]] = {
     "pooled": "all rows in one place",
     "federated": "federated, own bias",
 }
-LEAST_CELL: Final = 10
-"""A site with fewer test rows of a class gets no figures: they would say nothing about it."""
 
 
 def title(name: str) -> str:

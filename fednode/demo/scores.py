@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fednode.data.splits import TestSet
+from fednode.data.statistics import LEAST_CELL
 from fednode.data.table import Table
 from fednode.demo.baselines import Version, train_alone
 from fednode.demo.bootstrap import Measured, figures
 from fednode.demo.options import DemoOptions
-from fednode.demo.result import LEAST_CELL, METHODS, Figure, Method, Scores
+from fednode.demo.result import METHODS, Figure, Method, Scores
 from fednode.evaluation.evaluator import preprocessing_of
 from fednode.evaluation.metrics import PPM
 from fednode.federation import Federation

@@ -36,7 +36,7 @@ from ledger.cid import CID, Codec
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.headers import ResultHeader, federation_id
 from ledger.identity import ForgedIdentity, read_identity
-from ledger.nodes import Reason
+from ledger.nodes import Entry, Reason
 from ledger.replica import Replica, first_standing
 from ledger.round import Outcome, Published, Rules, Slot, Standing, compose, follow
 from ledger.state import Commit, HistoryViolation, Round
@@ -331,15 +331,15 @@ class _Run:
     def _claimed_slots(self, round_: Round, published: PublishedResult) -> list[Slot]:
         """Read the updates that a result counts, without a word about those that are missing."""
         return [
-            Slot(
-                commit.participant,
-                commit.digest,
-                Published(None, None)
-                if entry.reason == Reason.UNAVAILABLE
-                else self._update(commit),
-            )
+            self._slot(commit, entry)
             for commit, entry in zip(round_.commits, published.entries(), strict=False)
         ]
+
+    def _slot(self, commit: Commit, entry: Entry) -> Slot:
+        """Read the update of a slot, unless the result calls it unavailable."""
+        unavailable = entry.reason == Reason.UNAVAILABLE
+        found = Published(None, None) if unavailable else self._update(commit)
+        return Slot(commit.participant, commit.digest, found)
 
     def _slots(self, round_: Round, published: PublishedResult) -> list[Slot]:
         """Read every update that the result counts; take its word for what could not be had in
@@ -350,10 +350,8 @@ class _Run:
             subject = f"the update of participant {commit.participant}"
             if entry.reason == Reason.UNAVAILABLE:
                 self._note_if_had(round_, commit, subject)
-                slots.append(Slot(commit.participant, commit.digest, Published(None, None)))
-                continue
             with self._bytes(round_.index, subject, commit.meta.sender):
-                slots.append(Slot(commit.participant, commit.digest, self._update(commit)))
+                slots.append(self._slot(commit, entry))
         return slots
 
     def _available(self, round_: Round, outcome: Outcome, published: PublishedResult) -> None:
