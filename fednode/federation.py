@@ -178,7 +178,11 @@ class Federation:
 
     def _open(self, *, confirmations: int) -> Replica:
         reader = HistoryReader(
-            self.chain, self.contract.address, self.id, confirmations=confirmations
+            self.chain,
+            self.contract.address,
+            self.id,
+            confirmations=confirmations,
+            senders=False,
         )
         origin = Origin(self.chain.chain_id, self.contract.address, self.id)
         return Replica(reader, self.store, origin=origin)

@@ -18,6 +18,7 @@ from ledger.chain.errors import RpcRefused
 from ledger.chain.types import Block, Log, Transaction
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.types import (
+    ZERO_ADDRESS,
     ZERO_DIGEST,
     Address,
     Digest,
@@ -60,7 +61,9 @@ class Reorganised(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class EventMeta:
-    """Where an event stands in the chain, and who signed the transaction that caused it."""
+    """Where an event stands in the chain, and who signed the transaction that caused it; the sender
+    is zero where a reader does not look for senders.
+    """
 
     block_number: int
     block_hash: bytes
@@ -487,6 +490,7 @@ class HistoryReader:
     """Reads one federation's events once, in order, at a chosen depth of confirmation.
 
     Logs of other contracts are never asked for. `h` is the accumulator after the last event read.
+    `senders` costs a look-up a transaction: an audit needs to know who signed, nodes do not.
     """
 
     def __init__(
@@ -498,6 +502,7 @@ class HistoryReader:
         confirmations: int = 1,
         from_block: int = 0,
         page: int = 10_000,
+        senders: bool = True,
     ) -> None:
         if confirmations < 1:
             raise ValueError("confirmations: at least 1, the block that holds the event")
@@ -507,6 +512,7 @@ class HistoryReader:
         self._depth = confirmations - 1
         self._from_block = from_block
         self._page = self._largest_page = page
+        self._senders = senders
         self.reset()
 
     def reset(self) -> None:
@@ -560,7 +566,7 @@ class HistoryReader:
     def _take(self, logs: Iterable[Log], end: Block) -> tuple[list[Event], Digest]:
         events, h = [], self.h
         own = [log for log in logs if log.address == self._address and len(log.topics) >= 2]
-        metas = _Metas(self._chain, own, end)
+        metas = _Metas(self._chain, own, end, senders=self._senders)
         for log in own:
             meta = metas.of(log)
             event = decode(log, meta)
@@ -574,21 +580,22 @@ class _Metas:
     already.
     """
 
-    def __init__(self, chain: LogSource, logs: Sequence[Log], end: Block) -> None:
+    def __init__(self, chain: LogSource, logs: Sequence[Log], end: Block, *, senders: bool) -> None:
         # A wrong timestamp would not go unnoticed: the accumulator holds it.
         silent = [log for log in logs if log.timestamp is None and log.block_hash != end.hash]
         unknown = list({log.block_hash: None for log in silent})
         self._blocks = dict(zip(unknown, chain.blocks(unknown), strict=True)) | {end.hash: end}
-        sent = list(dict.fromkeys(log.transaction for log in logs))
-        self._transactions = dict(zip(sent, chain.transactions(sent), strict=True))
+        sent = list(dict.fromkeys(log.transaction for log in logs)) if senders else []
+        found = zip(sent, chain.transactions(sent), strict=True)
+        self._senders = {hash_: item.sender if item else None for hash_, item in found}
 
     def of(self, log: Log) -> EventMeta:
-        transaction = self._transactions[log.transaction]
+        sender = self._senders.get(log.transaction, ZERO_ADDRESS)
         timestamp = log.timestamp
         if timestamp is None:
             block = self._blocks[log.block_hash]
             timestamp = block.timestamp if block and block.number == log.block_number else None
-        if timestamp is None or transaction is None:
+        if timestamp is None or sender is None:
             raise Reorganised(log.block_number, log.block_hash, None)
         return EventMeta(
             block_number=log.block_number,
@@ -596,5 +603,5 @@ class _Metas:
             timestamp=timestamp,
             transaction=log.transaction,
             log_index=log.log_index,
-            sender=transaction.sender,
+            sender=sender,
         )

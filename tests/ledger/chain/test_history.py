@@ -90,8 +90,12 @@ def told() -> tuple[Engine, Sample]:
     return engine, sample
 
 
-def reader(served: Served, sample: Sample, **options: int) -> HistoryReader:
-    return HistoryReader(served, sample.contract.address, sample.federation, **options)
+def reader(
+    served: Served, sample: Sample, *, confirmations: int = 1, page: int = 10_000
+) -> HistoryReader:
+    return HistoryReader(
+        served, sample.contract.address, sample.federation, confirmations=confirmations, page=page
+    )
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 7, 10_000])
@@ -267,3 +271,22 @@ def test_reading_150_blocks_is_fast() -> None:
     took = time.monotonic() - wall
     assert len(events) == 154
     assert took < 0.5
+
+
+def test_senders_are_looked_up_only_where_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = embedded()
+    sample = start(engine)
+    events = HistoryReader(engine.chain, sample.contract.address, sample.federation).poll()
+    assert {event.meta.sender for event in events} == {a.address for a in engine.accounts[:3]}
+    asked: list[bytes] = []
+
+    def transactions(hashes: Sequence[bytes]) -> list[Transaction | None]:
+        asked.extend(hashes)
+        return []
+
+    monkeypatch.setattr(engine.chain, "transactions", transactions)
+    reader = HistoryReader(engine.chain, sample.contract.address, sample.federation, senders=False)
+    found = reader.poll()
+    assert [type(event) for event in found] == [type(event) for event in events]
+    assert {event.meta.sender for event in found} == {ZERO_ADDRESS}
+    assert asked == []
