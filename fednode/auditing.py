@@ -1,20 +1,32 @@
 """The audit with this project's rules: what the command, the script and the demo call."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+from fednode.data.salted import SaltedRows
 from fednode.federation import read_rulebook
 from fednode.models.errors import ModelDescriptionError
 from fednode.policy import Policy
 from fednode.policy.errors import PolicyError
+from fednode.remeasuring import remeasure
 from ledger.audit.evidence import Evidence
 from ledger.audit.replay import PolicyRefused, Rulebook, audit
 from ledger.audit.verdict import Terms, Verdict
 from ledger.replica import Replica
+from ledger.sealing import NO_KEYS, Vault
 from ledger.types import Address, Wei
 
 
-def run_audit(evidence: Evidence, *, own: Collection[str] = ()) -> Verdict:
-    """Replay a federation's history by its policy; `own` names users' models that may run here."""
+def run_audit(
+    evidence: Evidence,
+    *,
+    own: Collection[str] = (),
+    vault: Vault = NO_KEYS,
+    rows: Sequence[SaltedRows] = (),
+) -> Verdict:
+    """Replay a federation's history by its policy; `own` names users' models that may run here,
+    `vault` holds the keys that sealed artefacts are opened with, `rows` are original rows on which
+    all is measured again.
+    """
 
     def rulebook(replica: Replica) -> Rulebook:
         try:
@@ -24,7 +36,8 @@ def run_audit(evidence: Evidence, *, own: Collection[str] = ()) -> Verdict:
         exact = book.task.utility_tolerance == 0
         return Rulebook(book.rules, terms(book.policy, exact=exact))
 
-    return audit(evidence, rulebook)
+    verdict = audit(evidence, rulebook, vault=vault)
+    return remeasure(verdict, evidence, rows, own=own, vault=vault) if rows else verdict
 
 
 def terms(policy: Policy, *, exact: bool) -> Terms:

@@ -1,4 +1,4 @@
-"""Taking out of a federation what is due to an account: payouts, bonds, stakes, the creator's
+"""Taking out of a federation what is due to an account: payouts, fees, bonds, stakes, the creator's
 refund.
 """
 
@@ -11,14 +11,17 @@ from fednode.federation import Federation
 from ledger import payouts
 from ledger.chain.accounts import Account
 from ledger.chain.errors import ContractRejected
-from ledger.chain.federations import PayoutProof
+from ledger.chain.federations import Dispute, PayoutProof
 from ledger.chain.types import Receipt
-from ledger.state import Participant
-from ledger.types import ParticipantId, Wei
+from ledger.members import Participant
+from ledger.proceedings import Fate
+from ledger.types import Digest, Wei
 
 log = logging.getLogger("fednode")
 
-Due = tuple[str, int, Callable[[], Receipt]]
+Send = Callable[[], Receipt]
+Due = tuple[dict[str, int], Send]
+"""What a transaction pays, by kind, and how to send it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,58 +40,102 @@ def claim_all(federation: Federation, account: Account) -> list[Claimed]:
     is left for the next time.
     """
     federation.refresh()
+    for what, send in _credits(federation, account):
+        _try(what, send)
     claimed = []
-    for kind, amount, send in _due(federation, account):
-        try:
-            claimed.append(Claimed(kind, amount, send()))
-        except ContractRejected as rejected:
-            log.warning("%s of %d wei is held back: %s", kind, amount, rejected)
+    for amounts, send in _due(federation, account):
+        receipt = _try(" and ".join(f"{kind} of {amounts[kind]}" for kind in amounts), send)
+        if receipt is not None:
+            claimed += [Claimed(kind, amount, receipt) for kind, amount in amounts.items()]
     return claimed
 
 
-def payout_proof(federation: Federation, participant: int) -> PayoutProof | None:
-    """Prove what a participant may have claimed in all; None where no period has ended for it."""
-    state = federation.state
-    if not state.period_ends:
+def _try(what: str, send: Send) -> Receipt | None:
+    try:
+        return send()
+    except ContractRejected as rejected:
+        log.warning("%s is held back: %s", what, rejected)
         return None
-    result = state.period_ends[-1].result
-    accepted = next(a for a in state.lineage if a.result == result)
-    leaves = federation.replica.reader(accepted).records().payouts
-    if participant >= len(leaves):
-        return None
-    path = payouts.prove(leaves, participant)
-    return PayoutProof(
-        ParticipantId(participant), Wei(leaves[participant].amount), path.hashes, path.sums
-    )
+
+
+def _credits(federation: Federation, account: Account) -> Iterator[tuple[str, Send]]:
+    """Have credited to the account what the contract credits only when it is asked: fees of votes,
+    bonds of results and challenges whose round became void.
+    """
+    contract, state, id_ = federation.contract, federation.state, federation.id
+    for participant in _own(federation, account):
+        if participant.fees:
+            votes = _votes(federation, participant)
+            index = participant.index
+            yield "fees", partial(contract.collect_fees, account, id_, index, votes)
+    for proposal in (p for round_ in state.rounds for p in round_.proposals):
+        if proposal.fate is Fate.DROPPED and proposal.proposer == account.address:
+            yield "a bond", partial(contract.release_bond, account, id_, proposal.result)
+        for challenge in proposal.challenges.all if proposal.fallen else ():
+            if challenge.challenger == account.address and not challenge.resolved:
+                which = Dispute(id_, proposal.result, challenge.number)
+                attempt = proposal.attempt
+                yield "a bond", partial(contract.reclaim_challenge, account, which, attempt=attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutTree:
+    """The payouts of the newest reward period that has ended."""
+
+    leaves: tuple[payouts.PayoutLeaf, ...]
+
+    @classmethod
+    def read(cls, federation: Federation) -> "PayoutTree":
+        """Read it from the result that ended the period; it has no leaves before the first end."""
+        state = federation.state
+        if not state.period_ends:
+            return cls(())
+        result = state.period_ends[-1].result
+        accepted = next(a for a in state.lineage if a.result == result)
+        return cls(federation.replica.reader(accepted).records().payouts)
+
+    def due(self, participant: Participant) -> int:
+        """Give what a participant may claim now."""
+        if participant.index >= len(self.leaves):
+            return 0
+        return max(0, self.leaves[participant.index].amount - participant.paid)
+
+    def proof(self, participant: Participant) -> PayoutProof:
+        """Prove what a participant may have claimed in all."""
+        path = payouts.prove(self.leaves, participant.index)
+        amount = Wei(self.leaves[participant.index].amount)
+        return PayoutProof(participant.index, amount, path.hashes, path.sums)
 
 
 def _due(federation: Federation, account: Account) -> Iterator[Due]:
     contract, state = federation.contract, federation.state
-    for participant in _own(federation, account):
-        proof = payout_proof(federation, participant.index)
-        if proof is not None and proof.amount > participant.paid:
-            send = partial(contract.claim, account, federation.id, proof)
-            yield "payout", proof.amount - participant.paid, send
+    own = _own(federation, account)
+    tree = PayoutTree.read(federation)
+    claimants = [p for p in own if tree.due(p)]
+    if claimants:
+        proofs, leaves = [tree.proof(p) for p in claimants], len(tree.leaves)
+        send = partial(contract.claim, account, federation.id, proofs, leaves=leaves)
+        yield {"payout": sum(tree.due(p) for p in claimants)}, send
+    for participant in own:
         gone = participant.until is not None or state.settled
-        waiting = state.policy.stake > 0 and not participant.stake_returned
-        if gone and waiting and participant.controller == account.address:
-            send = partial(contract.withdraw_stake, account, federation.id, participant.index)
-            yield "stake", state.policy.stake, send
-    bond = contract.credit(federation.id, account.address)
-    if bond:
-        yield "bond", bond, partial(contract.withdraw_bond, account, federation.id)
-    left = _left(federation, account)
-    if left:
-        yield "refund", left, partial(contract.refund, account, federation.id)
-
-
-def _left(federation: Federation, account: Account) -> int:
-    """Give what the creator may take back of the pool now."""
-    state = federation.state
+        if gone and participant.stake and participant.controller == account.address:
+            stake = partial(contract.withdraw_stake, account, federation.id, participant.index)
+            yield {"stake": participant.stake}, stake
+    credit = contract.credit(federation.id, account.address)
+    waiting = {"bond": credit.ethers, "fees": credit.fees}
+    if any(waiting.values()):
+        amounts = {kind: amount for kind, amount in waiting.items() if amount}
+        yield amounts, partial(contract.withdraw, account, federation.id)
     assert state.created is not None
-    if state.created.creator != account.address or not state.settled or state.refund is not None:
-        return 0
-    return state.policy.pool - (state.period_ends[-1].total if state.period_ends else 0)
+    ours = state.created.creator == account.address and state.refund is None
+    if ours and state.settled and state.left:
+        yield {"refund": state.left}, partial(contract.refund, account, federation.id)
+
+
+def _votes(federation: Federation, participant: Participant) -> list[Digest]:
+    """List the settled results that a participant voted on."""
+    lineage = federation.state.lineage
+    return [a.result for a in lineage if a.settled and participant.index in a.proposal.votes]
 
 
 def _own(federation: Federation, account: Account) -> list[Participant]:

@@ -7,9 +7,11 @@ import numpy as np
 
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.evaluation.evaluator import open_evaluator
+from fednode.evaluation.slices import LINK as SLICES
+from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import require_tolerance
 from fednode.models.layout import Tensors
-from fednode.policy import Cost, Policy, predict, require_windows
+from fednode.policy import Cost, Policy, PolicyError, predict, require_windows
 from fednode.policy.document import NO_FEDERATION
 from fednode.training.task import TrainingTask, layout_of
 from ledger import cbor
@@ -17,7 +19,7 @@ from ledger.artefacts import raw, record
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Federations
 from ledger.chain.types import Receipt
-from ledger.headers import PolicyHeader
+from ledger.headers import PolicyHeader, ResultHeader
 from ledger.payload import Payload, pad
 from ledger.round import Int32
 from ledger.stores import Artefact, ContentStore
@@ -29,11 +31,8 @@ class Ancestor:
     """The settled result of another federation that a new one goes on from."""
 
     federation: FederationId
-    result: Digest
-    model: Int32 | None
-
-
-NO_ANCESTOR = Ancestor(NO_FEDERATION, ZERO_DIGEST, None)
+    header: ResultHeader
+    model: Int32
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,7 @@ class Plan:
     header: PolicyHeader
     artefact: Artefact
     cost: Cost
+    ancestor: ResultHeader | None = None
 
 
 def plan(
@@ -52,12 +52,17 @@ def plan(
     *,
     chain_id: int,
     ledger: Address,
-    ancestor: Ancestor = NO_ANCESTOR,
+    ancestor: Ancestor | None = None,
+    slices: SliceCommitment | None = None,
 ) -> Plan:
-    """Make the records of a policy; refuse one whose windows cannot hold its rounds."""
+    """Make the records of a policy; refuse one whose windows cannot hold its rounds.
+
+    `evaluation` are the rows that are public, `slices` what is promised of those that are not.
+    """
     require_tolerance(policy, task)
+    _require_slices(policy, slices)
     layout = layout_of(task, policy.numeric_columns)
-    model = layout.pack(_initial(policy, task)) if ancestor.model is None else ancestor.model
+    model = layout.pack(_initial(policy, task)) if ancestor is None else ancestor.model
     initial = Payload(pad(model, layout.leaves))
     cost = predict(
         policy,
@@ -70,6 +75,8 @@ def plan(
     if evaluation is not None:
         parts.append(evaluation.artefact())
         links["evaluation"] = parts[1].roots[0]
+    if slices is not None:
+        links[SLICES] = slices.record()
     rest = record({"policy": policy.rest_record(), **links})
     header = policy.header(
         chain_id,
@@ -78,12 +85,12 @@ def plan(
         rest=rest[0].digest,
         leaves=layout.leaves,
         coordinates=layout.writable,
-        ancestor=ancestor.federation,
-        parent=ancestor.result,
+        ancestor=NO_FEDERATION if ancestor is None else ancestor.federation,
+        parent=ZERO_DIGEST if ancestor is None else ancestor.header.digest(),
     )
     head = raw(header.encode())
     own = Artefact((head[0], rest[0]), dict([head, rest]))
-    return Plan(header, own.merge(*parts), cost)
+    return Plan(header, own.merge(*parts), cost, ancestor.header if ancestor else None)
 
 
 def create(
@@ -96,7 +103,7 @@ def create(
 ) -> tuple[FederationId, Receipt]:
     """Publish the records, then create the federation and fund its pool."""
     store.put(planned.artefact)
-    return contract.create(account, planned.header, salt=salt)
+    return contract.create(account, planned.header, salt=salt, ancestor=planned.ancestor)
 
 
 def _initial(policy: Policy, task: TrainingTask) -> Tensors:
@@ -106,15 +113,35 @@ def _initial(policy: Policy, task: TrainingTask) -> Tensors:
     return {**zero, **task.initial(policy.training.seed)}
 
 
+def _require_slices(policy: Policy, slices: SliceCommitment | None) -> None:
+    if (slices is not None) != (policy.evaluation.mode == "slices"):
+        raise PolicyError(
+            "evaluation.mode",
+            "slices are promised before a federation is created, and in no other mode: let the "
+            "holder run `fednode data evaluation`, and create with --slices and its root",
+        )
+
+
+def _blank(policy: Policy) -> EvaluationSet:
+    """Make as many rows as anybody measures on at a time."""
+    rows, schema = policy.evaluation.rows, policy.schema
+    labels = np.arange(rows, dtype=np.int64) % schema.classes
+    features = np.zeros((rows, *schema.shape), dtype=np.int32)
+    return EvaluationSet(features, labels, np.zeros(rows, dtype=np.int64))
+
+
 def _measure(
     policy: Policy,
     task: TrainingTask,
     evaluation: EvaluationSet | None,
     model: Int32,
 ) -> float:
-    """Time the measurement of one model on this machine, in seconds."""
-    if evaluation is None:
+    """Time the measurement of one model on this machine, in seconds. What others keep back takes
+    as long as any rows.
+    """
+    if policy.evaluation.mode == "none":
         return 0.0
+    evaluation = evaluation or _blank(policy)
     evaluator = open_evaluator(
         task,
         layout_of(task, policy.numeric_columns),

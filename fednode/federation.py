@@ -2,26 +2,37 @@
 rules of a round.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.errors import FedNodeError
-from fednode.evaluation.evaluator import open_evaluator
+from fednode.evaluation.evaluator import Evaluator, open_evaluator
+from fednode.evaluation.opener import Opener
+from fednode.evaluation.slices import LINK as SLICES
+from fednode.evaluation.slices import SliceCommitment, SliceTree
 from fednode.models.layout import Layout
 from fednode.policy import Policy, PolicyError, require_header
 from fednode.rounds import FederationRules
 from fednode.training.task import TrainingTask, layout_of, open_task
 from ledger import artefacts
 from ledger.chain.federations import Federations
+from ledger.cid import Codec
+from ledger.erasure import honour
 from ledger.errors import MalformedRecord
 from ledger.history import HistoryReader
 from ledger.identity import ForgedIdentity, identity_artefact, read_identity
+from ledger.proceedings import Commit, Round
 from ledger.replica import Origin, Replica
-from ledger.round import Int32, Outcome, Published, Slot, Standing, compose
-from ledger.state import Commit, FederationState, Phase, Round
-from ledger.stores import BlockUnavailable, ContentStore
-from ledger.types import Digest, FederationId
+from ledger.round import Int32, Outcome, Published, Slot, Standing, compose, deciding
+from ledger.sealing import CLEAR, NO_KEYS, Content, Vault
+from ledger.slots import batch_of
+from ledger.state import FederationState, Phase
+from ledger.stores import Artefact, BlockUnavailable, ContentStore, RecordingStore
+from ledger.types import ZERO_DIGEST, Digest, FederationId
+
+log = logging.getLogger("fednode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,8 @@ class Rulebook:
     task: TrainingTask
     layout: Layout
     rules: FederationRules
+    measuring: Callable[[EvaluationSet], Evaluator]
+    opener: Opener | None = None
 
 
 def read_rulebook(replica: Replica, store: ContentStore, *, own: Collection[str] = ()) -> Rulebook:
@@ -46,13 +59,20 @@ def read_rulebook(replica: Replica, store: ContentStore, *, own: Collection[str]
     layout = layout_of(task, policy.numeric_columns)
     require_header(policy, replica.policy, leaves=layout.leaves, coordinates=layout.writable)
     require_tolerance(policy, task)
-    evaluator = None
-    if replica.policy.evaluation:
+
+    def measuring(rows: EvaluationSet) -> Evaluator:
+        metric = policy.evaluation.metric
+        return open_evaluator(task, layout, schema=policy.schema, rows=rows, metric=metric)
+
+    evaluator, opener = None, None
+    if policy.evaluation.mode == "public":
         rows = EvaluationSet.fetch(store, replica.link("evaluation"), schema=policy.schema)
-        evaluator = open_evaluator(
-            task, layout, schema=policy.schema, rows=rows, metric=policy.evaluation.metric
-        )
-    return Rulebook(policy, task, layout, FederationRules(policy, replica.policy, evaluator))
+        evaluator = measuring(rows)
+    elif policy.evaluation.mode == "slices":
+        promised = SliceCommitment.from_record(replica.rest().get(SLICES))
+        opener = Opener(SliceTree(promised, policy.slices, policy.schema), measuring)
+    rules = FederationRules(policy, replica.policy, evaluator, opener=opener)
+    return Rulebook(policy, task, layout, rules, measuring, opener)
 
 
 def require_tolerance(policy: Policy, task: TrainingTask) -> None:
@@ -67,7 +87,7 @@ def require_tolerance(policy: Policy, task: TrainingTask) -> None:
 
 
 class Federation:
-    """A federation that a node takes part in, or only reads."""
+    """A federation that a node takes part in, or only reads, with the keys of its vault."""
 
     def __init__(
         self,
@@ -76,13 +96,17 @@ class Federation:
         store: ContentStore,
         *,
         own: Collection[str] = (),
+        vault: Vault = NO_KEYS,
     ) -> None:
         self.chain = contract.chain
         self.contract = contract
         self.id = federation
         self.store = store
-        self._held: dict[Digest, Published] = {}
+        self._vault = vault
+        self._held: dict[Digest, tuple[Published, Artefact]] = {}
         self._identities: set[Digest] = set()
+        self._opened: tuple[tuple[int, Digest], FederationRules] | None = None
+        self._honoured = (0, 0)
         self.replica = self._open(confirmations=1)
         self.replica.refresh()
         self.rulebook = read_rulebook(self.replica, store, own=own)
@@ -107,29 +131,76 @@ class Federation:
             self._held.clear()
         return state
 
-    def published(self, commit: Commit) -> Published:
+    def honour(self) -> None:
+        """Let go of what participants have erased by declaration."""
+        datasets = (d for participant in self.state.participants for d in participant.datasets)
+        declared = sum(dataset.erasure is not None for dataset in datasets)
+        seen = (declared, len(self.state.rounds))
+        if declared and seen != self._honoured:
+            # Again with each round: a record may come late.
+            gone = honour(self.store, self.state, self.replica.claims)
+            log.info("let go of %d blocks that were erased by declaration", gone)
+            self._honoured = seen
+
+    def slots(self, round_: Round) -> list[Slot]:
+        """Read all that a round is made from, as far as it can be had."""
+        return self.filled(round_, self.replica.claims(round_))
+
+    def filled(self, round_: Round, claims: Sequence[Slot]) -> list[Slot]:
+        """Put what was published beside the slots that it decides."""
+        decide = {*deciding(claims, round_.batched)}
+        return [
+            replace(slot, published=self.published(slot)) if place in decide else slot
+            for place, slot in enumerate(claims)
+        ]
+
+    def published(self, commit: Commit | Slot) -> Published:
         """Read what is behind a commit, as far as it can be had.
 
         What cannot change any more is kept until the round is over, not read again at every step.
         """
-        found = self._held.get(commit.digest)
-        if found is None:
+        return self._gathered(commit)[0]
+
+    def _gathered(self, commit: Commit | Slot) -> tuple[Published, Artefact]:
+        gathered = self._held.get(commit.digest)
+        if gathered is None:
             leaves = self.replica.policy.leaves
-            found = artefacts.read_update(self.store, commit.digest, leaves)
-            if found.final:
-                self._held[commit.digest] = found
-        return found
+            access = self.replica.access(self.state.round)
+            gathered = artefacts.gather_update(self.store, commit.digest, leaves, access)
+            if gathered[0].final:
+                self._held[commit.digest] = gathered
+        return gathered
 
     def keep(self, round_: Round) -> None:
-        """Keep a round's updates, as far as they could be had, in this node's own store, and with
-        them who everybody is: authors need not stay for an audit to be possible.
+        """Keep a round's batch and updates, as far as they could be had, in this node's own store,
+        and with them who everybody is: relay and authors need not stay for an audit to be possible.
         """
-        leaves = self.replica.policy.leaves
-        for commit in round_.commits:
-            if self.published(commit).header is not None:
-                self.store.put(artefacts.kept_update(self.store, commit.digest, leaves))
+        self._keep_batch(round_)
+        claims = self.replica.claims(round_)
+        for place in deciding(claims, round_.batched):
+            found, artefact = self._gathered(claims[place])
+            if found.header is not None:
+                self.store.put(artefact)
+        if self.announced(round_) is not None and self.opened(round_) is not None:
+            self._keep_slice(round_)
         for participant in self.state.participants:
             self._keep_identity(participant.identity)
+
+    def _keep_batch(self, round_: Round) -> None:
+        recording = RecordingStore(self.store)
+        batch = batch_of(recording, round_)
+        if batch is None:
+            return
+        whole = bool(batch.blocks) and None not in batch.blocks
+        codec = Codec.DAG_CBOR if whole else Codec.RAW
+        roots = tuple(cid for cid in recording.blocks if cid.codec is codec)
+        self.store.put(Artefact(roots, recording.blocks))
+
+    def _keep_slice(self, round_: Round) -> None:
+        recording = RecordingStore(self.store)
+        self.rulebook.rules.opening(self.replica.context(round_), recording)
+        roots = tuple(cid for cid in recording.blocks if cid.codec is Codec.DAG_CBOR)
+        self.store.put(Artefact(roots, recording.blocks))
 
     def _keep_identity(self, digest: Digest) -> None:
         if digest in self._identities:
@@ -140,11 +211,68 @@ class Federation:
             return
         self._identities.add(digest)
 
-    def compose(self, round_: Round, slots: list[Slot], *, stated: Sequence[int] = ()) -> Outcome:
-        """Compute what a round comes to; `stated` are utilities that a proposed result holds."""
+    def announced(self, round_: Round) -> Digest | None:
+        """Give the slice that its holder announced for a round."""
+        opener = self.rulebook.opener
+        return None if opener is None else opener.announced(self.replica.context(round_))
+
+    def opened(self, round_: Round) -> FederationRules | None:
+        """Give the rules that measure a round, its slice opened where there are slices; None while
+        the slice may still come.
+        """
+        opener, rules = self.rulebook.opener, self.rulebook.rules
         context = self.replica.context(round_)
-        rules = self.rulebook.rules.stating(stated)
-        return compose(context, self.replica.standing(), slots, rules)
+        if opener is None or context.statistics:
+            return rules
+        digest = opener.announced(context)
+        if digest is None:
+            assert round_.closed is not None
+            return rules if self.chain.now() >= round_.closed.reveal_deadline else None
+        if self._opened is None or self._opened[0] != (round_.index, digest):
+            try:
+                self._opened = ((round_.index, digest), rules.opening(context, self.store))
+            except BlockUnavailable:
+                return None
+        return self._opened[1]
+
+    def compose(
+        self,
+        round_: Round,
+        slots: list[Slot],
+        *,
+        stated: Sequence[int] = (),
+        content: Content = CLEAR,
+        unopened: bool = False,
+    ) -> Outcome:
+        """Compute what a round comes to, with what can be had now; `stated` are utilities that a
+        proposed result holds, `content` is what the result is sealed with. `unopened`: as if its
+        slice had not been opened in time.
+        """
+        context, rules = self.replica.context(round_), self.rulebook.rules
+        if not unopened:
+            rules = self.opened(round_) or rules
+        return compose(context, self.replica.standing(), slots, rules.stating(stated), content)
+
+    def bundle(self, outcome: Outcome) -> tuple[Artefact, Digest]:
+        """Give a result's blocks and the digest of its index."""
+        parent = self.replica.secret() if outcome.content.envelope else b""
+        return artefacts.result_artefact(outcome, parent=parent)
+
+    def concede(
+        self,
+        round_: Round,
+        slots: list[Slot],
+        *,
+        utilities: Sequence[int],
+        stop: bool,
+        content: Content,
+    ) -> Outcome:
+        """Compute what an earlier or the current round comes to, given what only votes decide."""
+        context = self.replica.context(round_)
+        parents = [ZERO_DIGEST, *(accepted.result for accepted in self.state.lineage)]
+        standing = self.replica.standing(parents.index(round_.parent))
+        rules = self.rulebook.rules.granting(utilities, stop=stop)
+        return compose(context, standing, slots, rules, content)
 
     def standing(self) -> Standing:
         """Give what the head leaves to the next round."""
@@ -152,11 +280,7 @@ class Federation:
 
     def version(self, version: int) -> Int32:
         """Read a model version; the first that rows can be fed to is version 0."""
-        height = self.height(version)
-        if height == 0:
-            return self.replica.initial_model()
-        reader = self.replica.reader(self.state.lineage[height - 1])
-        return reader.model(self.replica.policy.leaves)
+        return self.replica.model(self.height(version))
 
     def height(self, version: int) -> int:
         """Give the height on the lineage of a model version's result; 0 = the initial model."""
@@ -169,11 +293,12 @@ class Federation:
 
     def released_version(self) -> int:
         """Give the model version that the policy releases: the last, or the first of those with the
-        best utility.
+        best utility. By shards a version is measured one result later.
         """
         trail = self.standing().trail
         if self.policy.release == "best" and trail:
-            return trail.index(max(trail))
+            late = self.policy.evaluation.mode == "shards"
+            return max(trail.index(max(trail)) - late, 0)
         return self.state.training_index(len(self.state.lineage))
 
     def _open(self, *, confirmations: int) -> Replica:
@@ -185,4 +310,4 @@ class Federation:
             senders=False,
         )
         origin = Origin(self.chain.chain_id, self.contract.address, self.id)
-        return Replica(reader, self.store, origin=origin)
+        return Replica(reader, self.store, origin=origin, vault=self._vault)

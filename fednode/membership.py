@@ -9,11 +9,14 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from fednode.data.commitment import DatasetCommitment
+from fednode.data.salted import SaltedRows
 from fednode.errors import FedNodeError
 from fednode.files import write_new
+from fednode.kept_rows import read_kept
 from fednode.site import Site
 from ledger.chain.accounts import Account
-from ledger.chain.federations import Invitation, Membership, sign_invitation
+from ledger.chain.federations import Membership
 from ledger.identity import (
     MAX_NAME,
     Identity,
@@ -21,10 +24,12 @@ from ledger.identity import (
     sign_identity,
     verify_identity,
 )
+from ledger.signatures import Domain, Invitation
 from ledger.stores import Artefact
 from ledger.types import Address, Digest, FederationId
 
 SECRET = "secret"
+NO_KEY = bytes(32)
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -103,10 +108,8 @@ def invite(
     """Attest a request as the federation's creator, if its name is signed by who asks."""
     own = Identity(request.name, Address(request.controller), bytes.fromhex(request.signature))
     verify_identity(own)
-    signature = sign_invitation(
-        creator, request.invitation(expires), chain_id=chain_id, ledger=ledger
-    )
-    return SignedInvitation(request=request, expires=expires, signature=signature.hex())
+    signature = Domain(chain_id, ledger).sign(creator, request.invitation(expires))
+    return SignedInvitation(request=request, expires=expires, signature=signature.full.hex())
 
 
 def membership(
@@ -115,8 +118,9 @@ def membership(
     *,
     signer: Address,
     payout: Address,
+    key: bytes = NO_KEY,
 ) -> Membership:
-    """Give what the contract is told."""
+    """Give what the contract is told; `key` is what artefacts are sealed for."""
     if invitation is not None and invitation.request != request:
         raise FedNodeError(
             "the invitation is for another request (account, name, journal or rows differ): "
@@ -126,6 +130,7 @@ def membership(
         signer=signer,
         payout=payout,
         identity=request.identity,
+        key=key,
         dataset_root=Digest(bytes.fromhex(request.dataset_root)),
         rows=request.rows,
         expires=invitation.expires if invitation else 0,
@@ -145,14 +150,30 @@ def read_invitation(path: Path) -> SignedInvitation:
 
 def require_committed(site: Site, journal: Path, root: Digest) -> None:
     """Refuse rows that are not those which a participant committed to on the chain."""
-    path = journal / SECRET
-    if not path.exists():
-        raise FedNodeError(f"{path} is not there: give the --journal that you joined with")
-    if site.commitment(_read_secret(path)).root != root:
+    if committed(site, journal).root != root:
         raise FedNodeError(
             f"the rows of site {site.name!r} are not those that this account joined with: "
             "give the --site, --data and --journal that you joined with"
         )
+
+
+def committed(site: Site, journal: Path) -> DatasetCommitment:
+    """Commit to a site's rows again, with the salts of its journal."""
+    kept = read_kept(journal)
+    return site.commitment(_joined_with(journal)) if kept is None else kept.commitment(site)
+
+
+def shown_shard(site: Site, journal: Path) -> SaltedRows:
+    """Give a site's shard with the salts of its journal, as an auditor has to be shown it."""
+    kept = read_kept(journal)
+    return site.salted_shard(site_secret(journal)) if kept is None else kept.salted_shard(site)
+
+
+def _joined_with(journal: Path) -> bytes:
+    path = journal / SECRET
+    if not path.exists():
+        raise FedNodeError(f"{path} is not there: give the --journal that you joined with")
+    return _read_secret(path)
 
 
 def site_secret(journal: Path) -> bytes:

@@ -18,6 +18,8 @@ from ledger.audit.wording import (
     clean,
     count,
     headline,
+    lacked,
+    lacking,
     points,
     quality,
     reason,
@@ -49,9 +51,10 @@ def _headline(verdict: Verdict) -> RenderableType:
     held = sum(check.ok for check in verdict.checks)
     more = (
         f"{clean(verdict.terms.name, 80)}: {held:,} of {count(len(verdict.checks), 'check')} held, "
+        f"{lacking(verdict)}"
         f"up to block {block.number:,} of chain {verdict.chain_id} ({when(block.timestamp)})"
     )
-    colour = "green" if verdict.holds else "red"
+    colour = "red" if not verdict.holds else "yellow" if verdict.lacks else "green"
     text = Text.assemble((headline(verdict), f"bold {colour}"), "\n", more)
     return Panel(text, border_style=colour, expand=False)
 
@@ -77,16 +80,22 @@ def _steps(verdict: Verdict) -> Table:
     table = _table("Steps of the audit", ("", "step", "checks"), right={2})
     used = dict.fromkeys((*STEPS, *(check.step for check in verdict.checks)))
     for step in used:
-        held, made = _tally(verdict, step)
-        failed = held < made or (verdict.finding is not None and verdict.finding.step == step)
-        mark = ("✗", "red") if failed else ("✓", "green") if made else ("·", "dim")
-        table.add_row(Text(*mark), step.title, f"{held} of {made}" if made else DASH)
+        own = [check for check in verdict.checks if check.step == step]
+        lacks = lacked(own)
+        tally = f"{sum(check.ok for check in own)} of {len(own)}" if own else DASH
+        table.add_row(
+            _step_mark(verdict, step), step.title, tally + (f", {lacks}" if lacks else "")
+        )
     return table
 
 
-def _tally(verdict: Verdict, step: Step) -> tuple[int, int]:
-    own = [check.ok for check in verdict.checks if check.step == step]
-    return sum(own), len(own)
+def _step_mark(verdict: Verdict, step: Step) -> Text:
+    own = [check for check in verdict.checks if check.step == step]
+    if any(check.failed for check in own) or (verdict.finding and verdict.finding.step == step):
+        return Text("✗", "red")
+    if any(check.lack for check in own):
+        return Text("–", "yellow")
+    return Text("✓", "green") if own else Text("·", "dim")
 
 
 def _participants(verdict: Verdict) -> Table:

@@ -4,17 +4,22 @@ Everything here is integer arithmetic on numpy arrays and free of torch, so an a
 deep-learning library.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import incentives.rewards
 from fednode.aggregation.integers import first_beyond
 from fednode.aggregation.registry import rule_numbered
+from fednode.aggregation.rule import SummedRule
+from fednode.evaluation import shards
 from fednode.evaluation.evaluator import Evaluator, agree
+from fednode.evaluation.opener import Opener
 from fednode.policy import Policy
+from incentives.games import Coalition
 from incentives.valuation import Valuation, valuation
 from ledger.headers import PolicyHeader
 from ledger.nodes import Reason
-from ledger.round import Exclusion, Int32, Int64, Players, RoundContext, Standing
+from ledger.round import Exclusion, Int32, Players, RoundContext, Standing
+from ledger.stores import ContentStore
 
 
 class FederationRules:
@@ -26,12 +31,20 @@ class FederationRules:
         header: PolicyHeader,
         evaluator: Evaluator | None,
         stated: Sequence[int] = (),
+        *,
+        opener: Opener | None = None,
     ) -> None:
         self._policy = policy
         self._header = header
-        self._rule = rule_numbered(header.rule)
+        self._rule = rule_numbered(header.rule, int.from_bytes(header.rule_parameters))
         self._evaluator = evaluator
         self._stated = stated
+        self._opener = opener
+
+    @property
+    def measures(self) -> bool:
+        """Whether there are rows to measure models on."""
+        return self._evaluator is not None
 
     def stating(self, utilities: Sequence[int]) -> "FederationRules":
         """Let a result's utilities stand where this node's own measurement agrees with them.
@@ -43,6 +56,21 @@ class FederationRules:
             return self
         return FederationRules(self._policy, self._header, self._evaluator, utilities)
 
+    def opening(self, context: RoundContext, store: ContentStore) -> "FederationRules":
+        """Measure on the slice that its holder opened for the round; on nothing where it did not,
+        or opened something else.
+        """
+        if self._opener is None:
+            return self
+        evaluator = self._opener.open(context, store)
+        return FederationRules(self._policy, self._header, evaluator, opener=self._opener)
+
+    def granting(self, utilities: Sequence[int], *, stop: bool) -> "FederationRules":
+        """Let a result's utilities and its stop flag stand, whatever this node would say: both are
+        the committee's to judge, and no proof can show them to be wrong.
+        """
+        return _Granted(self._policy, self._header, self._evaluator, utilities, stop)
+
     def select(self, context: RoundContext, update: Int32) -> Exclusion | None:
         """Exclude an update that has a coordinate beyond the policy's bound, or one that is not the
         round's to write.
@@ -52,13 +80,14 @@ class FederationRules:
         position = first_beyond(update, context.policy.bound, allowed=allowed)
         return None if position is None else Exclusion(Reason.BEYOND_BOUND, position)
 
-    def partial_sums(self, updates: Sequence[Int32], weights: Sequence[int]) -> Int64:
-        """Add up weighted updates by the policy's aggregation rule."""
-        return self._rule.partial_sums(updates, weights)
+    @property
+    def summed(self) -> SummedRule | None:
+        """The policy's aggregation rule, if it needs no more than the updates' weighted sum."""
+        return self._rule if isinstance(self._rule, SummedRule) else None
 
-    def step(self, previous: Int32, sums: Int64, weight: int) -> Int32:
+    def aggregate(self, previous: Int32, updates: Sequence[Int32], weights: Sequence[int]) -> Int32:
         """Make the new model by the policy's aggregation rule."""
-        return self._rule.step(previous, sums, weight)
+        return self._rule.aggregate(previous, updates, weights)
 
     def utilities(
         self, context: RoundContext, standing: Standing, model: Int32, players: Players
@@ -66,24 +95,50 @@ class FederationRules:
         """Measure the models of the coalitions that the valuation asks for."""
         if self._evaluator is None:
             return ()
-        everybody = (1 << len(players.participants)) - 1
-        coalitions = self._valuation(standing.trained).coalitions(len(players.participants))
-        models = (
-            model
-            if coalition == everybody and coalition
-            else self._coalition_model(standing.model, players, coalition)
-            for coalition in coalitions
-        )
+        coalitions = self.valuation(standing.trained).coalitions(len(players.participants))
+        models = self.models(standing.model, players, coalitions, together=model)
         measured = self._evaluator.utilities(models)
         tolerance = self._evaluator.tolerance
         stands = tolerance > 0 and agree(self._stated, measured, tolerance=tolerance)
         return tuple(self._stated) if stands else measured
 
+    def models(
+        self,
+        previous: Int32,
+        players: Players,
+        coalitions: Sequence[Coalition],
+        *,
+        together: Int32 | None = None,
+    ) -> Iterator[Int32]:
+        """Make the coalitions' models one by one; `together` is that of all, where it is known."""
+        everybody = (1 << len(players.participants)) - 1
+        for coalition in coalitions:
+            if together is not None and coalition == everybody and coalition:
+                yield together
+            else:
+                yield self._coalition_model(previous, players, coalition)
+
+    def counted(
+        self, context: RoundContext, standing: Standing, reports: Mapping[int, bytes]
+    ) -> tuple[int, ...]:
+        """Add up what was counted on the shards for the parent result."""
+        rule, evaluation = self.valuation(standing.trained - 1), self._policy.evaluation
+        found = shards.readable(
+            reports,
+            context.parent,
+            standing.players,
+            rule,
+            metric=evaluation.metric,
+            most_rows=evaluation.rows,
+        )
+        enough = len(found) >= evaluation.least_shards
+        return shards.utilities(found, standing.players, rule) if enough else ()
+
     def values(self, utilities: Sequence[int], players: int, trained: int) -> tuple[int, ...]:
         """Give each player's value by the policy's valuation; nothing measured is worth nothing."""
         if not utilities:
             return (0,) * players
-        return tuple(self._valuation(trained).values(utilities, players))
+        return tuple(self.valuation(trained).values(utilities, players))
 
     def scores(self, values: Sequence[int], scales: Sequence[int]) -> tuple[int, ...]:
         """Give value^a * scale^b."""
@@ -91,9 +146,11 @@ class FederationRules:
         return tuple(incentives.rewards.scores(values, scales, a, b))
 
     def released(self, base: int, gain: int, scores: Sequence[int]) -> int:
-        """Release the pool in proportion to the gain against the policy's target."""
+        """Release the pool, less what is kept for fees, in proportion to the gain against the
+        policy's target.
+        """
         return incentives.rewards.released(
-            self._header.pool, base, gain=gain, target=self._header.target, scores=sum(scores)
+            self._header.purse, base, gain=gain, target=self._header.target, scores=sum(scores)
         )
 
     def split(self, released: int, scores: Sequence[int]) -> tuple[int, ...]:
@@ -110,14 +167,47 @@ class FederationRules:
         before, newest = trail[:-patience], trail[-patience:]
         return max(newest) < max(before) + self._policy.stop.least_gain
 
-    def _valuation(self, trained: int) -> Valuation:
+    def valuation(self, trained: int) -> Valuation:
+        """Give the valuation of the round that follows so many training results."""
         runs = (trained + 1) % self._policy.valuation.every == 0
         return valuation(self._header.valuation if runs else 0)
 
     def _coalition_model(self, previous: Int32, players: Players, coalition: int) -> Int32:
         members = [i for i in range(len(players.participants)) if coalition >> i & 1]
-        if not members:
-            return previous
-        weights = [players.weights[i] for i in members]
-        sums = self.partial_sums([players.updates[i] for i in members], weights)
-        return self.step(previous, sums, sum(weights))
+        updates = [players.updates[i] for i in members]
+        return self.aggregate(previous, updates, [players.weights[i] for i in members])
+
+
+class _Granted(FederationRules):
+    """Rules under which utilities and stop flag are given."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        header: PolicyHeader,
+        evaluator: Evaluator | None,
+        stated: Sequence[int],
+        stop: bool,
+    ) -> None:
+        super().__init__(policy, header, evaluator, stated)
+        self._stop = stop
+
+    @property
+    def measures(self) -> bool:
+        """Whether there is anything that was measured."""
+        return bool(self._stated) or super().measures
+
+    def utilities(
+        self, context: RoundContext, standing: Standing, model: Int32, players: Players
+    ) -> tuple[int, ...]:
+        """Take the given utilities, if there are as many as the valuation asks for."""
+        coalitions = self.valuation(standing.trained).coalitions(len(players.participants))
+        if len(self._stated) == len(coalitions):
+            return tuple(self._stated)
+        return (
+            () if self._evaluator is None else super().utilities(context, standing, model, players)
+        )
+
+    def stop(self, trail: Sequence[int]) -> bool:
+        """Take the given flag."""
+        return self._stop

@@ -1,25 +1,40 @@
 """A site's own rows, cut into the three disjoint sets and committed to."""
 
-from dataclasses import dataclass
+import hmac
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fednode.data.commitment import DatasetCommitment, commit
 from fednode.data.evaluation_set import EvaluationSet, gather
+from fednode.data.partition import shuffled
+from fednode.data.salted import SaltedRows
 from fednode.data.sources import Source, open_source, require_public, site_index
 from fednode.data.splits import Splits, split
 from fednode.data.table import Table
-from fednode.policy import Policy
+from fednode.evaluation.shards import countable
+from fednode.policy import CREATOR, Policy
+
+SHARD_DOMAIN = 0x54A2D
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """One site's rows: what it trains on, what the federation values models on, what it
-    tests with.
+    tests with; by shards, the places of what it holds out to value others on.
     """
 
     name: str
     table: Table
     splits: Splits
+    held: NDArray[np.int64] | None = None
+
+    @property
+    def shard(self) -> EvaluationSet | None:
+        """The rows that the site counts the others' models on, if it has any."""
+        return None if self.held is None else EvaluationSet.of(self.table.take(self.held))
 
     @property
     def train(self) -> Table:
@@ -32,28 +47,57 @@ class Site:
         return self.table.take(self.splits.valuation)
 
     def commitment(self, secret: bytes) -> DatasetCommitment:
-        """Commit to the training rows, salted from a secret that the site keeps."""
-        return commit(self.train, secret)
+        """Commit to the training rows, and to the shard if there is one, salted from a secret that
+        the site keeps.
+        """
+        training = commit(self.train, secret)
+        if self.shard is None:
+            return training
+        return replace(training, root=self.salted_shard(secret).commitment)
+
+    def salted_shard(self, secret: bytes) -> SaltedRows:
+        """Give the shard as an auditor would have to be shown it."""
+        shard = self.shard
+        assert shard is not None
+        own = hmac.digest(secret, b"shard", "sha256")
+        return SaltedRows.draw(shard, own, beside=commit(self.train, secret).root)
 
 
 def open_sites(policy: Policy, base_dir: Path | str = ".") -> Source:
-    """Open the policy's source; refuse sites whose owners have not marked their data public."""
-    require_public(policy.data)
+    """Open the policy's source; refuse sites whose owners have not marked their data public, unless
+    what is computed from them is sealed.
+    """
+    if policy.visibility == "public":
+        require_public(policy.data)
     return open_source(policy.data, policy.schema, base_dir)
 
 
 def load_site(policy: Policy, source: Source, name: str) -> Site:
     """Read and cut one site's rows."""
-    require_public(policy.data, name)
+    if policy.visibility == "public":
+        require_public(policy.data, name)
     table = source.load(name)
     valuation, test = policy.data.split.shares
     index = site_index(policy.data, name)
     cut = split(table, policy.data.split.seed, index, valuation=valuation, test=test)
-    return Site(name, table, cut)
+    shuffle = shuffled(cut.valuation, SHARD_DOMAIN, policy.data.split.seed, index)
+    held = shuffle[: policy.evaluation.rows]
+    shard = EvaluationSet.of(table.take(held))
+    fits = policy.evaluation.mode == "shards" and countable(shard, policy.evaluation.metric)
+    return Site(name, table, cut, held if fits else None)
 
 
 def evaluation_rows(policy: Policy, source: Source) -> EvaluationSet | None:
-    """Give the rows that the federation measures utilities on, if it measures any."""
-    if policy.evaluation.mode == "none":
+    """Give the public rows that the federation measures utilities on, if there are any."""
+    if policy.evaluation.mode != "public":
         return None
     return gather(source, policy.data, most_rows=policy.evaluation.rows)
+
+
+def slice_rows(policy: Policy, source: Source) -> EvaluationSet:
+    """Give the rows that are cut into slices: all sites', or those of the site that holds them."""
+    most, holder = policy.evaluation.rows * policy.slices, policy.evaluation.holder
+    if holder == CREATOR:
+        return gather(source, policy.data, most_rows=most)
+    rows = load_site(policy, source, holder).valuation
+    return EvaluationSet.of(rows.take(np.arange(min(len(rows), most), dtype=np.int64)))

@@ -2,10 +2,15 @@
 nobody.
 
 Headers are raw blocks under the digests that the chain holds. What a header commits to is found
-through a dag-cbor index, and counts only if it has the roots that the header names.
+through a dag-cbor index, and counts only if it has the roots that the header names. In a sealed
+federation the index stays readable, so that everybody can see that all stored bytes are there; the
+blocks under it are opened with the content key that its envelope wraps.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +23,25 @@ from ledger.merkle_sum import Summed, SumTree
 from ledger.nodes import Levels, Node, in_order, nodes_root, regroup, shape
 from ledger.payload import Payload
 from ledger.round import Outcome, Published, Records
-from ledger.stores import Artefact, BlockNotFound, ContentStore, RecordingStore
+from ledger.sealing import CLEAR, PLAIN, UNOPENED, Access, Content, Seal
+from ledger.stores import (
+    Artefact,
+    BlockNotFound,
+    BlockUnavailable,
+    ContentStore,
+    RecordingStore,
+)
 from ledger.stores.car import links
-from ledger.types import Digest
+from ledger.types import ZERO_DIGEST, Digest
 
 MAX_RECORD = 64 * 1024
+PAYLOAD = "payload"
+TRAINING = "training"
+EVALUATION = "evaluation"
 _INDEX = "index of a result"
 _INDEX_KEYS = ("model", "nodes", "sums", "utilities", "values", "payouts")
+_LISTS = ("utilities", "values", "payouts")
+_SEALED_KEYS = (*_INDEX_KEYS, "envelope", "inner")
 
 
 def raw(data: bytes) -> tuple[CID, bytes]:
@@ -32,27 +49,29 @@ def raw(data: bytes) -> tuple[CID, bytes]:
     return CID.of(Codec.RAW, data), data
 
 
-def record(value: cbor.Value) -> tuple[CID, bytes]:
-    """Give a dag-cbor record with its CID."""
-    data = cbor.encode(value)
-    return CID.of(Codec.DAG_CBOR, data), data
+def record(value: cbor.Value, seal: Seal = PLAIN) -> tuple[CID, bytes]:
+    """Give a dag-cbor record as it is stored, with its CID."""
+    data = seal.close(cbor.encode(value))
+    return CID.of(seal.codec(Codec.DAG_CBOR), data), data
 
 
-def update_artefact(header: UpdateHeader, data: Payload, training: tuple[CID, bytes]) -> Artefact:
-    """Bundle an update: header, payload with its index, and the record of how it was trained."""
+def update_artefact(header: UpdateHeader, data: Payload, *records: tuple[CID, bytes]) -> Artefact:
+    """Bundle an update: header, payload with its index, and the records of how it was trained and
+    of what its owner counted, if it did.
+    """
     head = raw(header.encode())
     blocks = data.artefact()
-    return Artefact(
-        roots=(head[0], *blocks.roots, training[0]),
-        blocks={**blocks.blocks, head[0]: head[1], training[0]: training[1]},
-    )
+    roots = (head[0], *blocks.roots, *(cid for cid, _ in records))
+    return Artefact(roots, {**blocks.blocks, head[0]: head[1], **dict(records)})
 
 
-def read_update(store: ContentStore, digest: Digest, leaves: int) -> Published:
-    """Read what lies behind a committed digest. What cannot be had is None; an unreachable store is
-    an error.
+def read_update(
+    store: ContentStore, digest: Digest, leaves: int, access: Access | None = None
+) -> Published:
+    """Read what lies behind a committed digest. What cannot be had is None; an unreachable store,
+    and an update that is sealed for others, are errors.
 
-    An index, a payload or a training record that is not what the header names leaves nothing to
+    An index, an envelope, a payload or a record that is not what the header names leaves nothing to
     wait for: the bytes behind its roots were never published.
     """
     try:
@@ -61,36 +80,73 @@ def read_update(store: ContentStore, digest: Digest, leaves: int) -> Published:
         return Published(None, None)
     try:
         header = UpdateHeader.decode(header_bytes)
-        data = payload.fetch(store, header.index, leaves * payload.LEAF_SIZE)
-        _read_training(store, header.training)
+        index = payload.read_index(store, header.index, enveloped=access is not None)
+        content: Content = CLEAR
+        if access is not None and index.envelope is not None:
+            content = access.open(store, index.envelope)
+        seal = content.part(PAYLOAD)
+        data = Payload(index.fetch(store, leaves * payload.LEAF_SIZE, seal), seal)
+        _read_flat(store, header.training, content.part(TRAINING))
+        counts = None
+        if header.evaluation != ZERO_DIGEST:
+            counts = _read_flat(store, header.evaluation, content.part(EVALUATION))
     except BlockNotFound:
         return Published(header_bytes, None)
     except MalformedRecord:
         return Published(header_bytes, None, hopeless=True)
-    if Payload(data).root != header.payload_root:
+    if data.root != header.payload_root:
         return Published(header_bytes, None, hopeless=True)
-    return Published(header_bytes, data)
+    return Published(header_bytes, data, evaluation=counts)
 
 
-def kept_update(store: ContentStore, digest: Digest, leaves: int) -> Artefact:
-    """Gather all blocks of an update, as far as they can be had, for whoever wants to keep them."""
-    recording = RecordingStore(store)
-    found = read_update(recording, digest, leaves)
-    header = CID(Codec.RAW, digest)
-    if found.payload is None:
-        own = {header: recording.blocks[header]} if found.header is not None else {}
-        return Artefact(tuple(own), own)
-    roots = [cid for cid in recording.blocks if cid.codec is Codec.DAG_CBOR]
-    return Artefact((header, *roots), recording.blocks)
-
-
-def _read_training(store: ContentStore, digest: Digest) -> None:
-    """Read the record of how an update was made. It links to nothing: whoever keeps it must not be
-    made to keep what a stranger linked to.
+def update_is_stored(store: ContentStore, digest: Digest, leaves: int, access: Access) -> bool:
+    """Tell whether all sealed bytes of an update are there, and nobody is left out of its envelope;
+    nothing is opened.
     """
-    record = cbor.decode(store.get(CID(Codec.DAG_CBOR, digest)), limit=MAX_RECORD)
-    if any(links(record)):
-        raise MalformedRecord("training record", "it links to other blocks")
+    try:
+        header = UpdateHeader.decode(store.get(CID(Codec.RAW, digest)))
+        index = payload.read_index(store, header.index, enveloped=True)
+        if index.envelope is not None:
+            access.envelope(store, index.envelope)
+        for _ in index.stored(store, leaves * payload.LEAF_SIZE, UNOPENED):
+            pass
+        for cid in _records(header, UNOPENED):
+            store.get(cid)
+    except (BlockUnavailable, MalformedRecord):
+        return False
+    return True
+
+
+def gather_update(
+    store: ContentStore, digest: Digest, leaves: int, access: Access | None = None
+) -> tuple[Published, Artefact]:
+    """Read an update, and give the blocks that it was read from to whoever wants to keep them."""
+    recording = RecordingStore(store)
+    found = read_update(recording, digest, leaves, access)
+    head = CID(Codec.RAW, digest)
+    if found.header is None or found.payload is None:
+        own = {head: recording.blocks[head]} if found.header is not None else {}
+        return found, Artefact(tuple(own), own)
+    header = UpdateHeader.decode(found.header)
+    roots = (head, CID(Codec.DAG_CBOR, header.index), *_records(header, found.payload.seal))
+    return found, Artefact(roots, recording.blocks)
+
+
+def _records(header: UpdateHeader, seal: Seal) -> list[CID]:
+    """Name the records beside an update's payload, as they are stored."""
+    named = (header.training, header.evaluation)
+    codec = seal.codec(Codec.DAG_CBOR)
+    return [CID(codec, Digest(digest)) for digest in named if digest != ZERO_DIGEST]
+
+
+def _read_flat(store: ContentStore, digest: Digest, seal: Seal) -> bytes:
+    """Read a record that an update's header names. It links to nothing: whoever keeps it must not
+    be made to keep what a stranger linked to.
+    """
+    data = seal.open(store.get(CID(seal.codec(Codec.DAG_CBOR), digest)))
+    if any(links(cbor.decode(data, limit=MAX_RECORD))):
+        raise MalformedRecord("update's record", "it links to other blocks")
+    return data
 
 
 def read_policy(store: ContentStore, digest: Digest) -> PolicyHeader:
@@ -103,83 +159,189 @@ def read_record(store: ContentStore, digest: Digest) -> cbor.Value:
     return cbor.decode(store.get(CID(Codec.DAG_CBOR, digest)))
 
 
-def result_artefact(outcome: Outcome) -> tuple[Artefact, Digest]:
+def result_artefact(outcome: Outcome, *, parent: bytes = b"") -> tuple[Artefact, Digest]:
     """Bundle a result: header, nodes, sums, model, utilities, values and payouts. Gives the index's
     digest too.
+
+    `parent` is the content key of the result that a sealed one builds on: who joins later reads
+    from there what was before.
     """
-    records = outcome.records
+    records, content = outcome.records, outcome.content
     leaves = outcome.model.size // payload.LANES
-    model = Payload(payload.pad(outcome.model, leaves)).artefact()
-    sums = [Payload(data).artefact() for data in outcome.sums]
-    nodes = [raw(node.encode()) for node in in_order(outcome.levels)]
+    clear = payload.pad(outcome.model, leaves)
+    model = Payload(clear, content.part("model")).artefact()
+    sums = [
+        Payload(data, content.part(f"sum {place}")).artefact()
+        for place, data in enumerate(outcome.sums)
+    ]
+    nodes = in_order(outcome.levels)
+    seal = content.part("nodes")
+    closed = [
+        raw(seal.close(node.encode(), place=place, of=len(nodes)))
+        for place, node in enumerate(nodes)
+    ]
     lists = {
-        "utilities": raw(utilities.encode(records.utilities)),
-        "values": raw(payouts.encode_values(records.values)),
-        "payouts": raw(payouts.encode_payouts(records.payouts)),
+        "utilities": utilities.encode(records.utilities),
+        "values": payouts.encode_values(records.values),
+        "payouts": payouts.encode_payouts(records.payouts),
     }
-    index = record(
-        {
-            "model": model.roots[0],
-            "nodes": [cid for cid, _ in nodes],
-            "sums": [artefact.roots[0] for artefact in sums],
-            **{name: cid for name, (cid, _) in lists.items()},
-        }
-    )
-    blocks = dict([raw(records.header.encode()), index, *nodes, *lists.values()])
-    for artefact in (model, *sums):
+    small = {name: raw(content.part(name).close(data)) for name, data in lists.items()}
+    links: dict[str, cbor.Value] = {
+        "model": model.roots[0],
+        "nodes": [cid for cid, _ in closed],
+        "sums": [artefact.roots[0] for artefact in sums],
+        **{name: cid for name, (cid, _) in small.items()},
+    }
+    blocks = dict([raw(records.header.encode()), *closed, *small.values()])
+    if content.envelope is not None:
+        inner = Inner(Payload(clear).digest, parent).record(content)
+        own = {"envelope": record(content.envelope.record()), "inner": inner}
+        links.update({name: cid for name, (cid, _) in own.items()})
+        blocks.update(own.values())
+    index = record(links)
+    for artefact in (model, *sums, Artefact((index[0],), dict([index]))):
         blocks.update(artefact.blocks)
     header = CID(Codec.RAW, records.header.digest())
     return Artefact(roots=(header, index[0]), blocks=blocks), index[0].digest
 
 
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """What a sealed result says inside only: the plain digest of its model, the same in every mode,
+    and the content key of the result before it.
+    """
+
+    model: Digest
+    parent: bytes
+
+    def record(self, content: Content) -> tuple[CID, bytes]:
+        """Give the record as it is stored."""
+        return record({"model": self.model, "parent": self.parent}, content.part("inner"))
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Inner":
+        """Read the record."""
+        kind = "inner record of a result"
+        entries = cbor.decode_map(data, kind, ("model", "parent"), limit=MAX_RECORD)
+        model = cbor.field(entries, "model", bytes, kind=kind)
+        return cls(Digest(model), cbor.field(entries, "parent", bytes, kind=kind))
+
+
 class ResultReader:
     """Reads one published result; every list is checked against the header's roots before it is
     believed.
+
+    A sealed one is opened when something in it is asked for: with `access`, or with the content
+    key that a later result holds of it.
     """
 
-    def __init__(self, store: ContentStore, result: Digest, index: Digest) -> None:
+    def __init__(
+        self,
+        store: ContentStore,
+        result: Digest,
+        index: Digest,
+        access: Access | None = None,
+        *,
+        secret: bytes | None = None,
+    ) -> None:
         self._store = store
+        self._access = access
+        self._secret = secret
         self.header = ResultHeader.decode(store.get(CID(Codec.RAW, result)))
         data = store.get(CID(Codec.DAG_CBOR, index))
-        self._entries = cbor.decode_map(data, _INDEX, _INDEX_KEYS)
+        keys = _INDEX_KEYS if access is None else _SEALED_KEYS
+        self._entries = cbor.decode_map(data, _INDEX, keys)
+
+    @cached_property
+    def content(self) -> Content:
+        """What opens the result; NotForUs if none of our keys does."""
+        if self._access is None:
+            return CLEAR
+        envelope = self._link("envelope", Codec.DAG_CBOR)
+        return self._access.open(self._store, envelope, secret=self._secret)
+
+    def inner(self) -> Inner:
+        """Read what a sealed result says inside only."""
+        return Inner.decode(self._raw("inner"))
 
     def records(self) -> Records:
         """Read the utilities, values and payouts."""
+        return Records(self.header, self.measured(), self.valued(), self.paid())
+
+    def measured(self) -> tuple[int, ...]:
+        """Read the utilities."""
         measured = utilities.decode(self._raw("utilities"))
         _same("utilities", self.header.utilities, utilities.root(measured))
+        return measured
+
+    def valued(self) -> tuple[payouts.ValueLeaf, ...]:
+        """Read the values."""
         values = payouts.decode_values(self._raw("values"))
         root = _sum_root("values", lambda: payouts.values_tree(values))
         _same("values", (self.header.values, self.header.scores), (root.hash, root.sum))
+        return values
+
+    def paid(self) -> tuple[payouts.PayoutLeaf, ...]:
+        """Read the payouts."""
         paid = payouts.decode_payouts(self._raw("payouts"))
         root = _sum_root("payouts", lambda: payouts.payouts_tree(paid))
         _same("payouts", (self.header.payouts, self.header.payout_total), (root.hash, root.sum))
-        return Records(self.header, measured, values, paid)
+        return paid
 
     def model(self, leaves: int) -> NDArray[np.int32]:
         """Read the model."""
+        seal = self.content.part("model")
         index = self._link("model", Codec.DAG_CBOR).digest
-        data = payload.fetch(self._store, index, leaves * payload.LEAF_SIZE)
-        _same("model", self.header.model_root, Payload(data).root)
+        data = payload.fetch(self._store, index, leaves * payload.LEAF_SIZE, seal)
+        _same("model", self.header.model_root, Payload(data, seal).root)
         return payload.int32(data)
 
     def levels(self, slots: int) -> Levels:
         """Read the nodes of the tree of partial sums over a number of commit slots."""
+        seal = self.content.part("nodes")
         links = self._links("nodes", Codec.RAW, sum(shape(slots)))
-        levels = regroup([Node.decode(self._store.get(cid)) for cid in links], slots)
+        stored = enumerate(self._store.get(cid) for cid in links)
+        opened = [seal.open(data, place=place, of=len(links)) for place, data in stored]
+        levels = regroup([Node.decode(data) for data in opened], slots)
         _same("nodes", self.header.nodes, nodes_root(levels))
         return levels
 
     def check_sums(self, leaves: int, levels: Levels) -> None:
-        """Read the nodes' sums, one at a time, and compare them with the nodes' roots."""
+        """Read the nodes' sums, one at a time, and compare them with the roots of the nodes that
+        have sums.
+        """
+        nodes = [node for node in in_order(levels) if node.root != ZERO_DIGEST]
+        self._links("sums", Codec.DAG_CBOR, len(nodes))
+        for place, node in enumerate(nodes):
+            data = self.sum(place, leaves, len(nodes))
+            _same("sums", node.root, Payload(data, self.content.part(f"sum {place}")).root)
+
+    def sum(self, place: int, leaves: int, nodes: int) -> bytes:
+        """Read the sum of one of the nodes that have sums; the caller compares its root."""
+        cid = self._links("sums", Codec.DAG_CBOR, nodes)[place]
         size = 2 * leaves * payload.LEAF_SIZE
-        nodes = in_order(levels)
-        links = self._links("sums", Codec.DAG_CBOR, len(nodes))
-        for node, cid in zip(nodes, links, strict=True):
-            data = payload.fetch(self._store, cid.digest, size)
-            _same("sums", node.root, Payload(data).root)
+        return payload.fetch(self._store, cid.digest, size, self.content.part(f"sum {place}"))
+
+    def check_stored(self, leaves: int, slots: int, *, summed: bool) -> None:
+        """Read all stored bytes of a sealed result without opening any, and see that none is
+        missing, too short or too long. `summed`: the aggregation rule adds up.
+        """
+        nodes = sum(shape(slots))
+        size = leaves * payload.LEAF_SIZE
+        sums = self._links("sums", Codec.DAG_CBOR, nodes if summed else 0)
+        payloads = [(self._link("model", Codec.DAG_CBOR), size)]
+        payloads += [(cid, 2 * size) for cid in sums]
+        for cid, length in payloads:
+            for _ in payload.read_index(self._store, cid.digest).stored(
+                self._store, length, UNOPENED
+            ):
+                pass
+        lists = (self._link(name, Codec.RAW) for name in (*_LISTS, "inner"))
+        for cid in chain(self._links("nodes", Codec.RAW, nodes), lists):
+            self._store.get(cid)
 
     def _raw(self, name: str) -> bytes:
-        return self._store.get(self._link(name, Codec.RAW))
+        return self.content.part(name).open(self._store.get(self._link(name, Codec.RAW)))
 
     def _link(self, name: str, codec: Codec) -> CID:
         cid = cbor.field(self._entries, name, CID, kind=_INDEX)

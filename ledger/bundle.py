@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import rlp
 from eth_account import Account as EthAccount
@@ -49,6 +49,16 @@ CHUNK = 1 << 20
 RECEIPTS_ROOT, NUMBER, TIMESTAMP = 5, 8, 11
 OLDEST_HEADER = 15
 T = TypeVar("T")
+
+
+class _Sent(NamedTuple):
+    """Who signed a transaction, and what it called."""
+
+    sender: Address
+    call: bytes
+
+
+_UNKNOWN = _Sent(ZERO_ADDRESS, b"")
 
 
 class BundleRefused(LedgerError):
@@ -128,6 +138,10 @@ class BundleStore:
     def has(self, cid: CID) -> bool:
         """Tell whether the bundle holds a block."""
         return cid in self._blocks
+
+    def remove(self, cids: Sequence[CID]) -> None:
+        """Refuse: a bundle is evidence."""
+        raise StoreError("nothing can be taken out of a bundle; write another one without it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,8 +343,8 @@ class _Opener:
         timestamp = int.from_bytes(_item(header, TIMESTAMP), "big")
         last = self._last_logs(_item(header, RECEIPTS_ROOT))
         trusted = Trusted(number, trust_block, timestamp, Digest(last[-1][1][-32:]))
-        senders, gas = self._transactions()
-        rows = [self._row(row, senders) for row in self._pages("events")]
+        sent, gas = self._transactions()
+        rows = [self._row(row, sent) for row in self._pages("events")]
         events = tuple(event for _, event in rows)
         broken = self._broken(rows, trusted, last)
         return BundleHistory(
@@ -378,19 +392,18 @@ class _Opener:
             )
         return logs
 
-    def _transactions(self) -> tuple[dict[bytes, Address], dict[bytes, int]]:
-        senders: dict[bytes, Address] = {}
+    def _transactions(self) -> tuple[dict[bytes, _Sent], dict[bytes, int]]:
+        sent: dict[bytes, _Sent] = {}
         gas: dict[bytes, int] = {}
         for row in self._pages("transactions"):
             hash_, used, link = _columns(row, 3, "transactions")
             name = _sized(_typed(hash_, bytes, "transactions"), "transactions")
             gas[name] = _typed(used, int, "transactions")
-            senders[name] = ZERO_ADDRESS
             if link is not None:
-                senders[name] = _recover(name, self._raw(_typed(link, CID, "transactions")))
-        return senders, gas
+                sent[name] = _recover(name, self._raw(_typed(link, CID, "transactions")))
+        return sent, gas
 
-    def _row(self, row: cbor.Value, senders: Mapping[bytes, Address]) -> tuple[Log, Event]:
+    def _row(self, row: cbor.Value, sent: Mapping[bytes, _Sent]) -> tuple[Log, Event]:
         number, block, timestamp, transaction, index, topic, data = _columns(row, 7, "events")
         log = Log(
             address=self._subject.ledger,
@@ -404,13 +417,15 @@ class _Opener:
         when = _typed(timestamp, int, "events")
         if min(when, log.block_number, log.log_index) < 0:
             raise MalformedRecord(KIND, "events: a negative number")
+        sender, call = sent.get(log.transaction, _UNKNOWN)
         meta = EventMeta(
             block_number=log.block_number,
             block_hash=log.block_hash,
             timestamp=when,
             transaction=log.transaction,
             log_index=log.log_index,
-            sender=senders.get(log.transaction, ZERO_ADDRESS),
+            sender=sender,
+            call=call,
         )
         return log, decode(log, meta)
 
@@ -517,11 +532,22 @@ def _receipt_logs(receipt: bytes) -> list[tuple[bytes, list[bytes], bytes]]:
     return [(bytes(a), [bytes(t) for t in topics], bytes(data)) for a, topics, data in body[3]]
 
 
-def _recover(hash_: bytes, raw: bytes) -> Address:
-    """Recover who signed a transaction. The bytes are anybody's: whatever goes wrong is refused."""
+def _recover(hash_: bytes, raw: bytes) -> _Sent:
+    """Recover who signed a transaction, and read what it calls. The bytes are anybody's: whatever
+    goes wrong is refused.
+    """
     if keccak(raw) != hash_:
         raise BundleRefused("a transaction", f"0x{hash_.hex()}", f"0x{keccak(raw).hex()}")
     try:
-        return Address(EthAccount.recover_transaction(raw))
+        sender = Address(EthAccount.recover_transaction(raw))
+        return _Sent(sender, _called(raw))
     except Exception as error:
         raise MalformedRecord(KIND, f"transaction 0x{hash_.hex()} cannot be read") from error
+
+
+def _called(raw: bytes) -> bytes:
+    """Give a signed transaction's data, from where its type has them (EIP-2718)."""
+    typed = raw[0] < 0xC0
+    fields = rlp.decode(raw[1:] if typed else raw)
+    place = {0x01: 6}.get(raw[0], 7) if typed else 5
+    return bytes(fields[place])

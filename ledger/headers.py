@@ -40,6 +40,8 @@ class Rule(IntEnum):
     """How updates become a model."""
 
     WEIGHTED_MEAN = 0
+    TRIMMED_MEAN = 1
+    MEDIAN = 2
 
 
 class Valuation(IntEnum):
@@ -142,12 +144,14 @@ class PolicyHeader(_Header):
     idle_window: UInt32
     batch_window: UInt32
     unbonding_window: UInt32
+    answer_window: UInt32
     relay: AddressWord
     stake: UInt128
     proposer_bond: UInt128
     challenge_bond: UInt128
     proposer_fee: UInt128
     attester_fee: UInt128
+    relay_fee: UInt128
     unavailable_fee: UInt128
     rejection_fee: UInt128
     rounds: UInt32
@@ -162,6 +166,28 @@ class PolicyHeader(_Header):
     visibility: UInt8
     evaluation: UInt8
     staleness: UInt8
+
+    @property
+    def reserve(self) -> int:
+        """Return what is kept of the pool for the fees of all results."""
+        results = self.rounds + (1 if self.statistics else 0)
+        ballots = self.committee_size * self.attester_fee
+        return results * (self.proposer_fee + ballots + self.relay_fee)
+
+    @property
+    def purse(self) -> int:
+        """Return what payouts are released from."""
+        return self.pool - self.reserve
+
+    @property
+    def drawn(self) -> bool:
+        """Whether committees are drawn: not everybody fits in one."""
+        return self.max_participants > self.committee_size
+
+    def ends_period(self, trained: int) -> bool:
+        """Whether a reward period ends with the training result of this number, from 1 on."""
+        every = self.reward_period
+        return trained > 0 and (trained == self.rounds or (every > 0 and trained % every == 0))
 
 
 @dataclass(frozen=True, slots=True)

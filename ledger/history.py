@@ -7,7 +7,7 @@ logs can neither leave one out nor add one, and a reader that is at the chain's 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import ClassVar, Protocol
 
 from eth_abi.abi import encode as abi_encode
@@ -61,8 +61,8 @@ class Reorganised(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class EventMeta:
-    """Where an event stands in the chain, and who signed the transaction that caused it; the sender
-    is zero where a reader does not look for senders.
+    """Where an event stands in the chain, and what transaction caused it: who signed it, and what
+    it called. The sender is zero, the call empty where a reader does not look for them.
     """
 
     block_number: int
@@ -71,6 +71,7 @@ class EventMeta:
     transaction: bytes
     log_index: int
     sender: Address
+    call: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,7 @@ class ParticipantJoined(Event):
         "address",
         "bytes32",
         "bytes32",
+        "bytes32",
         "uint32",
     )
 
@@ -115,6 +117,7 @@ class ParticipantJoined(Event):
     controller: Address
     payout: Address
     identity: Digest
+    key: bytes
     dataset_root: Digest
     rows: int
 
@@ -130,12 +133,22 @@ class ParticipantLeft(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignerRotated(Event):
-    """A participant's controller named another signer."""
+    """A participant's controller named another signer, from the next round on."""
 
     words: ClassVar[tuple[str, ...]] = ("uint32", "address")
 
     participant: ParticipantId
     signer: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRegistered(Event):
+    """A participant named another key that sealed artefacts are encrypted to."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "bytes32")
+
+    participant: ParticipantId
+    key: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +164,21 @@ class DatasetCommitted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetAmended(Event):
+    """A participant took rows out of its data set; `erasure` names the record of what was lost."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint32", "bytes32", "uint32", "bytes32")
+
+    participant: ParticipantId
+    dataset: int
+    root: Digest
+    rows: int
+    erasure: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StakeWithdrawn(Event):
-    """A participant took its stake back."""
+    """A participant took back what was left of its stake."""
 
     words: ClassVar[tuple[str, ...]] = ("uint32", "uint128")
 
@@ -173,13 +199,35 @@ class RoundOpened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeedDrawn(Event):
+    """The seed that draws a round's committee was stored."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "bytes32")
+
+    round: RoundIndex
+    seed: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPosted(Event):
+    """The relay posted the root over `leaves` signed commits, the round's slots from 0 on."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "bytes32", "uint32", "bytes32")
+
+    round: RoundIndex
+    root: Digest
+    leaves: int
+    index: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateCommitted(Event):
-    """A participant committed to an update's header in the next slot."""
+    """A participant committed to an update's header, after `order` others and the batch."""
 
     words: ClassVar[tuple[str, ...]] = ("uint32", "uint32", "uint32", "bytes32")
 
     round: RoundIndex
-    slot: int
+    order: int
     participant: ParticipantId
     digest: Digest
 
@@ -191,9 +239,20 @@ class CommitClosed(Event):
     words: ClassVar[tuple[str, ...]] = ("uint32", "uint32", "uint40", "uint40")
 
     round: RoundIndex
-    commits: int
+    slots: int
     reveal_deadline: int
     propose_deadline: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceOpened(Event):
+    """Somebody announced the slice of evaluation rows that a round is measured on."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "address", "bytes32")
+
+    round: RoundIndex
+    account: Address
+    digest: Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +274,7 @@ class ResultProposed(Event):
         "uint32",
         "uint8",
         "address",
+        "address",
         "bytes32",
         "bytes32",
         "uint40",
@@ -224,6 +284,7 @@ class ResultProposed(Event):
     round: RoundIndex
     attempt: int
     proposer: Address
+    signer: Address
     result: Digest
     index: Digest
     attest_deadline: int
@@ -232,15 +293,14 @@ class ResultProposed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voted(Event):
-    """A member of the committee voted."""
+    """Members of the committee voted: bit p, place p for the result; bit 128 + p, against it."""
 
-    words: ClassVar[tuple[str, ...]] = ("uint32", "uint8", "uint32", "bytes32", "bool")
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint8", "bytes32", "uint256")
 
     round: RoundIndex
     attempt: int
-    participant: ParticipantId
     result: Digest
-    support: bool
+    ballots: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,11 +358,122 @@ class PeriodEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederationEnded(Event):
-    """No round opens any more."""
+    """No round opens any more, unless a result is disproved yet."""
 
     words: ClassVar[tuple[str, ...]] = ("bool",)
 
     idle: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofCommitted(Event):
+    """A result was challenged, or a challenge goes on, by a proof that is not shown yet."""
+
+    words: ClassVar[tuple[str, ...]] = ("bytes32", "uint8", "uint32", "address", "bytes32")
+
+    result: Digest
+    attempt: int
+    challenge: int
+    challenger: Address
+    commitment: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemandOpened(Event):
+    """A result was challenged, or a challenge goes on, by a demand for the bytes of a place."""
+
+    words: ClassVar[tuple[str, ...]] = (
+        "bytes32",
+        "uint8",
+        "uint32",
+        "address",
+        "uint8",
+        "bytes32",
+        "uint256",
+        "uint32",
+        "uint8",
+        "uint32",
+    )
+
+    result: Digest
+    attempt: int
+    challenge: int
+    challenger: Address
+    kind: int
+    root: Digest
+    total: int
+    size: int
+    level: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemandAnswered(Event):
+    """Somebody opened what a challenge demanded."""
+
+    words: ClassVar[tuple[str, ...]] = ("bytes32", "uint8", "uint32", "address")
+
+    result: Digest
+    attempt: int
+    challenge: int
+    answerer: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeFailed(Event):
+    """A challenge came to nothing in its time."""
+
+    words: ClassVar[tuple[str, ...]] = ("bytes32", "uint8", "uint32")
+
+    result: Digest
+    attempt: int
+    challenge: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultDisproved(Event):
+    """A challenge holds: by a proof of `kind`, or, if that is 0, by an unanswered demand."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint8", "bytes32", "uint32", "uint8", "uint40")
+
+    round: RoundIndex
+    attempt: int
+    result: Digest
+    challenge: int
+    kind: int
+    propose_deadline: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeReclaimed(Event):
+    """A challenger got its bond back: the result fell for another reason."""
+
+    words: ClassVar[tuple[str, ...]] = ("bytes32", "uint8", "uint32")
+
+    result: Digest
+    attempt: int
+    challenge: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BondReleased(Event):
+    """A proposer got its bond back: the result's round became void."""
+
+    words: ClassVar[tuple[str, ...]] = ("bytes32", "address")
+
+    result: Digest
+    proposer: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnavailableCharged(Event):
+    """A participant paid for an update that could not be had."""
+
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint32", "uint128")
+
+    participant: ParticipantId
+    round: RoundIndex
+    amount: Wei
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,7 +489,7 @@ class PayoutClaimed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refunded(Event):
-    """The creator got what the payouts left of the pool."""
+    """The creator got what payouts and fees left of the pool."""
 
     words: ClassVar[tuple[str, ...]] = ("address", "uint128")
 
@@ -327,23 +498,24 @@ class Refunded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BondReturned(Event):
-    """A proposer's bond was credited."""
+class FeesCollected(Event):
+    """The fees of a participant's votes were credited to its payout address."""
 
-    words: ClassVar[tuple[str, ...]] = ("address", "uint128")
+    words: ClassVar[tuple[str, ...]] = ("uint32", "uint128")
 
-    proposer: Address
+    participant: ParticipantId
     amount: Wei
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BondWithdrawn(Event):
-    """A proposer was paid all bonds that had been credited to it."""
+class Withdrawn(Event):
+    """An account was paid all that had been credited to it: ether, and the pool's currency."""
 
-    words: ClassVar[tuple[str, ...]] = ("address", "uint128")
+    words: ClassVar[tuple[str, ...]] = ("address", "uint128", "uint128")
 
-    proposer: Address
-    amount: Wei
+    account: Address
+    ethers: Wei
+    fees: Wei
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,11 +528,16 @@ EVENTS: tuple[type[Event], ...] = (
     ParticipantJoined,
     ParticipantLeft,
     SignerRotated,
+    KeyRegistered,
     DatasetCommitted,
+    DatasetAmended,
     StakeWithdrawn,
     RoundOpened,
+    SeedDrawn,
+    BatchPosted,
     UpdateCommitted,
     CommitClosed,
+    SliceOpened,
     TurnMissed,
     ResultProposed,
     Voted,
@@ -370,10 +547,18 @@ EVENTS: tuple[type[Event], ...] = (
     ResultSettled,
     PeriodEnded,
     FederationEnded,
+    ProofCommitted,
+    DemandOpened,
+    DemandAnswered,
+    ChallengeFailed,
+    ResultDisproved,
+    ChallengeReclaimed,
+    BondReleased,
+    UnavailableCharged,
     PayoutClaimed,
     Refunded,
-    BondReturned,
-    BondWithdrawn,
+    FeesCollected,
+    Withdrawn,
     Checkpoint,
 )
 
@@ -586,16 +771,16 @@ class _Metas:
         unknown = list({log.block_hash: None for log in silent})
         self._blocks = dict(zip(unknown, chain.blocks(unknown), strict=True)) | {end.hash: end}
         sent = list(dict.fromkeys(log.transaction for log in logs)) if senders else []
-        found = zip(sent, chain.transactions(sent), strict=True)
-        self._senders = {hash_: item.sender if item else None for hash_, item in found}
+        self._sent = dict(zip(sent, chain.transactions(sent), strict=True))
+        self._look = senders
 
     def of(self, log: Log) -> EventMeta:
-        sender = self._senders.get(log.transaction, ZERO_ADDRESS)
+        sent = self._sent.get(log.transaction)
         timestamp = log.timestamp
         if timestamp is None:
             block = self._blocks[log.block_hash]
             timestamp = block.timestamp if block and block.number == log.block_number else None
-        if timestamp is None or sender is None:
+        if timestamp is None or (sent is None and self._look):
             raise Reorganised(log.block_number, log.block_hash, None)
         return EventMeta(
             block_number=log.block_number,
@@ -603,5 +788,6 @@ class _Metas:
             timestamp=timestamp,
             transaction=log.transaction,
             log_index=log.log_index,
-            sender=sender,
+            sender=sent.sender if sent else ZERO_ADDRESS,
+            call=sent.data if sent else b"",
         )

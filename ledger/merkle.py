@@ -9,6 +9,7 @@ Source: RFC 6962 section 2.1, RFC 9162 section 2.1.3.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from ledger.errors import LedgerError
 from ledger.types import Digest
@@ -16,6 +17,7 @@ from ledger.types import Digest
 LEAF_PREFIX = b"\x00"
 NODE_PREFIX = b"\x01"
 EMPTY_ROOT = Digest(hashlib.sha256().digest())
+UNSALTED = repeat(b"")
 
 
 def leaf_hash(leaf: bytes) -> Digest:
@@ -37,15 +39,20 @@ class Tree:
     @classmethod
     def of(cls, leaves: Iterable[bytes]) -> "Tree":
         """Build the tree over leaves of any length."""
-        return cls._over(tuple(leaf_hash(leaf) for leaf in leaves))
+        return cls.over(tuple(leaf_hash(leaf) for leaf in leaves))
 
     @classmethod
-    def of_bytes(cls, data: bytes, leaf_size: int) -> "Tree":
-        """Build the tree over a buffer cut into leaves of `leaf_size` bytes."""
-        return cls._over(tuple(_leaf_hashes(data, leaf_size)))
+    def of_bytes(cls, data: bytes, leaf_size: int, salts: Iterable[bytes] = UNSALTED) -> "Tree":
+        """Build the tree over a buffer cut into leaves of `leaf_size` bytes, each behind its
+        salt.
+        """
+        return cls.over(tuple(_leaf_hashes(data, leaf_size, salts)))
 
     @classmethod
-    def _over(cls, hashes: tuple[bytes, ...]) -> "Tree":
+    def over(cls, hashes: tuple[bytes, ...]) -> "Tree":
+        """Build the levels above leaf hashes, or above the roots of subtrees of 2^k leaves each, of
+        which the last may have fewer.
+        """
         levels = [hashes]
         while len(levels[-1]) > 1:
             levels.append(tuple(_next_level(levels[-1])))
@@ -79,9 +86,11 @@ def root(leaves: Iterable[bytes]) -> Digest:
     return _reduce([leaf_hash(leaf) for leaf in leaves])
 
 
-def root_of_bytes(data: bytes, leaf_size: int) -> Digest:
-    """Compute the root over a buffer cut into leaves; its length is a multiple of `leaf_size`."""
-    return _reduce(_leaf_hashes(data, leaf_size))
+def root_of_bytes(data: bytes, leaf_size: int, salts: Iterable[bytes] = UNSALTED) -> Digest:
+    """Compute the root over a buffer cut into leaves, each behind its salt; the buffer's length is
+    a multiple of `leaf_size`.
+    """
+    return _reduce(_leaf_hashes(data, leaf_size, salts))
 
 
 def path(leaves: Sequence[bytes], index: int) -> tuple[Digest, ...]:
@@ -122,14 +131,15 @@ def sides(index: int, size: int) -> tuple[bool, ...] | None:
     return tuple(result)
 
 
-def _leaf_hashes(data: bytes, leaf_size: int) -> list[bytes]:
+def _leaf_hashes(data: bytes, leaf_size: int, salts: Iterable[bytes]) -> list[bytes]:
     if leaf_size <= 0 or len(data) % leaf_size:
         raise LedgerError(f"{len(data)} bytes do not make whole leaves of {leaf_size}")
     view = memoryview(data)
     sha256 = hashlib.sha256
+    starts = range(0, len(data), leaf_size)
     return [
-        sha256(LEAF_PREFIX + view[at : at + leaf_size]).digest()
-        for at in range(0, len(data), leaf_size)
+        sha256(LEAF_PREFIX + salt + view[at : at + leaf_size]).digest()
+        for at, salt in zip(starts, salts, strict=False)
     ]
 
 

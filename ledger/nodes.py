@@ -1,9 +1,9 @@
 """The tree of partial sums: a proof opens one node of 16 inputs, and never all inputs.
 
 At the lowest level, entry i mod 16 of node i div 16 is commit slot i; above, an entry repeats a
-child. A node's root is the payload root of the int64 weighted sum of the counted entries under it.
-All nodes, level by level from the lowest, are the leaves of one RFC 6962 tree whose root stands in
-the result header.
+child. A node's root is the payload root of the int64 weighted sum of the counted entries under it,
+or zero where the aggregation rule needs no sums. All nodes, level by level from the lowest, are the
+leaves of one RFC 6962 tree whose root stands in the result header.
 """
 
 import hashlib
@@ -28,16 +28,23 @@ class Reason(IntEnum):
 
     COUNTED = 0
     UNAVAILABLE = 1  # its bytes could not be had
-    MALFORMED = 2  # not a canonical header, or a payload whose length or root is not the header's
+    MALFORMED = 2  # not a canonical header
     FOREIGN = 3  # names another federation, round, parent, base, participant or data set
     BEYOND_BOUND = 4  # `position` is the coordinate
-    SUPERSEDED = 5  # another slot of the same participant counts
-    TOO_FEW = 6  # the round has fewer weighted entries than the policy's least number
+    SUPERSEDED = 5  # of the same participant another slot counts: `position`
+    TOO_FEW = 6  # would count, but fewer such entries than the policy's least number do
+    MISSING = 7  # a leaf of the batch that could not be had, so nothing is known of it
+    UNSIGNED = 8  # a leaf of the batch that binds nobody: not its participant's signature
+    IDLE = 9  # would count, but the round carries evaluation records alone
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One input of a node: a commit slot, or, above the lowest level, a child node."""
+    """One input of a node: a commit slot, or, above the lowest level, a child node.
+
+    A slot's `number` is 1 if it passed every test but maybe that of the least number, and has a
+    weight by the contract; its `weight` is 0 unless it counts.
+    """
 
     digest: Bytes32 = ZERO_DIGEST
     root: Bytes32 = ZERO_DIGEST
@@ -142,6 +149,12 @@ def in_order(levels: Levels) -> tuple[Node, ...]:
 def nodes_tree(levels: Levels) -> Tree:
     """Build the tree over all nodes; its leaves are the nodes' encodings."""
     return Tree.of(node.encode() for node in in_order(levels))
+
+
+def counted(levels: Levels) -> tuple[Entry, ...]:
+    """List the commit slots that count, in ascending order of their participants."""
+    entries = (entry for node in levels[0] for entry in node.entries if entry.weight > 0)
+    return tuple(sorted(entries, key=lambda entry: entry.participant))
 
 
 def nodes_root(levels: Levels) -> Digest:

@@ -3,12 +3,15 @@
 Every int32 payload of a federation has exactly L leaves of 1,024 bytes, every payload of int64 sums
 2L, zero-padded; lanes are little-endian. The bytes lie in raw blocks of at most 1 MiB; a dag-cbor
 index lists them. Roots are the truth, CIDs only say where the bytes are: whoever fetches a payload
-compares its root.
+compares its root. Of a sealed payload the leaves are salted and the blocks encrypted; its index
+counts the clear bytes, and an update's names its envelope.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +20,11 @@ from ledger import cbor
 from ledger.cid import CID, Codec
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.merkle import Tree, root_of_bytes
-from ledger.stores.base import MAX_BLOCK, Artefact, ContentStore
+from ledger.sealing import PLAIN, Envelope, Seal
+from ledger.stores.base import Artefact, ContentStore
 from ledger.types import Digest
 
 LEAF_SIZE = 1024
-BLOCK_SIZE = MAX_BLOCK
 LANES = LEAF_SIZE // 4
 SUM_LANES = LEAF_SIZE // 8
 _KIND = "payload index"
@@ -54,19 +57,21 @@ def int64(data: bytes) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Payload:
-    """A padded payload; what follows from its bytes is computed once."""
+    """A padded payload; what follows from its bytes and its seal is computed once."""
 
     data: bytes
+    seal: Seal = PLAIN
+    envelope: Envelope | None = None
 
     @cached_property
     def root(self) -> Digest:
         """Merkle root over its leaves."""
-        return root_of_bytes(self.data, LEAF_SIZE)
+        return root_of_bytes(self.data, LEAF_SIZE, self.seal.leaf_salts())
 
     @cached_property
     def digest(self) -> Digest:
-        """sha-256 of its bytes: a model's digest."""
-        return Digest(hashlib.sha256(self.data).digest())
+        """sha-256 of its salt, if it is sealed, and its bytes: a model's digest."""
+        return Digest(hashlib.sha256(self.seal.salt + self.data).digest())
 
     @cached_property
     def index_digest(self) -> Digest:
@@ -75,46 +80,87 @@ class Payload:
 
     def tree(self) -> Tree:
         """Build the whole tree, for paths."""
-        return Tree.of_bytes(self.data, LEAF_SIZE)
+        return Tree.of_bytes(self.data, LEAF_SIZE, self.seal.leaf_salts())
+
+    def leaf(self, index: int) -> bytes:
+        """Return a leaf as a proof opens it: behind its salt."""
+        salt = next(islice(self.seal.leaf_salts(), index, None))
+        return salt + self.data[index * LEAF_SIZE : (index + 1) * LEAF_SIZE]
 
     def artefact(self) -> Artefact:
         """Return its blocks and, as the root, their index."""
-        parts = [self.data[at : at + BLOCK_SIZE] for at in range(0, len(self.data), BLOCK_SIZE)]
+        step = self.seal.piece
+        pieces = [self.data[at : at + step] for at in range(0, len(self.data), step)]
+        count = len(pieces)
+        parts = [self.seal.close(p, place=i, of=count) for i, p in enumerate(pieces)]
         cids = [CID.of(Codec.RAW, part) for part in parts]
-        index = cbor.encode({"size": len(self.data), "blocks": cids})
+        blocks = dict(zip(cids, parts, strict=True))
+        record: dict[str, cbor.Value] = {"size": len(self.data), "blocks": cids}
+        if self.envelope is not None:
+            data = self.envelope.encode()
+            record["envelope"] = CID.of(Codec.DAG_CBOR, data)
+            blocks[CID.of(Codec.DAG_CBOR, data)] = data
+        index = cbor.encode(record)
         root = CID.of(Codec.DAG_CBOR, index)
-        return Artefact((root,), {root: index, **dict(zip(cids, parts, strict=True))})
+        return Artefact((root,), {root: index, **blocks})
 
 
-def fetch(store: ContentStore, index: Digest, size: int) -> bytes:
-    """Fetch a payload of exactly `size` bytes by the digest of its index.
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Where a payload's blocks lie, how many clear bytes are in them, and who can read them."""
 
-    MalformedRecord: the index or a block is not what a payload of this size has. The store's errors
-    pass through. The caller still compares the root.
-    """
-    blocks = _read_index(store.get(CID(Codec.DAG_CBOR, index)), size)
-    parts = []
-    for position, cid in enumerate(blocks):
-        part = store.get(cid)
-        expected = min(BLOCK_SIZE, size - position * BLOCK_SIZE)
-        if len(part) != expected:
-            raise MalformedRecord(
-                _KIND, f"block {position} has {len(part)} bytes, expected {expected}"
-            )
-        parts.append(part)
-    return b"".join(parts)
+    size: int
+    blocks: tuple[CID, ...]
+    envelope: CID | None = None
+
+    @classmethod
+    def decode(cls, data: bytes, *, enveloped: bool = False) -> "Index":
+        """Read an index, of an update that is sealed with its envelope."""
+        keys = ("size", "blocks", "envelope") if enveloped else ("size", "blocks")
+        record = cbor.decode_map(data, _KIND, keys)
+        blocks: list[cbor.Value] = cbor.field(record, "blocks", list, kind=_KIND)
+        links = [link for link in blocks if isinstance(link, CID) and link.codec is Codec.RAW]
+        if len(links) != len(blocks):
+            raise MalformedRecord(_KIND, "blocks must be raw links")
+        envelope = cbor.field(record, "envelope", CID, kind=_KIND) if enveloped else None
+        if envelope is not None and envelope.codec is not Codec.DAG_CBOR:
+            raise MalformedRecord(_KIND, "the envelope must be a dag-cbor link")
+        return cls(cbor.field(record, "size", int, kind=_KIND), tuple(links), envelope)
+
+    def stored(self, store: ContentStore, size: int, seal: Seal) -> Iterator[bytes]:
+        """Yield the stored blocks of a payload of exactly `size` bytes.
+
+        MalformedRecord: index or block is not what a payload of this size has. The store's errors
+        pass through.
+        """
+        if self.size != size:
+            raise MalformedRecord(_KIND, f"size {self.size}, expected {size}")
+        if len(self.blocks) != -(-size // seal.piece):
+            raise MalformedRecord(_KIND, f"{len(self.blocks)} blocks, expected one per MiB")
+        for position, cid in enumerate(self.blocks):
+            part = store.get(cid)
+            expected = min(seal.piece, size - position * seal.piece) + seal.tag
+            if len(part) != expected:
+                raise MalformedRecord(
+                    _KIND, f"block {position} has {len(part)} bytes, expected {expected}"
+                )
+            yield part
+
+    def fetch(self, store: ContentStore, size: int, seal: Seal = PLAIN) -> bytes:
+        """Fetch the clear bytes. The caller still compares the root."""
+        parts = enumerate(self.stored(store, size, seal))
+        count = len(self.blocks)
+        return b"".join(seal.open(part, place=place, of=count) for place, part in parts)
 
 
-def _read_index(data: bytes, size: int) -> list[CID]:
-    record = cbor.decode_map(data, _KIND, ("size", "blocks"))
-    found = cbor.field(record, "size", int, kind=_KIND)
-    if found != size:
-        raise MalformedRecord(_KIND, f"size {found}, expected {size}")
-    blocks: list[cbor.Value] = cbor.field(record, "blocks", list, kind=_KIND)
-    links = [link for link in blocks if isinstance(link, CID) and link.codec is Codec.RAW]
-    if len(links) != len(blocks) or len(links) != -(-size // BLOCK_SIZE):
-        raise MalformedRecord(_KIND, "blocks must be raw links, one per MiB of the size")
-    return links
+def read_index(store: ContentStore, index: Digest, *, enveloped: bool = False) -> Index:
+    """Read an index by its digest."""
+    return Index.decode(store.get(CID(Codec.DAG_CBOR, index)), enveloped=enveloped)
+
+
+def fetch(store: ContentStore, index: Digest, size: int, seal: Seal = PLAIN) -> bytes:
+    """Fetch a payload of exactly `size` bytes by the digest of its index; see `Index.stored`."""
+    return read_index(store, index).fetch(store, size, seal)
 
 
 def _pad(values: NDArray[np.int32] | NDArray[np.int64], lane: str, size: int) -> bytes:

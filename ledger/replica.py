@@ -13,15 +13,21 @@ from typing import Protocol
 
 import numpy as np
 
-from ledger import artefacts, cbor, payload
-from ledger.cid import CID
+from ledger import artefacts, cbor, nodes, payload, slots
+from ledger.batch import Posted
+from ledger.cid import CID, Codec
 from ledger.errors import LedgerError, MalformedRecord
-from ledger.headers import PolicyHeader
+from ledger.headers import Evaluation, PolicyHeader, Visibility
 from ledger.history import BrokenHistory, Event, FederationCreated, Reorganised
-from ledger.round import Int32, Published, RoundContext, Seat, Slot, Standing, follow
-from ledger.state import Accepted, FederationState, HistoryViolation, Round
-from ledger.stores import ContentStore
-from ledger.types import Address, Digest, FederationId
+from ledger.nodes import Reason
+from ledger.proceedings import Accepted, Proposal, Round
+from ledger.round import Int32, Players, Published, RoundContext, Seat, Slot, Standing, follow
+from ledger.sealing import CLEAR, NO_KEYS, Access, Content, NotForUs, Vault, usable
+from ledger.signatures import Domain
+from ledger.state import FederationState
+from ledger.stores import BlockNotFound, ContentStore
+from ledger.strict import HistoryViolation
+from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, RoundIndex
 
 
 class EventSource(Protocol):
@@ -57,12 +63,20 @@ class Origin:
 
 
 class Replica:
-    """Follows one federation on one contract."""
+    """Follows one federation on one contract; reads what is sealed with the keys of `vault`."""
 
-    def __init__(self, source: EventSource, store: ContentStore, *, origin: Origin) -> None:
+    def __init__(
+        self,
+        source: EventSource,
+        store: ContentStore,
+        *,
+        origin: Origin,
+        vault: Vault = NO_KEYS,
+    ) -> None:
         self.origin = origin
         self._source = source
         self._store = store
+        self._vault = vault
         self._forget()
 
     def _forget(self) -> None:
@@ -71,6 +85,8 @@ class Replica:
         self._standings: list[tuple[Digest, Standing]] = []
         self._model: tuple[Digest, Int32] | None = None
         self._rest: Mapping[str, cbor.Value] | None = None
+        self._secrets: dict[Digest, bytes] = {}
+        self._batches: dict[RoundIndex, tuple[Posted, list[Slot]]] = {}
 
     def refresh(self) -> FederationState:
         """Take in what has happened since the last call; after a reorganisation,
@@ -123,6 +139,38 @@ class Replica:
             raise MalformedRecord("policy", f"its rest has no link {name!r}")
         return cid.digest
 
+    def auditors(self) -> tuple[bytes, ...]:
+        """Give the keys of the auditors whom the policy lets read everything."""
+        policy = self.rest().get("policy")
+        privacy = policy.get("privacy") if isinstance(policy, Mapping) else None
+        keys = privacy.get("auditors") if isinstance(privacy, Mapping) else None
+        try:
+            return tuple(bytes.fromhex(key) for key in keys)  # type: ignore[union-attr, arg-type]
+        except (TypeError, ValueError):
+            raise MalformedRecord("policy", "privacy.auditors is not a list of keys") from None
+
+    def access(self, round_: Round) -> Access | None:
+        """Give what a round's artefacts are read with; None where everybody can read them.
+
+        Whoever has a seat, and every auditor, must be able to read; the keys that the chain held
+        when the round was opened count.
+        """
+        if self.policy.visibility != Visibility.MEMBERS:
+            return None
+        members = (p for p in self.state.participants if p.active(round_.index))
+        seated = (member.key_in(round_.index) for member in members)
+        return Access(self._vault, frozenset(filter(usable, (*seated, *self.auditors()))))
+
+    def fresh(self, round_: Round) -> Content:
+        """Draw a content key for an artefact of a round, sealed for all who must read it and for
+        those who have joined, or taken another key, since the round was opened.
+        """
+        access = self.access(round_)
+        if access is None:
+            return CLEAR
+        newest = (p.key for p in self.state.participants if p.left_at is None and not p.slashed)
+        return self._vault.fresh((*access.required, *newest))
+
     def context(self, round_: Round) -> RoundContext:
         """Give what the chain says about a round."""
         state = self.state
@@ -142,14 +190,57 @@ class Replica:
             round=round_.index,
             parent=round_.parent,
             seats=seats,
+            bases=self._bases(round_.parent),
+            batched=round_.batched,
+            slice_number=state.slice_number(round_),
+            slices={event.account: event.digest for event in reversed(round_.slices)},
+        )
+
+    def _bases(self, parent: Digest) -> tuple[Digest, ...]:
+        """Give a parent and, newest first, as many versions behind it on the lineage as the policy
+        lets an update be stale.
+        """
+        versions = [ZERO_DIGEST, *(accepted.result for accepted in self.state.lineage)]
+        if parent not in versions:
+            return (parent,)
+        place = versions.index(parent)
+        return tuple(versions[max(0, place - self.policy.staleness) : place + 1][::-1])
+
+    def claims(self, round_: Round) -> list[Slot]:
+        """List a round's slots, without what was published for them."""
+        return [*self._leaves(round_), *slots.direct(round_)]
+
+    def _leaves(self, round_: Round) -> list[Slot]:
+        known = self._batches.get(round_.index)
+        if known is not None and known[0] == slots.posted(round_):
+            return known[1]
+        batch = slots.batch_of(self._store, round_)
+        if batch is None:
+            return []
+        domain = Domain(self.origin.chain_id, self.origin.ledger)
+        found = slots.leaves(batch, slots.signers(self.state, round_, domain))
+        if batch.final:
+            self._batches[round_.index] = (batch.posted, found)
+        return found
+
+    def committed(self, round_: Round, participant: int, digest: Digest | None = None) -> bool:
+        """Whether a round may hold a participant's commit, or the one to a digest: a leaf that
+        cannot be had may be it.
+        """
+        return any(
+            slot.unbound is Reason.MISSING
+            or (
+                slot.unbound is None
+                and slot.participant == participant
+                and digest in (None, slot.digest)
+            )
+            for slot in self.claims(round_)
         )
 
     def slots(self, round_: Round, published: Sequence[Published]) -> list[Slot]:
-        """Put what was published beside the commits of a round."""
-        return [
-            Slot(commit.participant, commit.digest, bytes_)
-            for commit, bytes_ in zip(round_.commits, published, strict=True)
-        ]
+        """Put what was published beside the slots of a round."""
+        pairs = zip(self.claims(round_), published, strict=True)
+        return [replace(slot, published=bytes_) for slot, bytes_ in pairs]
 
     def initial_model(self) -> Int32:
         """Read the model that the federation starts from."""
@@ -159,41 +250,119 @@ class Replica:
             raise MalformedRecord("initial model", "its root is not the policy's")
         return payload.int32(data)
 
-    def standing(self) -> Standing:
-        """Give what the head leaves to the next round."""
-        lineage = self.state.lineage
+    def standing(self, height: int | None = None) -> Standing:
+        """Give what the result of a height leaves to the next round; by default, the head."""
+        lineage = self.state.lineage[:height]
         pairs = zip(self._standings, lineage, strict=False)
         known = sum(1 for _ in takewhile(lambda pair: pair[0][0] == pair[1].result, pairs))
-        del self._standings[known:]
+        if known < len(lineage):
+            del self._standings[known:]
         for accepted in lineage[known:]:
             last = self._standings[-1][1] if self._standings else first_standing()
             self._standings.append((accepted.result, self._follow(last, accepted)))
-        standing = self._standings[-1][1] if lineage else first_standing()
-        return replace(standing, model=self._head_model())
+        standing = self._standings[len(lineage) - 1][1] if lineage else first_standing()
+        if len(lineage) == len(self.state.lineage):
+            return replace(standing, model=self._head_model())
+        return replace(standing, model=self.model(len(lineage)))
 
     def _head_model(self) -> Int32:
         """Read the head's model, once; older ones are not kept."""
         head = self.state.head
         if self._model is None or self._model[0] != head:
-            lineage = self.state.lineage
-            leaves = self.policy.leaves
-            model = self.reader(lineage[-1]).model(leaves) if lineage else self.initial_model()
-            self._model = (head, model)
+            self._model = (head, self.model(len(self.state.lineage)))
         return self._model[1]
 
     def reader(self, accepted: Accepted) -> artefacts.ResultReader:
         """Open the published result behind a place on the lineage."""
-        return artefacts.ResultReader(self._store, accepted.result, accepted.proposal.index)
+        reader = self._reader(accepted)
+        if not _opens(reader):
+            self._learn(accepted)
+            reader = self._reader(accepted)
+        return reader
+
+    def proposed(
+        self, round_: Round, proposal: Proposal, *, secret: bytes | None = None
+    ) -> artefacts.ResultReader:
+        """Open a result that was proposed in a round."""
+        return artefacts.ResultReader(
+            self._store, proposal.result, proposal.index, self.access(round_), secret=secret
+        )
+
+    def content(self, round_: Round, proposal: Proposal) -> Content:
+        """Open what a proposed result is sealed with."""
+        if self.policy.visibility != Visibility.MEMBERS:
+            return CLEAR
+        return self.proposed(round_, proposal).content
+
+    def _reader(self, accepted: Accepted) -> artefacts.ResultReader:
+        round_ = self.state.rounds[accepted.round]
+        return self.proposed(round_, accepted.proposal, secret=self._secrets.get(accepted.result))
+
+    def _learn(self, accepted: Accepted) -> None:
+        """Find the content keys of results from before our own key was registered: each result
+        holds that of its parent.
+        """
+        unread = [accepted]
+        for later in self.state.lineage[accepted.height :]:
+            if _opens(reader := self._reader(later)):
+                break
+            unread.append(later)
+        else:
+            return
+        for earlier in reversed(unread):
+            self._secrets[earlier.result] = reader.inner().parent
+            reader = self._reader(earlier)
+
+    def secret(self) -> bytes:
+        """Give the head's content key, for the result that builds on it."""
+        lineage = self.state.lineage
+        return self.reader(lineage[-1]).content.secret if lineage else b""
+
+    def model(self, height: int) -> Int32:
+        """Read the model at a height of the lineage; 0 = the initial one."""
+        if height == 0:
+            return self.initial_model()
+        return self.reader(self.state.lineage[height - 1]).model(self.policy.leaves)
+
+    def players(self, accepted: Accepted) -> Players:
+        """Read the updates that count in a result; BlockUnavailable where one cannot be had."""
+        entries = self._counted(accepted)
+        access = self.access(self.state.rounds[accepted.round])
+        return Players(
+            participants=tuple(entry.participant for entry in entries),
+            updates=tuple(self._update(entry.digest, access) for entry in entries),
+            weights=tuple(entry.weight for entry in entries),
+        )
+
+    def _update(self, digest: Digest, access: Access | None) -> Int32:
+        found = artefacts.read_update(self._store, digest, self.policy.leaves, access).payload
+        if found is None:
+            raise BlockNotFound(CID(Codec.RAW, digest), "the content store", "nor all behind it")
+        return payload.int32(found.data)
+
+    def _counted(self, accepted: Accepted) -> tuple[nodes.Entry, ...]:
+        count = self.state.rounds[accepted.round].slots
+        return nodes.counted(self.reader(accepted).levels(count))
 
     def _follow(self, last: Standing, accepted: Accepted) -> Standing:
         records = self.reader(accepted).records()
+        carries = self.policy.evaluation == Evaluation.SHARDS
+        entries = self._counted(accepted) if carries else ()
         return follow(
             last,
             records,
             _NO_MODEL,
             trained=self.state.training_index(accepted.height),
             ends_period=self.state.ends_period(accepted.height, records.header.stop),
+            players=tuple(entry.participant for entry in entries),
         )
+
+
+def _opens(reader: artefacts.ResultReader) -> bool:
+    try:
+        return bool(reader.content)
+    except NotForUs:
+        return False
 
 
 _NO_MODEL: Int32 = np.zeros(0, dtype=np.int32)

@@ -7,18 +7,20 @@ trees and the header are made here, from integers alone, so the same inputs give
 every machine.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ledger import nodes, payload, payouts, utilities
 from ledger.errors import MalformedRecord
-from ledger.headers import Common, PolicyHeader, ResultHeader, UpdateHeader
+from ledger.headers import Common, Evaluation, PolicyHeader, ResultHeader, UpdateHeader
 from ledger.nodes import Entry, Reason
 from ledger.payload import Payload
+from ledger.sealing import CLEAR, Content
+from ledger.stores.base import ContentStore
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, RoundIndex
 
 Int32 = NDArray[np.int32]
@@ -36,7 +38,13 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class RoundContext:
-    """What the chain says about a round before anybody's bytes are read."""
+    """What the chain says about a round before anybody's bytes are read.
+
+    `bases` are the results that an update may be trained from, the parent first; zero is the
+    initial model. The first `batched` slots are the batch's leaves. `slice_number` is the slice of
+    evaluation rows that is the round's own, `slices` what was announced as it, by account; of each
+    account the first.
+    """
 
     chain_id: int
     ledger: Address
@@ -45,6 +53,15 @@ class RoundContext:
     round: RoundIndex
     parent: Digest
     seats: tuple[Seat, ...]
+    bases: tuple[Digest, ...]
+    batched: int = 0
+    slice_number: int = 0
+    slices: Mapping[Address, Digest] = field(default_factory=dict)
+
+    @property
+    def by_shards(self) -> bool:
+        """Whether the updates carry what their owners counted for the round before."""
+        return self.policy.evaluation == Evaluation.SHARDS
 
     @property
     def statistics(self) -> bool:
@@ -65,12 +82,14 @@ class RoundContext:
 
 class Published(NamedTuple):
     """The bytes behind a slot's digest: None where they cannot be had. `hopeless` = what was
-    published instead shows that waiting for them is in vain.
+    published instead shows that waiting for them is in vain; `evaluation` is the evaluation record
+    that the header names, if it names one.
     """
 
     header: bytes | None
-    payload: bytes | None
+    payload: Payload | None
     hopeless: bool = False
+    evaluation: bytes | None = None
 
     @property
     def final(self) -> bool:
@@ -78,13 +97,30 @@ class Published(NamedTuple):
         return self.payload is not None or self.hopeless
 
 
+NOTHING = Published(None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A commit and what was published for it."""
+    """A commit and what was published for it.
+
+    A leaf of the batch may bind nobody; `unbound` then says why: UNSIGNED, or MISSING.
+    """
 
     participant: int
     digest: Digest
-    published: Published
+    published: Published = NOTHING
+    unbound: Reason | None = None
+
+    @classmethod
+    def unsigned(cls, participant: int, digest: Digest) -> Self:
+        """Make a slot of a leaf that its participant, if there is one, did not sign."""
+        return cls(participant, digest, unbound=Reason.UNSIGNED)
+
+    @classmethod
+    def missing(cls) -> Self:
+        """Make a slot of a leaf that cannot be had."""
+        return cls(0, ZERO_DIGEST, unbound=Reason.MISSING)
 
 
 class Exclusion(NamedTuple):
@@ -99,9 +135,12 @@ class Standing:
     """What a result leaves to the next round.
 
     `model` is the canonical state (int32, L * 256 values); `values` are sums over the reward period
-    so far, over 27720; `paid` are the payouts at the end of the period before; `trail` holds the
-    utility of every measured result on the lineage, in order, the model that they started from
-    first; `trained` counts the training results.
+    so far, over 27720; `paid` are the payouts at the end of the period before; `trained` counts the
+    training results, `players` those whose updates count in the newest one.
+
+    `trail` starts with the utility of the first model, as it was first measured, and adds to it
+    what each training result gained. Every gain is measured on one set of rows, so nothing compares
+    utilities of different slices or shards.
     """
 
     model: Int32
@@ -110,6 +149,7 @@ class Standing:
     paid: tuple[int, ...]
     trail: tuple[int, ...]
     trained: int
+    players: tuple[int, ...] = ()
 
     def widened(self, participants: int) -> "Standing":
         """Give the standing with a place for everyone who has joined since."""
@@ -130,10 +170,28 @@ class Records:
     payouts: tuple[payouts.PayoutLeaf, ...]
 
 
+class SummedRule(Protocol):
+    """An aggregation rule that needs the weighted sum of the updates alone."""
+
+    def partial_sums(self, updates: Sequence[Int32], weights: Sequence[int]) -> Int64:
+        """Add up weighted updates."""
+
+    def step(self, previous: Int32, sums: Int64, weight: int) -> Int32:
+        """Give the new model from the previous one and the sums of all counted updates."""
+
+
 class Rules(Protocol):
     """The steps of a round that a federation's policy chooses. All are total and work on
     integers.
     """
+
+    @property
+    def measures(self) -> bool:
+        """Whether models can be measured by these rules; by slices, only on an opened one."""
+
+    @property
+    def summed(self) -> SummedRule | None:
+        """The aggregation rule, if a tree of partial sums leads to the new model."""
 
     def stating(self, utilities: Sequence[int]) -> "Rules":
         """Give rules under which a result's utilities stand if measuring them again agrees."""
@@ -141,11 +199,8 @@ class Rules(Protocol):
     def select(self, context: RoundContext, update: Int32) -> Exclusion | None:
         """Say why an update does not count, if it does not."""
 
-    def partial_sums(self, updates: Sequence[Int32], weights: Sequence[int]) -> Int64:
-        """Add up weighted updates."""
-
-    def step(self, previous: Int32, sums: Int64, weight: int) -> Int32:
-        """Give the new model from the previous one and the sums of all counted updates."""
+    def aggregate(self, previous: Int32, updates: Sequence[Int32], weights: Sequence[int]) -> Int32:
+        """Give the new model from the previous one and all counted updates."""
 
     def utilities(
         self, context: RoundContext, standing: Standing, model: Int32, players: "Players"
@@ -154,6 +209,19 @@ class Rules(Protocol):
 
         The first utility is that of the model before the round, the last that of the model after
         it.
+        """
+
+    def opening(self, context: RoundContext, store: ContentStore) -> "Rules":
+        """Give rules that measure on the slice which was opened for the round, where there are
+        slices. What was opened and is not the round's slice measures nothing; BlockUnavailable: it
+        cannot be had.
+        """
+
+    def counted(
+        self, context: RoundContext, standing: Standing, reports: Mapping[int, bytes]
+    ) -> tuple[int, ...]:
+        """Give the utilities of the coalitions of the standing's players from evaluation records,
+        by participant; nothing where they are too few.
         """
 
     def values(self, utilities: Sequence[int], players: int, trained: int) -> tuple[int, ...]:
@@ -180,16 +248,27 @@ class Players(NamedTuple):
     weights: tuple[int, ...]
 
 
+class Measured(NamedTuple):
+    """The utilities of some players' coalitions in a training round, `trained` results after the
+    start; none where nothing was measured.
+    """
+
+    players: tuple[int, ...]
+    trained: int
+    utilities: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A result with everything that it commits to. `sums` are the nodes' payloads, level
-    by level.
+    """A result with everything that it commits to. `sums` are the nodes' payloads, level by level,
+    where the aggregation rule needs sums; `content` is what all of it is sealed with.
     """
 
     records: Records
     levels: nodes.Levels
     sums: tuple[bytes, ...]
     model: Int32
+    content: Content = CLEAR
 
     @property
     def header(self) -> ResultHeader:
@@ -198,22 +277,48 @@ class Outcome:
 
 
 def compose(
-    context: RoundContext, standing: Standing, slots: Sequence[Slot], rules: Rules
+    context: RoundContext,
+    standing: Standing,
+    slots: Sequence[Slot],
+    rules: Rules,
+    content: Content = CLEAR,
 ) -> Outcome:
     """Compute what a round comes to from the result before it and the published updates, in slot
-    order.
+    order. The roots of a sealed result depend on its content key.
     """
-    standing = standing.widened(len(context.seats))
-    entries, updates = _judge(context, slots, rules)
-    levels, sums = _sum_up(context, entries, updates, rules)
-    top = levels[-1][0]
-    model = rules.step(standing.model, payload.int64(sums[-1])[: standing.model.size], top.weight)
+    entries, updates = judge(context, slots, rules)
+    carried = _carried(context, standing, rules, slots, entries)
+    if carried is not None and last(context, standing, rules, carried):
+        entries, updates = [idle(entry) for entry in entries], [None] * len(entries)
     players = _players(entries, updates)
-    measured = () if context.statistics else rules.utilities(context, standing, model, players)
-    values, scores = _value(context, standing, rules, players.participants, measured)
-    gain = standing.gain + (measured[-1] - measured[0] if measured else 0)
-    trail = extend(standing.trail, measured)
-    data = Payload(payload.pad(model, context.policy.leaves))
+    levels, sums = _sum_up(context, entries, updates, rules.summed, content)
+    model = _step(rules, standing.model, players, sums)
+    measured = carried
+    if measured is None:
+        measured = _measure(context, standing, rules, model, players)
+    return conclude(context, standing, Made(levels, sums, model, content), measured, rules)
+
+
+class Made(NamedTuple):
+    """What the updates of a round came to: nodes with their sums, and the model."""
+
+    levels: nodes.Levels
+    sums: tuple[bytes, ...]
+    model: Int32
+    content: Content
+
+
+def conclude(
+    context: RoundContext, standing: Standing, made: Made, measured: Measured, rules: Rules
+) -> Outcome:
+    """Value and pay the players by what was measured, and commit to all of it."""
+    standing = standing.widened(len(context.seats))
+    levels, sums, model, content = made
+    top = levels[-1][0]
+    values, scores = _value(context, standing, rules, measured)
+    gain = standing.gain + gained(measured.utilities)
+    trail = extend(standing.trail, measured.utilities, standing.trained + 1)
+    data = Payload(payload.pad(model, context.policy.leaves), content.part("model"))
     value_leaves = payouts.value_leaves(values, scores)
     payout_leaves = _pay(standing, rules, gain, scores)
     values_root = payouts.values_tree(value_leaves).root
@@ -225,7 +330,7 @@ def compose(
         number=top.number,
         model_root=data.root,
         model_digest=data.digest,
-        utilities=utilities.root(measured),
+        utilities=utilities.root(measured.utilities),
         gain=gain,
         values=values_root.hash,
         scores=values_root.sum,
@@ -233,42 +338,102 @@ def compose(
         payout_total=payouts_root.sum,
         stop=not context.statistics and rules.stop(trail),
     )
-    return Outcome(Records(header, measured, value_leaves, payout_leaves), levels, sums, model)
+    records = Records(header, measured.utilities, value_leaves, payout_leaves)
+    return Outcome(records, levels, sums, model, content)
 
 
 def follow(
-    standing: Standing, records: Records, model: Int32, *, trained: int, ends_period: bool
+    standing: Standing,
+    records: Records,
+    model: Int32,
+    *,
+    trained: int,
+    ends_period: bool,
+    players: tuple[int, ...] = (),
 ) -> Standing:
-    """Give what a result leaves to the next round; `trained` counts the training results
-    up to it.
+    """Give what a result leaves to the next round; `trained` counts the training results up to it,
+    `players` are those whose updates count in it.
     """
-    trail = extend(standing.trail, records.utilities)
+    trail = extend(standing.trail, records.utilities, trained)
     values = tuple(leaf.value for leaf in records.values)
     if ends_period:
         paid = tuple(leaf.amount for leaf in records.payouts)
         return Standing(model, 0, (0,) * len(values), paid, trail, trained)
     paid = _padded(standing.paid, len(values))
-    return Standing(model, records.header.gain, values, paid, trail, trained)
+    players = players if trained else ()
+    return Standing(model, records.header.gain, values, paid, trail, trained, players)
 
 
-def extend(trail: tuple[int, ...], measured: Sequence[int]) -> tuple[int, ...]:
-    """Add a round's utility to the trail; the first one brings that of the model before it
-    along.
+def gained(utilities: Sequence[int]) -> int:
+    """Give what the coalition of all has over the empty one; nothing measured, nothing gained."""
+    return utilities[-1] - utilities[0] if utilities else 0
+
+
+def extend(trail: tuple[int, ...], measured: Sequence[int], trained: int) -> tuple[int, ...]:
+    """Add what the `trained`-th training result gained; the first that was measured brings the
+    utility of the first model along, for all that were not measured before it.
     """
-    return (*(trail or measured[:1]), measured[-1]) if measured else trail
+    start = trail or tuple(measured[:1]) * trained
+    return (*start, start[-1] + gained(measured)) if start else ()
 
 
-def _value(
+def _measure(
+    context: RoundContext, standing: Standing, rules: Rules, model: Int32, players: Players
+) -> Measured:
+    """Measure a round's own coalitions, where it trains."""
+    utilities = () if context.statistics else rules.utilities(context, standing, model, players)
+    return Measured(players.participants, standing.trained, utilities)
+
+
+def _carried(
     context: RoundContext,
     standing: Standing,
     rules: Rules,
-    players: Sequence[int],
-    measured: Sequence[int],
+    slots: Sequence[Slot],
+    entries: Sequence[Entry],
+) -> Measured | None:
+    """Add up what the owners of good updates counted on their shards for the round before; None
+    where nobody has a shard.
+    """
+    if not context.by_shards:
+        return None
+    reports = {
+        slot.participant: slot.published.evaluation
+        for slot, entry in zip(slots, entries, strict=True)
+        if entry.reason in GOOD and slot.published.evaluation is not None
+    }
+    counted = rules.counted(context, standing, reports) if standing.players else ()
+    return Measured(standing.players, standing.trained - 1, counted)
+
+
+GOOD = (Reason.COUNTED, Reason.TOO_FEW)
+
+
+def last(context: RoundContext, standing: Standing, rules: Rules, carried: Measured) -> bool:
+    """Whether a round by shards ends its period: nobody would count for its own updates, so it only
+    carries counts.
+    """
+    if context.statistics:
+        return False
+    trained = standing.trained + 1
+    trail = extend(standing.trail, carried.utilities, trained)
+    return context.policy.ends_period(trained) or rules.stop(trail)
+
+
+def idle(entry: Entry) -> Entry:
+    """Give an entry as it is where a round only carries counts."""
+    return replace(entry, weight=0, number=0, reason=Reason.IDLE) if entry.weight else entry
+
+
+def _value(
+    context: RoundContext, standing: Standing, rules: Rules, measured: Measured
 ) -> tuple[list[int], tuple[int, ...]]:
-    """Add the round's values to those of the period so far, and score the sums."""
+    """Add the values in the round that was measured to those of the period so far, and score the
+    sums.
+    """
     values = list(standing.values)
-    gained = rules.values(measured, len(players), standing.trained)
-    for participant, value in zip(players, gained, strict=True):
+    earned = rules.values(measured.utilities, len(measured.players), measured.trained)
+    for participant, value in zip(measured.players, earned, strict=True):
         values[participant] += value
     return values, rules.scores(values, [seat.scale for seat in context.seats])
 
@@ -282,47 +447,78 @@ def _pay(
     return payouts.payout_leaves([paid + share for paid, share in shares])
 
 
-def _judge(
+def judge(
     context: RoundContext, slots: Sequence[Slot], rules: Rules
 ) -> tuple[list[Entry], list[Int32 | None]]:
     """Turn every slot into its entry; the update stays beside it where it counts."""
+    others = superseded(slots, context.batched)
     entries: list[Entry] = []
     updates: list[Int32 | None] = []
-    for slot in slots:
-        root, update, exclusion = _read(context, slot, rules)
-        weight = context.seats[slot.participant].weight
-        counts = exclusion is None and weight > 0
-        exclusion = exclusion or Exclusion(Reason.COUNTED)
+    for place, slot in enumerate(slots):
+        by = others.get(place)
+        root, update, exclusion = _read(context, slot, rules, superseded_by=by)
+        reason, position = exclusion or Exclusion(Reason.COUNTED)
+        counted = reason is Reason.COUNTED
+        weight = context.seats[slot.participant].weight if counted else 0
         entries.append(
             Entry(
                 digest=slot.digest,
                 root=root,
                 participant=slot.participant,
-                weight=weight if counts else 0,
-                number=int(counts),
-                reason=exclusion.reason,
-                position=exclusion.position,
+                weight=weight,
+                number=int(weight > 0),
+                reason=reason,
+                position=position,
             )
         )
-        updates.append(update if counts else None)
+        updates.append(update if weight > 0 else None)
     if sum(e.number for e in entries) < context.policy.least_updates:
         entries = [_too_few(e) for e in entries]
         updates = [None] * len(entries)
     return entries, updates
 
 
+def superseded(slots: Sequence[Slot], batched: int) -> dict[int, int]:
+    """Give the slots in whose place another of the same participant counts, each with that one: of
+    all that bind a participant it is a direct one, else the first.
+    """
+    bound = [place for place, slot in enumerate(slots) if slot.unbound is None]
+    chosen: dict[int, int] = {}
+    for place in sorted(bound, key=lambda place: place < batched):
+        chosen.setdefault(slots[place].participant, place)
+    others = ((place, chosen[slots[place].participant]) for place in bound)
+    return {place: by for place, by in others if place != by}
+
+
+def deciding(slots: Sequence[Slot], batched: int) -> list[int]:
+    """List the slots whose updates a round is made from, if they can be had."""
+    others = superseded(slots, batched)
+    bound = (place for place, slot in enumerate(slots) if slot.unbound is None)
+    return [place for place in bound if place not in others]
+
+
+def awaited(slots: Sequence[Slot], batched: int) -> list[int]:
+    """List the slots that may still come to something else: by a leaf, or by an update."""
+    lost = [place for place, slot in enumerate(slots) if slot.unbound is Reason.MISSING]
+    return lost + [at for at in deciding(slots, batched) if not slots[at].published.final]
+
+
 def _too_few(entry: Entry) -> Entry:
     reason = entry.reason if entry.reason != Reason.COUNTED else Reason.TOO_FEW
-    return replace(entry, weight=0, number=0, reason=reason)
+    return replace(entry, weight=0, reason=reason)
 
 
 def _read(
-    context: RoundContext, slot: Slot, rules: Rules
+    context: RoundContext, slot: Slot, rules: Rules, *, superseded_by: int | None
 ) -> tuple[Digest, Int32 | None, Exclusion | None]:
     """Give the payload root that a slot's header names, its update, and why it does not count, if
     so. What is unavailable has no root: others may hold more of it, or less.
     """
     published = slot.published
+    if slot.unbound is not None:
+        return ZERO_DIGEST, None, Exclusion(slot.unbound)
+    if superseded_by is not None:
+        return ZERO_DIGEST, None, Exclusion(Reason.SUPERSEDED, superseded_by)
     if published.header is None:
         return ZERO_DIGEST, None, Exclusion(Reason.UNAVAILABLE)
     try:
@@ -335,13 +531,13 @@ def _read(
     data = published.payload
     if data is None or not _is_payload(data, root, context.policy.leaves):
         return ZERO_DIGEST, None, Exclusion(Reason.UNAVAILABLE)
-    update = payload.int32(data)
+    update = payload.int32(data.data)
     return root, update, rules.select(context, update)
 
 
-def _is_payload(data: bytes, root: Digest, leaves: int) -> bool:
+def _is_payload(data: Payload, root: Digest, leaves: int) -> bool:
     """Whether bytes are what a header's payload root names; anything else is as good as nothing."""
-    return len(data) == leaves * payload.LEAF_SIZE and Payload(data).root == root
+    return len(data.data) == leaves * payload.LEAF_SIZE and data.root == root
 
 
 def _names(context: RoundContext, slot: Slot, header: UpdateHeader) -> bool:
@@ -351,9 +547,9 @@ def _names(context: RoundContext, slot: Slot, header: UpdateHeader) -> bool:
     return (
         header.common == context.common(UpdateHeader.TAG)
         and header.participant == slot.participant
-        and header.base == context.parent
+        and header.base in context.bases
         and header.dataset == context.seats[slot.participant].dataset
-        and header.evaluation == ZERO_DIGEST
+        and (context.by_shards or header.evaluation == ZERO_DIGEST)
     )
 
 
@@ -361,11 +557,14 @@ def _sum_up(
     context: RoundContext,
     entries: Sequence[Entry],
     updates: Sequence[Int32 | None],
-    rules: Rules,
+    rule: SummedRule | None,
+    content: Content,
 ) -> tuple[nodes.Levels, tuple[bytes, ...]]:
-    """Build the tree of partial sums: its nodes, and each node's sum payload in the tree's
-    order.
+    """Build the tree of partial sums: its nodes, and each node's sum payload in the tree's order.
+    Without a rule that sums, the nodes have no sums.
     """
+    if rule is None:
+        return nodes.levels(entries, sum_root=lambda _: ZERO_DIGEST), ()
     leaves = context.policy.leaves
     zero = np.zeros(leaves * payload.LANES, dtype=np.int64)
     sums: dict[range, Int64] = {}
@@ -375,7 +574,7 @@ def _sum_up(
         weighted = [(u, entries[i].weight) for i in part if (u := updates[i]) is not None]
         if not weighted:
             return zero
-        return rules.partial_sums([u for u, _ in weighted], [w for _, w in weighted])
+        return rule.partial_sums([u for u, _ in weighted], [w for _, w in weighted])
 
     def over_nodes(part: range) -> Int64:
         inside = [below for below in sums if below.start in part]
@@ -385,11 +584,19 @@ def _sum_up(
     def sum_root(part: range) -> Digest:
         total = over_slots(part) if len(part) <= nodes.FAN_OUT else over_nodes(part)
         sums[part] = total
-        data = Payload(payload.pad_sums(total, leaves))
+        data = Payload(payload.pad_sums(total, leaves), content.part(f"sum {len(published)}"))
         published.append(data.data)
         return data.root
 
     return nodes.levels(entries, sum_root=sum_root), tuple(published)
+
+
+def _step(rules: Rules, previous: Int32, players: Players, sums: Sequence[bytes]) -> Int32:
+    """Give the new model; where there is a tree of partial sums, its top has added all up."""
+    if rules.summed is None:
+        return rules.aggregate(previous, players.updates, players.weights)
+    total = payload.int64(sums[-1])[: previous.size]
+    return rules.summed.step(previous, total, sum(players.weights))
 
 
 def _players(entries: Sequence[Entry], updates: Sequence[Int32 | None]) -> Players:

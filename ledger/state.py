@@ -2,18 +2,23 @@
 
 Nodes act on this state and the audit replays with it, so both read the chain by the same rules. The
 fold repeats every rule of the contract that can be seen from its events (order of phases,
-deadlines, turns, quorum, lineage, money); an event that could not have followed raises
+deadlines, turns, quorum, lineage, challenges, money); an event that could not have followed raises
 `HistoryViolation`, with what was expected and what was found. What one transaction must bring about
 together (a quorum and its acceptance, say) is due next and nothing else may come between.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from enum import Enum
 
+from ledger import committee, disputes
 from ledger import history as ev
-from ledger.errors import LedgerError
-from ledger.headers import PolicyHeader
+from ledger.committee import Committee
+from ledger.credits import Credits
+from ledger.disputes import Challenge, Challenges
+from ledger.headers import Evaluation, PolicyHeader
+from ledger.members import Members, Participant
+from ledger.proceedings import LIVE, Accepted, Commit, Fate, Outcome, Proposal, Round
+from ledger.strict import HistoryViolation, after, before, require, require_equal
 from ledger.types import (
     ZERO_ADDRESS,
     ZERO_DIGEST,
@@ -24,24 +29,9 @@ from ledger.types import (
     RoundIndex,
 )
 
-WEIGHT_LIMIT = 1 << 31
-
-
 Kinds = tuple[type[ev.Event], ...]
-Ballot = ev.Voted | ev.ResultAccepted | ev.ResultRejected
-
-
-class HistoryViolation(LedgerError):
-    """An event that the rules do not allow where it stands."""
-
-    def __init__(self, event: ev.Event, expected: str, found: str) -> None:
-        self.event = event
-        self.expected = expected
-        self.found = found
-        super().__init__(
-            f"{type(event).__name__} in block {event.meta.block_number}: "
-            f"expected {expected}, found {found}"
-        )
+Verdict = ev.ResultAccepted | ev.ResultRejected
+Retry = ev.TurnMissed | ev.ResultRejected | ev.ResultDisproved
 
 
 class Phase(Enum):
@@ -55,118 +45,6 @@ class Phase(Enum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A data-set commitment; it weighs from round `since` on."""
-
-    root: Digest
-    rows: int
-    since: RoundIndex
-
-
-@dataclass(slots=True)
-class Participant:
-    """A member of the federation, active in rounds `since <= r < until`."""
-
-    index: ParticipantId
-    controller: Address
-    payout: Address
-    identity: Digest
-    since: RoundIndex
-    signers: list[tuple[RoundIndex, Address]]
-    datasets: list[Dataset]
-    until: RoundIndex | None = None
-    paid: int = 0
-    stake_returned: bool = False
-
-    @property
-    def signer(self) -> Address:
-        """The account that signs for the participant now."""
-        return self.signers[-1][1]
-
-    def active(self, round_index: int) -> bool:
-        """Whether the participant has a seat in a round."""
-        return self.since <= round_index and (self.until is None or round_index < self.until)
-
-    def dataset(self, round_index: int) -> tuple[int, Dataset]:
-        """Give the newest commitment made before a round was opened, with its place in the list."""
-        place = max(i for i, d in enumerate(self.datasets) if i == 0 or d.since <= round_index)
-        return place, self.datasets[place]
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """An update's digest in its slot."""
-
-    slot: int
-    participant: ParticipantId
-    digest: Digest
-    meta: ev.EventMeta
-
-
-@dataclass(slots=True)
-class Proposal:
-    """A result that was put to the vote."""
-
-    attempt: int
-    proposer: Address
-    result: Digest
-    index: Digest
-    attest_deadline: int
-    challenge_deadline: int
-    meta: ev.EventMeta
-    votes: dict[ParticipantId, bool] = field(default_factory=dict)
-
-    def count(self, support: bool) -> int:
-        """Count the votes on one side."""
-        return sum(1 for vote in self.votes.values() if vote is support)
-
-
-class Outcome(Enum):
-    """What became of a round."""
-
-    OPEN = "open"
-    ACCEPTED = "accepted"
-    VOID = "void"
-
-
-@dataclass(slots=True)
-class Round:
-    """A round, from its opening to what became of it."""
-
-    index: RoundIndex
-    parent: Digest
-    seats: int
-    known: int
-    opened: int
-    commit_deadline: int
-    commits: list[Commit] = field(default_factory=list)
-    closed: ev.CommitClosed | None = None
-    propose_deadline: int = 0
-    attempt: int = 0
-    turn_missed: bool = False
-    proposals: list[Proposal] = field(default_factory=list)
-    outcome: Outcome = Outcome.OPEN
-
-    @property
-    def proposal(self) -> Proposal:
-        """The newest proposal."""
-        return self.proposals[-1]
-
-
-@dataclass(slots=True)
-class Accepted:
-    """A result on the lineage."""
-
-    result: Digest
-    round: RoundIndex
-    height: int
-    proposal: Proposal
-    accepted_at: int
-    settled: bool = False
-    ends_period: bool = False
-
-
 class FederationState:
     """A federation as its events tell it. `apply` checks an event against the rules, then takes it
     in.
@@ -177,25 +55,33 @@ class FederationState:
         self.policy = policy
         self.created: ev.FederationCreated | None = None
         self.phase = Phase.FORMING
-        self.participants: list[Participant] = []
         self.rounds: list[Round] = []
         self.lineage: list[Accepted] = []
         self.ended: ev.FederationEnded | None = None
         self.period_ends: list[ev.PeriodEnded] = []
         self.claims: list[ev.PayoutClaimed] = []
         self.refund: ev.Refunded | None = None
-        self.credits: dict[Address, int] = {}
+        self.credits = Credits()
+        self.fees = 0
         self.h = ZERO_DIGEST
         self.time = 0
+        self._members = Members(policy)
+        self._proposals: dict[Digest, list[Proposal]] = {}
+        self._current = 0
+        self._last_progress = 0
         self._due: list[Kinds] = []
-        self._creditor = ZERO_ADDRESS
 
     # -- what nodes ask
 
     @property
+    def participants(self) -> list[Participant]:
+        """Everybody who ever joined, by index."""
+        return self._members.all
+
+    @property
     def round(self) -> Round:
-        """The newest round."""
-        return self.rounds[-1]
+        """The current round: the newest, or an older one whose result was disproved."""
+        return self.rounds[self._current]
 
     @property
     def head(self) -> Digest:
@@ -203,21 +89,59 @@ class FederationState:
         return self.lineage[-1].result if self.lineage else ZERO_DIGEST
 
     @property
-    def deadline(self) -> int | None:
+    def advances(self) -> int | None:
         """The time at which `advance` has something to do even if nobody acts; None = never."""
-        due = [a.proposal.challenge_deadline for a in self.lineage if not a.settled][:1]
+        due = []
+        waiting = self._waiting
+        if waiting is not None and waiting.proposal.challenges.running is None:
+            due.append(waiting.proposal.challenge_deadline)
         if self.phase is Phase.COMMIT:
-            due.append(self.round.commit_deadline)
+            seedless = self._seedless(self.round)
+            due.append(self.round.opened if seedless else self.round.commit_deadline)
         elif self.phase is Phase.PROPOSE:
             due.append(self.round.propose_deadline)
         elif self.phase is Phase.ATTEST:
             due.append(self.round.proposal.attest_deadline)
-        return min(due) if due else None
+        return min(due, default=None)
+
+    @property
+    def deadline(self) -> int | None:
+        """The next time at which something falls due even if nobody acts; None = never."""
+        clocks = [clock.deadline for _, clock in self.disputed() if clock.deadline is not None]
+        if self.advances is not None:
+            clocks.append(self.advances)
+        return min(clocks, default=None)
+
+    def disputed(self) -> Iterator[tuple[Proposal, Challenge]]:
+        """List the live results that are challenged, each with the challenge whose clock runs."""
+        for proposal in self.live():
+            running = proposal.challenges.running
+            if running is not None:
+                yield proposal, running
+
+    def live(self) -> Iterator[Proposal]:
+        """List the results that can still be challenged or disproved, oldest first."""
+        yield from (a.proposal for a in self.lineage if not a.settled)
+        if self.phase is Phase.ATTEST:
+            yield self.round.proposal
 
     @property
     def settled(self) -> bool:
         """Whether the federation has ended and nothing can change its payouts any more."""
         return self.phase is Phase.ENDED and all(a.settled for a in self.lineage)
+
+    @property
+    def left(self) -> int:
+        """What payouts and fees leave of the pool, once all has settled."""
+        paid_out = self.period_ends[-1].total if self.period_ends else 0
+        return self.policy.pool - paid_out - self.fees
+
+    @property
+    def over(self) -> RoundIndex:
+        """The first round whose bytes may still be asked for."""
+        if self.settled:
+            return self._next_round
+        return RoundIndex(max((a.round + 1 for a in self.lineage if a.settled), default=0))
 
     def statistics_round(self, parent: Digest) -> bool:
         """Whether a round with this parent gathers the federation's statistics."""
@@ -229,9 +153,17 @@ class FederationState:
 
     def ends_period(self, height: int, stop: bool) -> bool:
         """Whether a result at a height ends a reward period by the policy."""
-        t = self.training_index(height)
-        every = self.policy.reward_period
-        return t > 0 and (stop or t == self.policy.rounds or (every > 0 and t % every == 0))
+        trained = self.training_index(height)
+        return self.policy.ends_period(trained) or (stop and trained > 0)
+
+    def slice_number(self, round_: Round) -> int:
+        """Give the slice of evaluation rows that is a round's own. What may have been opened in an
+        earlier round is never a later one's, whatever became of that round.
+        """
+        return sum(
+            earlier.closed is not None and not self.statistics_round(earlier.parent)
+            for earlier in self.rounds[: round_.index]
+        )
 
     def weight(self, participant: int, round_: Round) -> int:
         """Give the weight of a participant's update in a round, by the contract's own lists."""
@@ -254,8 +186,23 @@ class FederationState:
         return None if round_.turn_missed or not candidate.active(round_.index) else candidate
 
     def member(self, signer: Address) -> Participant | None:
-        """Find the participant that an account signs for."""
-        return next((p for p in self.participants if p.signer == signer), None)
+        """Find the participant that an account signs for, or will from the next round on."""
+        now = self.round.index if self.rounds else 0
+        return next((p for p in self.participants if signer in (p.signer_in(now), p.signer)), None)
+
+    def committee(self, round_: Round) -> Committee:
+        """Give who votes on a result that is proposed now."""
+        return committee.seat(
+            round_.seed or b"",
+            round_.known,
+            self.policy.committee_size,
+            lambda index: self.participants[index].active(round_.index),
+        )
+
+    def proposal(self, result: Digest, attempt: int) -> Proposal | None:
+        """Find a proposed result; one may be proposed again in a later attempt."""
+        proposed = self._proposals.get(result, [])
+        return next((p for p in proposed if p.attempt == attempt), None)
 
     # -- the fold
 
@@ -268,7 +215,7 @@ class FederationState:
             raise HistoryViolation(event, "an event of the contract", type(event).__name__)
         if (self.created is None) != isinstance(event, ev.FederationCreated):
             raise HistoryViolation(event, "FederationCreated first, and once", type(event).__name__)
-        _require(
+        require(
             event, event.federation == self.federation, "this federation", event.federation.hex()
         )
         if event.meta.timestamp < self.time:
@@ -281,193 +228,203 @@ class FederationState:
         self.time = event.meta.timestamp
 
     def _created(self, event: ev.FederationCreated) -> None:
-        digest = self.policy.digest()
-        _require(event, event.policy == digest, f"policy {digest.hex()}", event.policy.hex())
-        _require(event, event.pool == self.policy.pool, f"pool {self.policy.pool}", str(event.pool))
+        require_equal(event, "policy", self.policy.digest(), event.policy)
+        require_equal(event, "pool", self.policy.pool, event.pool)
         self.created = event
+        self._last_progress = event.meta.timestamp
+
+    # participants
 
     def _joined(self, event: ev.ParticipantJoined) -> None:
-        known = len(self.participants)
-        _require(event, event.participant == known, f"participant {known}", str(event.participant))
-        _require(event, known < self.policy.max_participants, "room for one more", "none left")
         self._going_on(event)
-        self._fresh_signer(event, event.signer)
-        _require(event, event.payout != ZERO_ADDRESS, "a payout address", event.payout)
-        used = {p.controller for p in self.participants}
-        _require(event, event.controller not in used, "a controller of its own", event.controller)
-        self._check_weights(event, event.rows)
-        since = self._next_round
-        self.participants.append(
-            Participant(
-                index=ParticipantId(event.participant),
-                controller=event.controller,
-                payout=event.payout,
-                identity=event.identity,
-                since=since,
-                signers=[(since, event.signer)],
-                datasets=[Dataset(event.dataset_root, event.rows, since)],
-            )
-        )
-        active = sum(p.until is None for p in self.participants)
-        if self.phase is Phase.FORMING and active == self.policy.start_participants:
+        self._members.join(event, self._next_round)
+        enough = len(self._members.staying) == self.policy.start_participants
+        if self.phase is Phase.FORMING and enough:
             self._due.append((ev.RoundOpened,))
 
     def _left(self, event: ev.ParticipantLeft) -> None:
-        participant = self._staying(event, event.participant)
         self._going_on(event)
-        participant.until = self._next_round
+        self._members.leave(event, self._next_round)
 
     def _rotated(self, event: ev.SignerRotated) -> None:
-        participant = self._participant(event, event.participant)
         self._going_on(event)
-        self._fresh_signer(event, event.signer)
-        participant.signers.append((self._next_round, event.signer))
+        self._members.rotate(event, self._next_round)
+
+    def _key_registered(self, event: ev.KeyRegistered) -> None:
+        self._going_on(event)
+        self._members.register_key(event, self._next_round)
 
     def _dataset(self, event: ev.DatasetCommitted) -> None:
-        participant = self._staying(event, event.participant)
         self._going_on(event)
-        count = len(participant.datasets)
-        _require(event, event.dataset == count, f"data set {count}", str(event.dataset))
-        self._check_weights(event, event.rows, instead_of=participant)
-        participant.datasets.append(Dataset(event.root, event.rows, self._next_round))
+        self._members.commit_dataset(event, self._next_round)
+
+    def _amended(self, event: ev.DatasetAmended) -> None:
+        self._members.amend_dataset(event, self._next_round, over=self.over)
 
     def _stake(self, event: ev.StakeWithdrawn) -> None:
-        participant = self._participant(event, event.participant)
-        _require(event, not participant.stake_returned, "a stake not yet returned", "it was")
-        stake = self.policy.stake
-        _require(event, event.amount == stake > 0, f"a stake of {stake} wei", str(event.amount))
-        _require(
-            event,
-            self._released(participant),
-            "a participant that is gone, its rounds settled or void",
-            "one that is still bound",
-        )
-        participant.stake_returned = True
+        participant = self._members.known(event, event.participant)
+        bound = "one that is still bound"
+        gone = self._released(participant)
+        require(event, gone, "a participant that is gone, its rounds settled or void", bound)
+        ended = None if self.ended is None else self.ended.meta.timestamp
+        self._members.withdraw_stake(event, since=ended)
+
+    # commits
 
     def _opened(self, event: ev.RoundOpened) -> None:
-        _require(
-            event, event.round == len(self.rounds), f"round {len(self.rounds)}", str(event.round)
-        )
-        _require(event, event.parent == self.head, f"parent {self.head.hex()}", event.parent.hex())
-        seats = sum(p.active(event.round) for p in self.participants)
-        _require(event, event.seats == seats, f"{seats} seats", str(event.seats))
+        require_equal(event, "round", len(self.rounds), event.round)
+        require_equal(event, "parent", self.head, event.parent)
+        require_equal(event, "seats:", len(self._members.staying), event.seats)
         deadline = event.meta.timestamp + self.policy.commit_window
-        _require(
-            event,
-            event.commit_deadline == deadline,
-            f"deadline {deadline}",
-            str(event.commit_deadline),
-        )
+        require_equal(event, "deadline", deadline, event.commit_deadline)
+        if not self.rounds:
+            self._last_progress = event.meta.timestamp
         self.rounds.append(
             Round(
-                index=RoundIndex(event.round),
+                index=event.round,
                 parent=event.parent,
-                seats=seats,
+                seats=event.seats,
                 known=len(self.participants),
                 opened=event.meta.timestamp,
                 commit_deadline=deadline,
             )
         )
+        self._current = event.round
         self.phase = Phase.COMMIT
+
+    def _seed_drawn(self, event: ev.SeedDrawn) -> None:
+        round_ = self._in(event, Phase.COMMIT, event.round)
+        require(event, self._seedless(round_), "a round that waits for its seed", "none")
+        round_.seed = event.seed
+
+    def _batch_posted(self, event: ev.BatchPosted) -> None:
+        round_ = self._in(event, Phase.COMMIT, event.round)
+        require(event, self.policy.relay != ZERO_ADDRESS, "a policy with a relay", "none")
+        require(event, not self._seedless(round_), "SeedDrawn before", "no seed")
+        require(event, round_.batched == 0, "one batch a round", "another")
+        before(event, round_.opened + self.policy.batch_window)
+        fits = 0 < event.leaves <= round_.known
+        require(event, fits, f"1 to {round_.known} leaves", str(event.leaves))
+        round_.batched = event.leaves
+        round_.batch_root, round_.batch_index = event.root, event.index
 
     def _committed(self, event: ev.UpdateCommitted) -> None:
         round_ = self._in(event, Phase.COMMIT, event.round)
-        participant = self._participant(event, event.participant)
-        slot = len(round_.commits)
-        _require(event, event.slot == slot, f"slot {slot}", str(event.slot))
-        _require(event, participant.active(event.round), "a seat in the round", "none")
+        participant = self._members.known(event, event.participant)
+        require(event, not self._seedless(round_), "SeedDrawn before", "no seed")
+        require_equal(event, "order", len(round_.commits), event.order)
+        require(event, participant.active(event.round), "a seat in the round", "none")
         repeated = any(c.participant == event.participant for c in round_.commits)
-        _require(event, not repeated, "one commit a round", "a second one")
-        _before(event, round_.commit_deadline)
-        round_.commits.append(
-            Commit(event.slot, ParticipantId(event.participant), event.digest, event.meta)
-        )
+        require(event, not repeated, "one commit a round", "a second one")
+        before(event, round_.commit_deadline)
+        round_.commits.append(Commit(event.order, event.participant, event.digest, event.meta))
         if self.policy.least_updates <= len(round_.commits) == round_.seats:
             self._due.append((ev.CommitClosed,))
 
     def _commit_closed(self, event: ev.CommitClosed) -> None:
         round_ = self._in(event, Phase.COMMIT, event.round)
-        count = len(round_.commits)
-        _require(event, event.commits == count, f"{count} commits", str(event.commits))
+        require_equal(event, "slots:", round_.slots, event.slots)
         least = self.policy.least_updates
-        _require(event, count >= least, f"at least {least} commits", str(count))
-        if count < round_.seats:
-            _after(event, round_.commit_deadline)
+        require(event, event.slots >= least, f"at least {least} slots", str(event.slots))
+        if not self.policy.least_updates <= len(round_.commits) == round_.seats:
+            after(event, round_.commit_deadline)
         reveal = event.meta.timestamp + self.policy.reveal_window
         propose = reveal + self.policy.propose_window
-        _require(
-            event,
-            (event.reveal_deadline, event.propose_deadline) == (reveal, propose),
-            f"deadlines {reveal} and {propose}",
-            f"{event.reveal_deadline} and {event.propose_deadline}",
-        )
+        require_equal(event, "reveal deadline", reveal, event.reveal_deadline)
+        require_equal(event, "propose deadline", propose, event.propose_deadline)
         round_.closed = event
         round_.propose_deadline = propose
         self.phase = Phase.PROPOSE
 
+    def _slice_opened(self, event: ev.SliceOpened) -> None:
+        """Note who announced which slice. Anybody may; whose counts is the policy's to say."""
+        round_ = self._in(event, Phase.PROPOSE, event.round)
+        require_equal(event, "attempt", 0, round_.attempt)
+        assert round_.closed is not None
+        before(event, round_.closed.reveal_deadline)
+        round_.slices.append(event)
+
+    # results
+
     def _turn_missed(self, event: ev.TurnMissed) -> None:
         round_ = self._in(event, Phase.PROPOSE, event.round)
-        _require(
-            event, event.attempt == round_.attempt, f"attempt {round_.attempt}", str(event.attempt)
-        )
-        _after(event, round_.propose_deadline)
-        deadline = self._retry_deadline(event, round_)
+        require_equal(event, "attempt", round_.attempt, event.attempt)
+        after(event, round_.propose_deadline)
+        self._check_retry(event, round_)
         round_.turn_missed = True
-        self._retry(round_, deadline)
+        self._retry(event, round_)
 
     def _proposed(self, event: ev.ResultProposed) -> None:
         round_ = self._in(event, Phase.PROPOSE, event.round)
-        _require(
-            event, event.attempt == round_.attempt, f"attempt {round_.attempt}", str(event.attempt)
-        )
+        require_equal(event, "attempt", round_.attempt, event.attempt)
         turn = self.in_turn(round_)
         if turn is not None:
-            _require(event, event.proposer == turn.signer, turn.signer, event.proposer)
-        _before(event, round_.propose_deadline)
+            require_equal(event, "", turn.signer_in(event.round), event.signer)
+        before(event, round_.propose_deadline)
+        if self.policy.evaluation == Evaluation.SLICES and round_.attempt == 0:
+            assert round_.closed is not None
+            after(event, round_.closed.reveal_deadline)
         attest = event.meta.timestamp + self.policy.attest_window
         challenge = event.meta.timestamp + self.policy.challenge_window
-        _require(
-            event,
-            (event.attest_deadline, event.challenge_deadline) == (attest, challenge),
-            f"deadlines {attest} and {challenge}",
-            f"{event.attest_deadline} and {event.challenge_deadline}",
+        require_equal(event, "attest deadline", attest, event.attest_deadline)
+        require_equal(event, "challenge deadline", challenge, event.challenge_deadline)
+        proposal = Proposal(
+            round=event.round,
+            attempt=event.attempt,
+            proposer=event.proposer,
+            signer=event.signer,
+            result=event.result,
+            index=event.index,
+            attest_deadline=attest,
+            challenge_deadline=challenge,
+            committee=self.committee(round_),
+            challenges=Challenges(self.policy.answer_window),
+            meta=event.meta,
         )
-        round_.proposals.append(
-            Proposal(
-                attempt=event.attempt,
-                proposer=event.proposer,
-                result=event.result,
-                index=event.index,
-                attest_deadline=attest,
-                challenge_deadline=challenge,
-                meta=event.meta,
-            )
-        )
+        round_.proposals.append(proposal)
+        self._proposals.setdefault(event.result, []).append(proposal)
         self.phase = Phase.ATTEST
 
     def _voted(self, event: ev.Voted) -> None:
         round_ = self._in(event, Phase.ATTEST, event.round)
-        participant = self._participant(event, event.participant)
         proposal = self._standing(event, round_)
-        _require(event, participant.active(event.round), "a seat in the round", "none")
-        _require(event, event.participant not in proposal.votes, "one vote a seat", "a second one")
-        _before(event, proposal.attest_deadline)
-        proposal.votes[participant.index] = event.support
-        if self._quorum(round_, support=event.support):
-            self._due.append((ev.ResultAccepted if event.support else ev.ResultRejected,))
+        require_equal(event, "attempt", proposal.attempt, event.attempt)
+        before(event, proposal.attest_deadline)
+        votes = self._ballots(event, proposal)
+        proposal.votes |= votes
+        if self._quorum(proposal, support=True):
+            self._due.append((ev.ResultAccepted,))
+        elif self._quorum(proposal, support=False):
+            self._due.append((ev.ResultRejected,))
+
+    def _ballots(self, event: ev.Voted, proposal: Proposal) -> dict[ParticipantId, bool]:
+        """Read the votes of an event: at least one, one a seat, of seats that have not voted."""
+        votes: dict[ParticipantId, bool] = {}
+        for place, support in committee.places(event.ballots):
+            places = proposal.committee.places
+            require(event, place < len(places), f"a place below {len(places)}", str(place))
+            seated = places[place] in proposal.committee.seated
+            require(event, seated, "a seat of the committee", f"none at place {place}")
+            voted = places[place] in votes or places[place] in proposal.votes
+            require(event, not voted, "one vote a seat", "a second one")
+            votes[places[place]] = support
+        require(event, bool(votes), "a vote", "none")
+        return votes
 
     def _accepted(self, event: ev.ResultAccepted) -> None:
         round_ = self._in(event, Phase.ATTEST, event.round)
         proposal = self._standing(event, round_)
-        if not self._quorum(round_, support=True):
-            _after(event, proposal.attest_deadline)
-            _require(event, self._majority(round_), "a majority of the votes", "none")
+        if not self._quorum(proposal, support=True):
+            after(event, proposal.attest_deadline)
+            require(event, proposal.majority(), "a majority of the votes", "none")
         height = len(self.lineage) + 1
-        _require(event, event.height == height, f"height {height}", str(event.height))
+        require_equal(event, "height", height, event.height)
         round_.outcome = Outcome.ACCEPTED
+        proposal.fate = Fate.ACCEPTED
         self.lineage.append(
             Accepted(event.result, round_.index, height, proposal, event.meta.timestamp)
         )
+        self._last_progress = event.meta.timestamp
         self.phase = Phase.BETWEEN
         trained = self.training_index(height)
         if trained == self.policy.rounds:
@@ -478,50 +435,59 @@ class FederationState:
     def _rejected(self, event: ev.ResultRejected) -> None:
         round_ = self._in(event, Phase.ATTEST, event.round)
         proposal = self._standing(event, round_)
-        if not self._quorum(round_, support=False):
-            _after(event, proposal.attest_deadline)
-            _require(event, not self._majority(round_), "no majority for the result", "one")
-        deadline = self._retry_deadline(event, round_)
-        self.phase = Phase.PROPOSE
-        self._owe_bond(proposal)
-        self._retry(round_, deadline)
+        require_equal(event, "attempt", proposal.attempt, event.attempt)
+        if not self._quorum(proposal, support=False):
+            after(event, proposal.attest_deadline)
+            require(event, not proposal.majority(), "no majority for the result", "one")
+        self._check_retry(event, round_)
+        self._retry(event, round_)
+        proposal.fate = Fate.REJECTED
+        left = self.policy.proposer_bond - self.policy.rejection_fee
+        self.credits.add(proposal.proposer, ethers=left)
 
     def _voided(self, event: ev.RoundVoided) -> None:
         going = self.phase in (Phase.COMMIT, Phase.PROPOSE, Phase.ATTEST)
-        _require(event, going, "an open round", self.phase.value)
+        require(event, going, "an open round", self.phase.value)
         round_ = self.round
-        _require(event, event.round == round_.index, f"round {round_.index}", str(event.round))
+        require_equal(event, "round", round_.index, event.round)
         exhausted = round_.attempt >= self.policy.attempts
-        scarce = (
-            self.phase is Phase.COMMIT
-            and len(round_.commits) < self.policy.least_updates
-            and event.meta.timestamp >= round_.commit_deadline
-        )
+        scarce = self.phase is Phase.COMMIT and self._hopeless(round_, event.meta.timestamp)
         if not (exhausted or scarce):
             self._idle(event, "too few commits at the deadline, attempts that ran out, or")
-            if self.phase is Phase.ATTEST:
-                self._owe_bond(round_.proposal)
         follows: Kinds = (ev.RoundOpened,) if exhausted else (ev.FederationEnded,)
         self._due.append((ev.RoundOpened, ev.FederationEnded) if scarce else follows)
-        round_.outcome = Outcome.VOID
+        self._void(round_)
         self.phase = Phase.BETWEEN
 
     def _settled(self, event: ev.ResultSettled) -> None:
-        waiting = [a for a in self.lineage if not a.settled]
-        _require(event, bool(waiting), "an accepted result that waits", "none")
-        first = waiting[0]
-        _require(event, event.result == first.result, first.result.hex(), event.result.hex())
-        _require(event, event.height == first.height, f"height {first.height}", str(event.height))
-        _after(event, first.proposal.challenge_deadline)
-        first.settled = True
-        self._owe_bond(first.proposal)
+        first = self._waiting
+        if first is None:
+            raise HistoryViolation(event, "an accepted result that waits", "none")
+        require_equal(event, "", first.result, event.result)
+        require_equal(event, "height", first.height, event.height)
+        after(event, first.proposal.challenge_deadline)
+        undisputed = first.proposal.challenges.running is None
+        require(event, undisputed, "no open challenge", "one")
+        first.proposal.fate = Fate.SETTLED
+        self._pay_fees(self.rounds[first.round], first.proposal)
         last = self.phase is Phase.ENDED and first is self.lineage[-1]
         if last or self.ends_period(first.height, stop=False):
             self._due.append((ev.PeriodEnded,))
 
+    def _pay_fees(self, round_: Round, proposal: Proposal) -> None:
+        """Owe a settled result's fees; voters collect theirs later."""
+        policy = self.policy
+        relay_fee = policy.relay_fee if round_.batched else 0
+        bond, fee = policy.proposer_bond, policy.proposer_fee
+        self.credits.add(proposal.proposer, ethers=bond, fees=fee)
+        self.credits.add(policy.relay, fees=relay_fee)
+        for index in proposal.votes:
+            self.participants[index].fees += policy.attester_fee
+        self.fees += fee + relay_fee + len(proposal.votes) * policy.attester_fee
+
     def _period_ended(self, event: ev.PeriodEnded) -> None:
         settled = [a for a in self.lineage if a.settled][-1]
-        _require(event, event.result == settled.result, settled.result.hex(), event.result.hex())
+        require_equal(event, "", settled.result, event.result)
         settled.ends_period = True
         self.period_ends.append(event)
 
@@ -530,52 +496,117 @@ class FederationState:
         if event.idle:
             void = self.phase is Phase.BETWEEN and self.round.outcome is Outcome.VOID
             between = void or self.phase is Phase.FORMING
-            _require(event, between, "no open round", self.phase.value)
+            require(event, between, "no open round", self.phase.value)
             self._idle(event, "")
         else:
             accepted = self.phase is Phase.BETWEEN and self.round.outcome is Outcome.ACCEPTED
-            _require(event, accepted, "an accepted result", self.phase.value)
+            require(event, accepted, "an accepted result", self.phase.value)
         self.ended = event
         self.phase = Phase.ENDED
         if event.idle and self.lineage and self.settled and not self.lineage[-1].ends_period:
             self._due.append((ev.PeriodEnded,))
 
+    # disputes
+
+    def _challenged(self, event: disputes.Step) -> None:
+        proposal = self._disputable(event)
+        proposal.challenges.take(event, until=proposal.challenge_deadline)
+
+    def _answered(self, event: ev.DemandAnswered) -> None:
+        self._disputable(event).challenges.answer(event)
+
+    def _failed(self, event: ev.ChallengeFailed) -> None:
+        proposal = self._disputable(event)
+        challenge = proposal.challenges.fail(event)
+        winner = challenge.answerer or proposal.proposer
+        self.credits.add(winner, ethers=self.policy.challenge_bond // 2)
+
+    def _disproved(self, event: ev.ResultDisproved) -> None:
+        proposal = self._disputable(event)
+        require_equal(event, "round", proposal.round, event.round)
+        round_ = self.rounds[proposal.round]
+        self._check_retry(event, round_)
+        challenge = proposal.challenges.prove(event)
+        reward = self.policy.challenge_bond + self.policy.proposer_bond // 2
+        if event.kind:
+            voters = [index for index, support in proposal.votes.items() if support]
+            reward += self._members.slash(voters, self._next_round, event.meta.timestamp)
+        self.credits.add(challenge.challenger, ethers=reward)
+        if proposal.fate is Fate.ACCEPTED:
+            self._fall_back(round_, event.meta.timestamp)
+        proposal.fate = Fate.DISPROVED
+        self._retry(event, round_)
+
+    def _fall_back(self, round_: Round, at: int) -> None:
+        """Take the lineage back to a round's parent, and go on with that round."""
+        height = next(a.height for a in self.lineage if a.round == round_.index)
+        del self.lineage[height - 1 :]
+        for later in self.rounds[round_.index + 1 :]:
+            self._void(later)
+        round_.outcome = Outcome.OPEN
+        round_.turn_missed = False
+        self._current = round_.index
+        self._last_progress = at
+        self.ended = None
+
+    def _reclaimed(self, event: ev.ChallengeReclaimed) -> None:
+        proposal = self._named(event)
+        require(event, proposal.fallen, "a result that fell", proposal.fate.value)
+        challenge = proposal.challenges.reclaim(event)
+        self.credits.add(challenge.challenger, ethers=self.policy.challenge_bond)
+
+    def _bond_released(self, event: ev.BondReleased) -> None:
+        proposed = self._proposals.get(event.result, [])
+        require(event, bool(proposed), "a proposed result", event.result.hex())
+        proposal = proposed[-1]
+        dropped = proposal.fate is Fate.DROPPED
+        require(event, dropped, "a result whose round became void", proposal.fate.value)
+        require_equal(event, "proposer", proposal.proposer, event.proposer)
+        proposal.fate = Fate.RELEASED
+        self.credits.add(event.proposer, ethers=self.policy.proposer_bond)
+
+    def _charged(self, event: ev.UnavailableCharged) -> None:
+        settled = any(a.round == event.round and a.settled for a in self.lineage)
+        require(event, settled, "a round whose result has settled", str(event.round))
+        self._members.charge(event)
+
+    # money
+
     def _claimed(self, event: ev.PayoutClaimed) -> None:
-        participant = self._participant(event, event.participant)
-        _require(event, bool(self.period_ends), "a reward period that has ended", "none")
-        _require(event, event.payout == participant.payout, participant.payout, event.payout)
+        participant = self._members.known(event, event.participant)
+        require(event, bool(self.period_ends), "a reward period that has ended", "none")
+        require_equal(event, "", participant.payout, event.payout)
         total = self.period_ends[-1].total
         paid = sum(p.paid for p in self.participants) + event.amount
-        _require(event, event.amount > 0, "an amount", "0")
-        _require(event, paid <= total, f"claims of at most {total}", str(paid))
+        require(event, event.amount > 0, "an amount", "0")
+        require(event, paid <= total, f"claims of at most {total}", str(paid))
         participant.paid += event.amount
         self.claims.append(event)
 
     def _refunded(self, event: ev.Refunded) -> None:
-        _require(event, self.settled, "an ended federation, all settled", "one that is not")
-        _require(event, self.refund is None, "one refund", "a second one")
+        require(event, self.settled, "an ended federation, all settled", "one that is not")
+        require(event, self.refund is None, "one refund", "a second one")
         assert self.created is not None
-        creator = self.created.creator
-        _require(event, event.creator == creator, creator, event.creator)
-        total = self.period_ends[-1].total if self.period_ends else 0
-        expected = self.policy.pool - total
-        _require(event, event.amount == expected > 0, f"{expected} wei", str(event.amount))
+        require_equal(event, "", self.created.creator, event.creator)
+        expected = self.left
+        require(event, event.amount == expected > 0, f"{expected} wei", str(event.amount))
         self.refund = event
 
-    def _bond_returned(self, event: ev.BondReturned) -> None:
-        bond = self.policy.proposer_bond
-        _require(event, event.proposer == self._creditor, self._creditor, event.proposer)
-        _require(event, event.amount == bond, f"{bond} wei", str(event.amount))
-        self.credits[event.proposer] = self.credits.get(event.proposer, 0) + event.amount
+    def _fees_collected(self, event: ev.FeesCollected) -> None:
+        participant = self._members.known(event, event.participant)
+        earned, fee = participant.fees, self.policy.attester_fee
+        most = f"at most {earned}, in multiples of {fee}"
+        multiple = fee > 0 and event.amount % fee == 0
+        require(event, multiple and 0 < event.amount <= earned, most, str(event.amount))
+        participant.fees -= event.amount
+        self.credits.add(participant.payout, fees=event.amount)
 
-    def _bond_withdrawn(self, event: ev.BondWithdrawn) -> None:
-        credit = self.credits.get(event.proposer, 0)
-        _require(event, event.amount == credit > 0, f"a credit of {credit} wei", str(event.amount))
-        del self.credits[event.proposer]
+    def _withdrawn(self, event: ev.Withdrawn) -> None:
+        self.credits.withdrawn(event)
 
     def _checkpoint(self, event: ev.Checkpoint) -> None:
         """Repeats the accumulator, which no event may change but by following from it."""
-        _require(event, event.h == self.h, self.h.hex(), event.h.hex())
+        require_equal(event, "", self.h, event.h)
 
     # -- helpers of the fold
 
@@ -583,11 +614,11 @@ class FederationState:
         """Say whether an event is one that had to come next; refuse it if another had to."""
         kind = type(event)
         if not self._due:
-            _require(event, kind not in _CONSEQUENCES, "something that it follows from", "nothing")
+            require(event, kind not in _CONSEQUENCES, "something that it follows from", "nothing")
             return False
         names = " or ".join(k.__name__ for k in self._due[0])
-        _require(event, kind in self._due[0], f"{names} next", kind.__name__)
-        _require(
+        require(event, kind in self._due[0], f"{names} next", kind.__name__)
+        require(
             event,
             event.meta.timestamp == self.time,
             f"{names} in the same block, at {self.time}",
@@ -600,10 +631,26 @@ class FederationState:
         return RoundIndex(len(self.rounds))
 
     @property
-    def _last_progress(self) -> int:
-        assert self.created is not None
-        started = self.rounds[0].opened if self.rounds else self.created.meta.timestamp
-        return self.lineage[-1].accepted_at if self.lineage else started
+    def _waiting(self) -> Accepted | None:
+        """The next result to settle."""
+        return next((a for a in self.lineage if not a.settled), None)
+
+    def _seedless(self, round_: Round) -> bool:
+        return self.policy.drawn and round_.seed is None
+
+    def _hopeless(self, round_: Round, at: int) -> bool:
+        """Whether nothing can come of a round that commits: too few did in time, or its seed is
+        lost.
+        """
+        scarce = round_.slots < self.policy.least_updates and at >= round_.commit_deadline
+        return scarce or self._seedless(round_)
+
+    def _void(self, round_: Round) -> None:
+        """End a round without a result, and whatever stood in it."""
+        round_.outcome = Outcome.VOID
+        for proposal in round_.proposals:
+            if proposal.fate in LIVE:
+                proposal.fate = Fate.DROPPED
 
     def _idle(self, event: ev.Event, otherwise: str) -> None:
         """Require that a federation may be closed: nothing accepted for long, nothing voted on or
@@ -611,106 +658,67 @@ class FederationState:
         """
         until = self._last_progress + self.policy.idle_window
         at = event.meta.timestamp
-        _require(event, at >= until, f"{otherwise} a time from {until} on".strip(), str(at))
+        require(event, at >= until, f"{otherwise} a time from {until} on".strip(), str(at))
         if self.phase is Phase.ATTEST:
-            _after(event, self.round.proposal.attest_deadline)
-            carried = self._majority(self.round)
-            _require(event, not carried, "no majority for the standing result", "one")
+            after(event, self.round.proposal.attest_deadline)
+            carried = self.round.proposal.majority()
+            require(event, not carried, "no majority for the standing result", "one")
 
-    def _owe_bond(self, proposal: Proposal) -> None:
-        """Expect a proposal's bond to be returned next."""
-        self._creditor = proposal.proposer
-        if self.policy.proposer_bond > 0:
-            self._due.append((ev.BondReturned,))
-
-    def _retry_deadline(self, event: ev.TurnMissed | ev.ResultRejected, round_: Round) -> int:
-        """Check the deadline of the next attempt; 0 if there is none."""
+    def _check_retry(self, event: Retry, round_: Round) -> None:
+        """Require the right deadline for the next attempt, or 0 if there is none."""
         last = round_.attempt + 1 >= self.policy.attempts
-        expected = 0 if last else event.meta.timestamp + self.policy.propose_window
-        found = event.propose_deadline
-        _require(event, found == expected, f"deadline {expected}", str(found))
-        return expected
+        deadline = 0 if last else event.meta.timestamp + self.policy.propose_window
+        require_equal(event, "deadline", deadline, event.propose_deadline)
 
-    def _retry(self, round_: Round, deadline: int) -> None:
+    def _retry(self, event: Retry, round_: Round) -> None:
+        """Go on with the next attempt, or end the round if there is none."""
         round_.attempt += 1
-        round_.propose_deadline = deadline
-        if deadline == 0:
+        round_.propose_deadline = event.propose_deadline
+        self.phase = Phase.PROPOSE
+        if round_.attempt >= self.policy.attempts:
             self._due.append((ev.RoundVoided,))
 
     def _released(self, participant: Participant) -> bool:
         """Whether every round that a participant had a seat in is settled or void."""
-        current = self.rounds[-1].index if self.rounds else 0
+        current = self.round.index if self.rounds else 0
         until = participant.until
         if self.phase is not Phase.ENDED and (until is None or current < until):
             return False
-        waiting = [a for a in self.lineage if not a.settled]
-        return not waiting or (until is not None and waiting[0].round >= until)
+        waiting = self._waiting
+        return waiting is None or (until is not None and waiting.round >= until)
 
     def _going_on(self, event: ev.Event) -> None:
-        _require(event, self.phase is not Phase.ENDED, "a federation that goes on", "it has ended")
+        require(event, self.phase is not Phase.ENDED, "a federation that goes on", "it has ended")
 
-    def _fresh_signer(self, event: ev.Event, signer: Address) -> None:
-        used = {s for p in self.participants for _, s in p.signers}
-        fresh = signer not in used and signer != ZERO_ADDRESS
-        _require(event, fresh, "a signer of its own", signer)
-
-    def _check_weights(
-        self, event: ev.Event, rows: int, *, instead_of: Participant | None = None
-    ) -> None:
-        """Require that the weights of all who have not left stay below 2^31."""
-        others = (p for p in self.participants if p.until is None and p is not instead_of)
-        all_rows = [rows, *(p.datasets[-1].rows for p in others)]
-        capped = (1 if self.policy.open else min(r, self.policy.weight_cap) for r in all_rows)
-        total = sum(capped)
-        _require(event, total < WEIGHT_LIMIT, f"weights below {WEIGHT_LIMIT}", str(total))
-
-    def _standing(self, event: Ballot, round_: Round) -> Proposal:
+    def _standing(self, event: ev.Voted | Verdict, round_: Round) -> Proposal:
         """Give the standing proposal, which an event must be about."""
-        proposal = round_.proposal
-        _require(event, event.result == proposal.result, proposal.result.hex(), event.result.hex())
-        if not isinstance(event, ev.ResultAccepted):
-            attempt = round_.attempt
-            _require(event, event.attempt == attempt, f"attempt {attempt}", str(event.attempt))
+        require_equal(event, "", round_.proposal.result, event.result)
+        return round_.proposal
+
+    def _named(self, event: disputes.Event) -> Proposal:
+        """Give the proposal that a dispute's event names."""
+        proposal = self.proposal(event.result, event.attempt)
+        if proposal is None:
+            text = f"{event.result.hex()} in attempt {event.attempt}"
+            raise HistoryViolation(event, "a proposed result", text)
         return proposal
 
-    def _staying(self, event: ev.Event, index: int) -> Participant:
-        participant = self._participant(event, index)
-        _require(event, participant.until is None, "a participant that has not left", "it has")
-        return participant
+    def _disputable(self, event: disputes.Event) -> Proposal:
+        """Give the proposal that a dispute's event names, which must not have fallen or settled."""
+        proposal = self._named(event)
+        live = proposal.fate in LIVE
+        require(event, live, "a result that can be challenged", proposal.fate.value)
+        return proposal
 
     def _in(self, event: ev.Event, phase: Phase, round_index: int) -> Round:
-        _require(event, self.phase is phase, f"phase {phase.value}", self.phase.value)
-        current = self.round.index
-        _require(event, round_index == current, f"round {current}", str(round_index))
+        require_equal(event, "phase", phase.value, self.phase.value)
+        require_equal(event, "round", self.round.index, round_index)
         return self.round
 
-    def _participant(self, event: ev.Event, index: int) -> Participant:
-        _require(event, index < len(self.participants), "a known participant", str(index))
-        return self.participants[index]
-
-    def _quorum(self, round_: Round, *, support: bool) -> bool:
-        votes = round_.proposal.count(support)
-        return votes * 10_000 >= self.policy.quorum_bps * round_.seats
-
-    def _majority(self, round_: Round) -> bool:
-        proposal = round_.proposal
-        enough = 2 * len(proposal.votes) >= round_.seats
-        return enough and proposal.count(True) > proposal.count(False)
-
-
-def _require(event: ev.Event, holds: bool, expected: str, found: str) -> None:
-    if not holds:
-        raise HistoryViolation(event, expected, found)
-
-
-def _before(event: ev.Event, deadline: int) -> None:
-    at = event.meta.timestamp
-    _require(event, at < deadline, f"a time before {deadline}", str(at))
-
-
-def _after(event: ev.Event, deadline: int) -> None:
-    at = event.meta.timestamp
-    _require(event, at >= deadline, f"a time from {deadline} on", str(at))
+    def _quorum(self, proposal: Proposal, *, support: bool) -> bool:
+        votes = proposal.count(support)
+        needed = self.policy.quorum_bps * proposal.committee.seats
+        return votes > 0 and votes * 10_000 >= needed
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {
@@ -718,11 +726,16 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.ParticipantJoined: FederationState._joined,
     ev.ParticipantLeft: FederationState._left,
     ev.SignerRotated: FederationState._rotated,
+    ev.KeyRegistered: FederationState._key_registered,
     ev.DatasetCommitted: FederationState._dataset,
+    ev.DatasetAmended: FederationState._amended,
     ev.StakeWithdrawn: FederationState._stake,
     ev.RoundOpened: FederationState._opened,
+    ev.SeedDrawn: FederationState._seed_drawn,
+    ev.BatchPosted: FederationState._batch_posted,
     ev.UpdateCommitted: FederationState._committed,
     ev.CommitClosed: FederationState._commit_closed,
+    ev.SliceOpened: FederationState._slice_opened,
     ev.TurnMissed: FederationState._turn_missed,
     ev.ResultProposed: FederationState._proposed,
     ev.Voted: FederationState._voted,
@@ -732,11 +745,19 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.ResultSettled: FederationState._settled,
     ev.PeriodEnded: FederationState._period_ended,
     ev.FederationEnded: FederationState._ended,
+    ev.ProofCommitted: FederationState._challenged,
+    ev.DemandOpened: FederationState._challenged,
+    ev.DemandAnswered: FederationState._answered,
+    ev.ChallengeFailed: FederationState._failed,
+    ev.ResultDisproved: FederationState._disproved,
+    ev.ChallengeReclaimed: FederationState._reclaimed,
+    ev.BondReleased: FederationState._bond_released,
+    ev.UnavailableCharged: FederationState._charged,
     ev.PayoutClaimed: FederationState._claimed,
     ev.Refunded: FederationState._refunded,
-    ev.BondReturned: FederationState._bond_returned,
-    ev.BondWithdrawn: FederationState._bond_withdrawn,
+    ev.FeesCollected: FederationState._fees_collected,
+    ev.Withdrawn: FederationState._withdrawn,
     ev.Checkpoint: FederationState._checkpoint,
 }
 
-_CONSEQUENCES = frozenset({ev.RoundOpened, ev.PeriodEnded, ev.BondReturned})
+_CONSEQUENCES = frozenset({ev.RoundOpened, ev.PeriodEnded})

@@ -9,7 +9,7 @@ Source: https://docs.soliditylang.org/en/latest/abi-spec.html
 
 import operator
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Protocol, TypeVar, cast, get_args, get_type_hints
+from typing import Annotated, ClassVar, Protocol, TypeVar, cast, get_args, get_type_hints
 
 from eth_utils.address import to_checksum_address
 
@@ -22,6 +22,10 @@ T = TypeVar("T")
 
 class WordType(Protocol):
     """A Solidity type that fills one word."""
+
+    @property
+    def name(self) -> str:
+        """Its name in Solidity."""
 
     def pack(self, value: object) -> bytes:
         """Encode; raise ValueError for what does not fit."""
@@ -37,11 +41,15 @@ class Integer:
     bits: int
     signed: bool
 
+    @property
+    def name(self) -> str:
+        """`uintN` or `intN`."""
+        return f"{'int' if self.signed else 'uint'}{self.bits}"
+
     def _check(self, value: int) -> int:
         low = -(1 << self.bits - 1) if self.signed else 0
         if not low <= value < low + (1 << self.bits):
-            kind = "int" if self.signed else "uint"
-            raise ValueError(f"{value} does not fit {kind}{self.bits}")
+            raise ValueError(f"{value} does not fit {self.name}")
         return value
 
     def pack(self, value: object) -> bytes:
@@ -60,6 +68,8 @@ class Integer:
 class Bytes32Type:
     """`bytes32`."""
 
+    name: ClassVar[str] = "bytes32"
+
     def pack(self, value: object) -> bytes:
         """Return the 32 bytes."""
         if not isinstance(value, bytes) or len(value) != WORD:
@@ -74,6 +84,8 @@ class Bytes32Type:
 @dataclass(frozen=True, slots=True)
 class AddressType:
     """`address`, in Python a checksummed text."""
+
+    name: ClassVar[str] = "address"
 
     def pack(self, value: object) -> bytes:
         """Encode the 20 bytes, left-padded."""
@@ -91,6 +103,8 @@ class AddressType:
 @dataclass(frozen=True, slots=True)
 class BoolType:
     """`bool`."""
+
+    name: ClassVar[str] = "bool"
 
     def pack(self, value: object) -> bytes:
         """Encode as 0 or 1."""

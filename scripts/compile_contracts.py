@@ -24,6 +24,10 @@ ARTIFACTS = ROOT / "ledger" / "contracts" / "artifacts"
 SOLC_VERSION = "0.8.37"
 SHIPPED = {
     "Federations": "src/Federations.sol",
+    "Members": "src/libraries/Members.sol",
+    "Disputes": "src/libraries/Disputes.sol",
+    "Policies": "src/libraries/Policies.sol",
+    "Verifier": "src/verifier/Verifier.sol",
     "Create2Deployer": "src/Create2Deployer.sol",
 }
 # solc's own sequence without F, the function specialiser: it copies functions for constant
@@ -91,7 +95,12 @@ def compile_contracts(names: Mapping[str, str], compiler: Path) -> dict[str, dic
     if version.partition("+")[0] != SOLC_VERSION:
         raise CompileError(f"{compiler} is solc {version}, but the contracts need {SOLC_VERSION}")
     sources = read_sources(names)
-    wanted = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]
+    wanted = [
+        "abi",
+        "evm.bytecode.object",
+        "evm.bytecode.linkReferences",
+        "evm.deployedBytecode.object",
+    ]
     selection = {file: {name: wanted} for name, file in sorted(names.items())}
     request = {
         "language": "Solidity",
@@ -109,9 +118,19 @@ def compile_contracts(names: Mapping[str, str], compiler: Path) -> dict[str, dic
             "sources": digests if name == "Federations" else {file: digests[file]},
             "abi": output["contracts"][file][name]["abi"],
             "bytecode": "0x" + output["contracts"][file][name]["evm"]["bytecode"]["object"],
+            "links": find_links(output["contracts"][file][name]["evm"]["bytecode"]),
             "runtime": "0x" + output["contracts"][file][name]["evm"]["deployedBytecode"]["object"],
         }
         for name, file in names.items()
+    }
+
+
+def find_links(bytecode: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return where a contract's code wants the address of which library: offsets in bytes."""
+    return {
+        library: sorted(place["start"] for place in places)
+        for libraries in bytecode["linkReferences"].values()
+        for library, places in sorted(libraries.items())
     }
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fednode.creation import create, plan
 from fednode.evaluation.metrics import Rows
+from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import Federation
 from fednode.membership import (
     JoinRequest,
@@ -40,6 +41,7 @@ from ledger.chain.client import Chain
 from ledger.chain.federations import Federations, deploy
 from ledger.cid import CID
 from ledger.payload import int32
+from ledger.sealing import NO_KEYS, Vault
 from ledger.state import FederationState, Phase
 from ledger.stores import Artefact, BlockNotFound, ContentStore, MemoryStore
 from ledger.types import FederationId, Wei
@@ -91,6 +93,9 @@ class Peers:
 
     def has(self, cid: CID) -> bool:
         return self.own.has(cid)
+
+    def remove(self, cids: Sequence[CID]) -> None:
+        self.own.remove(cids)
 
 
 def peers(count: int) -> list[Peers]:
@@ -170,6 +175,7 @@ class Hospital:
     folder: Path
     updates: Updates
     own: tuple[str, ...] = ()
+    vault: Vault = NO_KEYS
 
     @property
     def journal(self) -> Journal:
@@ -178,15 +184,21 @@ class Hospital:
 
     def view(self) -> Federation:
         """Read the federation as a new process does."""
-        return Federation(self.contract, self.federation, self.store, own=self.own)
+        return Federation(
+            self.contract, self.federation, self.store, own=self.own, vault=self.vault
+        )
 
     def participant(self, *, train: bool = False) -> Participant:
         """Start a participant; it trains with torch only if it is told to."""
         view = self.view()
+        return Participant(view, self.account, self.trainer(view, train=train), self.journal)
+
+    def trainer(self, view: Federation, *, train: bool = False) -> Trainer:
+        """Give what trains on the site's rows, and counts on its shard."""
         task = open_task(view.policy.model_spec, own=self.own)
         if not train:
             task = GivenTask(task, view.rulebook.layout, self.updates)
-        return Participant(view, self.account, Trainer(task, self.site.train), self.journal)
+        return Trainer(task, self.site.train, self.site.shard)
 
     def proposer(self) -> Proposer:
         """Start a proposer."""
@@ -220,6 +232,8 @@ def found(
     updates: Updates | None = None,
     sites: Sequence[str] | None = None,
     own: tuple[str, ...] = (),
+    slices: SliceCommitment | None = None,
+    vault: Vault = NO_KEYS,
 ) -> Cast:
     """Deploy, create, and let every site join."""
     creator = stage.accounts[0]
@@ -231,6 +245,7 @@ def found(
         evaluation_rows(policy, source),
         chain_id=stage.chain.chain_id,
         ledger=contract.address,
+        slices=slices,
     )
     federation, _ = create(contract, creator, planned, stage.stores[0])
     names = list(sites or source.sites)[: policy.federation.max_participants]
@@ -244,6 +259,7 @@ def found(
             folder=stage.folder / name,
             updates=updates or {},
             own=own,
+            vault=vault,
         )
         for place, name in enumerate(names)
     ]
@@ -263,11 +279,11 @@ def join(hospital: Hospital, creator: Account) -> None:
     )
     hospital.store.put(identity)
     address = hospital.account.address
-    invitation = (
-        None if hospital.view().policy.federation.open else _invited(request, hospital, creator)
-    )
+    policy = hospital.view().replica.policy
+    invitation = None if policy.open else _invited(request, hospital, creator)
     terms = membership(request, invitation, signer=address, payout=address)
-    hospital.contract.join(hospital.account, hospital.federation, terms, stake=Wei(0))
+    stake = Wei(policy.stake)
+    hospital.contract.join(hospital.account, hospital.federation, terms, stake=stake)
 
 
 def _invited(request: JoinRequest, hospital: Hospital, creator: Account) -> SignedInvitation:
@@ -341,7 +357,7 @@ def given_updates(cast: Cast) -> Updates:
         for commit in round_.commits:
             data = read_update(view.store, commit.digest, leaves).payload
             assert data is not None
-            updates[round_.index, commit.participant] = int32(data)
+            updates[round_.index, commit.participant] = int32(data.data)
     return updates
 
 

@@ -4,12 +4,15 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {LowLevelCall} from "@openzeppelin/contracts/utils/LowLevelCall.sol";
-import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 import {PolicyHeader, ResultHeader, RESULT_TAG} from "./Headers.sol";
 import {
+    Application,
+    Ballot,
+    Claim,
     Dataset,
     FederationView,
     IFederations,
@@ -18,89 +21,38 @@ import {
     Result,
     Status
 } from "./interfaces/IFederations.sol";
-import {History} from "./libraries/History.sol";
+import {Committee} from "./libraries/Committee.sol";
+import {Disputes} from "./libraries/Disputes.sol";
+import {Members} from "./libraries/Members.sol";
 import {MerkleSum} from "./libraries/MerkleSum.sol";
 import {Policies} from "./libraries/Policies.sol";
+import {Rounds} from "./libraries/Rounds.sol";
 import {RoundState, RoundStates} from "./types/RoundState.sol";
-import {Seat, Seats} from "./types/Seat.sol";
+import {Seat} from "./types/Seat.sol";
+import {Credit, Federation, Participant, Proposed, Rules} from "./types/State.sol";
+import {Target, Terms} from "./verifier/Types.sol";
 
 /// @title Federations
 /// @notice The rounds, results and money of federations that learn together.
-/// @dev See `IFederations` for what each function does and for the warnings.
-contract Federations is IFederations, EIP712, ReentrancyGuard {
+/// @dev See `IFederations` for what each function does and for the warnings. What is about members and disputes runs, in this
+/// contract's storage, in libraries that are deployed beside it.
+contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
-
-    /// @dev The part of the policy that is read again; its other windows and least number are in the `RoundState`.
-    struct Rules {
-        address creator;
-        uint16 startParticipants;
-        uint16 maxParticipants;
-        uint16 quorumBps;
-        uint8 attempts;
-        bool open;
-        bool statistics;
-        uint32 commitWindow;
-        uint32 attestWindow;
-        uint32 challengeWindow;
-        uint32 idleWindow;
-        uint32 rounds;
-        uint32 rewardPeriod;
-        uint32 weightCap;
-        address token;
-        uint64 target;
-        uint128 stake;
-        uint128 proposerBond;
-    }
-
-    /// @dev `weight` is that of its newest data-set commitment.
-    struct Participant {
-        address signer;
-        uint32 datasets;
-        uint32 weight;
-        bool left;
-        bool staked;
-        address controller;
-        address payout;
-        bytes32 identity;
-        uint128 paid;
-    }
-
-    /// @dev `weights` is the sum over all participants that have not left.
-    struct Federation {
-        RoundState state;
-        bytes32 h;
-        bytes32 head;
-        bytes32 standing;
-        bytes32 claimable;
-        uint32 headHeight;
-        uint32 settledHeight;
-        uint40 lastAccepted;
-        uint16 joined;
-        uint16 active;
-        uint32 weights;
-        bool refunded;
-        uint128 pool;
-        uint128 paid;
-        Rules rules;
-        mapping(address signer => Seat) seats;
-        mapping(uint256 roundAndParticipant => bytes32) commits;
-        mapping(uint256 participant => Participant) participants;
-        mapping(uint256 participant => mapping(uint256 dataset => Dataset)) datasets;
-        mapping(address controller => bool) controllers;
-        mapping(bytes32 digest => Result) results;
-        mapping(uint256 height => bytes32 digest) accepted;
-        mapping(address proposer => uint256) credits;
-    }
+    using Rounds for Federation;
+    using Rounds for Participant;
 
     /// @dev Results settled in one call of `advance`.
     uint256 private constant MOST_SETTLED = 16;
     /// @dev Sums of int32 coordinates with weights below this fit int64.
     uint256 private constant WEIGHT_LIMIT = 1 << 31;
-    uint256 private constant POLICY_SIZE = 51 * 32;
+    /// @dev So many blocks' hashes can be had.
+    uint256 private constant SEED_BLOCKS = 256;
+    uint256 private constant POLICY_SIZE = 53 * 32;
     uint256 private constant RESULT_SIZE = 18 * 32;
-    bytes32 private constant INVITATION_TYPEHASH = keccak256(
-        "Invitation(bytes32 federation,address controller,bytes32 identity,bytes32 datasetRoot,uint32 dataset,uint32 rows,uint64 expires)"
-    );
+    bytes32 private constant PROPOSAL_TYPEHASH =
+        keccak256("Proposal(bytes32 federation,uint32 round,uint8 attempt,bytes32 result,bytes32 index)");
+    bytes32 private constant VOTE_TYPEHASH =
+        keccak256("Vote(bytes32 federation,uint32 round,uint8 attempt,bytes32 result,bool support)");
 
     mapping(bytes32 id => Federation) private _federations;
 
@@ -109,28 +61,27 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     // ---------------------------------------------------------------- creation
 
     /// @inheritdoc IFederations
-    function createFederation(PolicyHeader calldata policy, bytes32 salt)
+    function createFederation(PolicyHeader calldata policy, bytes32 salt, bytes calldata ancestor)
         external
         payable
         nonReentrant
         returns (bytes32 id)
     {
-        bytes32 refusal = Policies.refusal(policy);
+        bytes32 refusal = Policies.refusal(_federations[policy.ancestor], policy, ancestor);
         if (refusal != 0) revert PolicyRefused(refusal);
-        _checkAncestor(policy);
         address token = policy.token;
-        uint128 pool = policy.pool;
+        uint96 pool = uint96(policy.pool);
         _checkValue(token == address(0) ? pool : 0);
         bytes32 digest = sha256(msg.data[4:4 + POLICY_SIZE]);
         id = keccak256(abi.encode(block.chainid, address(this), msg.sender, digest, salt));
         Federation storage f = _federations[id];
-        if (_exists(f)) revert FederationExists(id);
+        if (f.exists()) revert FederationExists(id);
 
         f.state = RoundStates.forming(policy.leastUpdates, policy.revealWindow, policy.proposeWindow);
         f.lastAccepted = uint40(block.timestamp);
-        f.pool = pool;
-        _setRules(f.rules, policy);
-        _record(f, id, FederationCreated.selector, abi.encode(msg.sender, digest, salt, pool));
+        f.token = token;
+        Policies.keep(f.rules, f.terms, policy);
+        f.record(id, FederationCreated.selector, abi.encode(msg.sender, digest, salt, pool));
 
         if (token != address(0) && pool != 0) _pull(IERC20(token), pool);
     }
@@ -139,101 +90,31 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         if (msg.value != due) revert WrongValue(due, msg.value);
     }
 
-    function _checkAncestor(PolicyHeader calldata policy) private view {
-        if (policy.ancestor == 0) {
-            if (policy.common.parent != 0) revert PolicyRefused("parent");
-            return;
-        }
-        Result storage result = _federations[policy.ancestor].results[policy.common.parent];
-        if (result.status != Status.Settled) revert PolicyRefused("parent");
-        if (result.modelRoot != policy.initialModelRoot) revert PolicyRefused("initialModelRoot");
-    }
-
-    function _setRules(Rules storage rules, PolicyHeader calldata policy) private {
-        rules.creator = msg.sender;
-        rules.startParticipants = uint16(policy.startParticipants);
-        rules.maxParticipants = uint16(policy.maxParticipants);
-        rules.quorumBps = policy.quorumBps;
-        rules.attempts = policy.attempts;
-        rules.open = policy.open;
-        rules.statistics = policy.statistics != 0;
-        rules.commitWindow = policy.commitWindow;
-        rules.attestWindow = policy.attestWindow;
-        rules.challengeWindow = policy.challengeWindow;
-        rules.idleWindow = policy.idleWindow;
-        rules.rounds = policy.rounds;
-        rules.rewardPeriod = policy.rewardPeriod;
-        rules.weightCap = policy.weightCap;
-        rules.token = policy.token;
-        rules.target = policy.target;
-        rules.stake = policy.stake;
-        rules.proposerBond = policy.proposerBond;
-    }
-
     // ---------------------------------------------------------------- participants
 
     /// @inheritdoc IFederations
-    function join(
-        bytes32 id,
-        address signer,
-        address payout,
-        bytes32 identity,
-        bytes32 datasetRoot,
-        uint32 rows,
-        uint64 expires,
-        bytes calldata invitation
-    ) external payable {
+    function join(bytes32 id, Application calldata application, bytes calldata invitation, bytes calldata consent)
+        external
+        payable
+    {
         Federation storage f = _running(id);
         _checkValue(f.rules.stake);
-        if (f.joined == f.rules.maxParticipants) revert FederationFull(f.rules.maxParticipants);
-        if (payout == address(0)) revert ZeroAddress();
-        if (f.controllers[msg.sender]) revert ControllerTaken(msg.sender);
-        _checkInvitation(f, id, identity, datasetRoot, 0, rows, expires, invitation);
-
-        uint32 index = f.joined++;
-        uint32 from = _nextRound(f.state);
-        uint32 active = ++f.active;
-        _seat(f, signer, Seats.taken(index, from));
-        f.controllers[msg.sender] = true;
-        Participant storage p = f.participants[index];
-        p.signer = signer;
-        p.staked = f.rules.stake != 0;
-        p.controller = msg.sender;
-        p.payout = payout;
-        p.identity = identity;
-        _appendDataset(f, index, datasetRoot, rows, from);
-        _record(
-            f,
-            id,
-            ParticipantJoined.selector,
-            abi.encode(index, signer, msg.sender, payout, identity, datasetRoot, rows)
-        );
-        if (f.state.inPhase(Phase.Forming) && active == f.rules.startParticipants) {
-            f.lastAccepted = uint40(block.timestamp);
-            _openNext(f, id);
-        }
+        Members.join(f, id, _domainSeparatorV4(), application, invitation, consent);
     }
 
     /// @inheritdoc IFederations
     function leave(bytes32 id, uint32 participant) external {
-        Federation storage f = _running(id);
-        Participant storage p = _controlled(f, participant);
-        if (p.left) revert AlreadyLeft(participant);
-        p.left = true;
-        --f.active;
-        f.weights -= p.weight;
-        f.seats[p.signer] = f.seats[p.signer].leaving(_nextRound(f.state));
-        _record(f, id, ParticipantLeft.selector, abi.encode(participant));
+        Members.leave(_running(id), id, participant);
     }
 
     /// @inheritdoc IFederations
     function rotateSigner(bytes32 id, uint32 participant, address signer) external {
-        Federation storage f = _running(id);
-        Participant storage p = _controlled(f, participant);
-        _seat(f, signer, f.seats[p.signer]);
-        f.seats[p.signer] = Seats.retired();
-        p.signer = signer;
-        _record(f, id, SignerRotated.selector, abi.encode(participant, signer));
+        Members.rotateSigner(_running(id), id, participant, signer);
+    }
+
+    /// @inheritdoc IFederations
+    function registerKey(bytes32 id, uint32 participant, bytes32 key) external {
+        Members.registerKey(_running(id), id, participant, key);
     }
 
     /// @inheritdoc IFederations
@@ -245,80 +126,20 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         uint64 expires,
         bytes calldata invitation
     ) external {
-        Federation storage f = _running(id);
-        Participant storage p = _controlled(f, participant);
-        if (p.left) revert AlreadyLeft(participant);
-        _checkInvitation(f, id, p.identity, root, p.datasets, rows, expires, invitation);
-        uint32 dataset = _appendDataset(f, participant, root, rows, _nextRound(f.state));
-        _record(f, id, DatasetCommitted.selector, abi.encode(participant, dataset, root, rows));
+        Members.commitDataset(_running(id), id, _domainSeparatorV4(), participant, root, rows, expires, invitation);
+    }
+
+    /// @inheritdoc IFederations
+    function amendDataset(bytes32 id, uint32 participant, bytes32 root, uint32 rows, bytes32 erasure) external {
+        Members.amendDataset(_existing(id), id, participant, root, rows, erasure);
     }
 
     /// @inheritdoc IFederations
     function withdrawStake(bytes32 id, uint32 participant) external nonReentrant {
-        Federation storage f = _existing(id);
-        Participant storage p = _controlled(f, participant);
-        if (!p.staked) revert NothingToWithdraw(msg.sender);
-        if (!_released(f, p)) revert StakeLocked(participant);
-        p.staked = false;
-        uint128 amount = f.rules.stake;
-        _record(f, id, StakeWithdrawn.selector, abi.encode(participant, amount));
-        _send(address(0), msg.sender, amount);
+        _send(address(0), msg.sender, Members.withdrawStake(_existing(id), id, participant));
     }
 
-    function _seat(Federation storage f, address signer, Seat seat) private {
-        if (signer == address(0)) revert ZeroAddress();
-        if (f.seats[signer].exists()) revert SignerTaken(signer);
-        f.seats[signer] = seat;
-    }
-
-    /// @dev Whether every round that the participant had a seat in is settled or void.
-    function _released(Federation storage f, Participant storage p) private view returns (bool) {
-        RoundState s = f.state;
-        uint32 until = f.seats[p.signer].activeUntil();
-        bool ended = s.inPhase(Phase.Ended);
-        if (!ended && (!p.left || s.round() < until)) return false;
-        if (f.settledHeight == f.headHeight) return true;
-        return f.results[f.accepted[f.settledHeight + 1]].round >= until;
-    }
-
-    function _checkInvitation(
-        Federation storage f,
-        bytes32 id,
-        bytes32 identity,
-        bytes32 root,
-        uint32 dataset,
-        uint32 rows,
-        uint64 expires,
-        bytes calldata invitation
-    ) private view {
-        if (f.rules.open) {
-            if (invitation.length != 0) revert InvitationRefused();
-            return;
-        }
-        if (block.timestamp > expires) revert InvitationExpired(expires);
-        bytes32 content =
-            keccak256(abi.encode(INVITATION_TYPEHASH, id, msg.sender, identity, root, dataset, rows, expires));
-        if (!SignatureChecker.isValidSignatureNow(f.rules.creator, _hashTypedDataV4(content), invitation)) {
-            revert InvitationRefused();
-        }
-    }
-
-    function _appendDataset(Federation storage f, uint32 participant, bytes32 root, uint32 rows, uint32 from)
-        private
-        returns (uint32 dataset)
-    {
-        Participant storage p = f.participants[participant];
-        uint32 cap = f.rules.weightCap;
-        uint32 weight = f.rules.open ? 1 : rows < cap ? rows : cap;
-        uint256 sum = uint256(f.weights) - p.weight + weight;
-        if (sum >= WEIGHT_LIMIT) revert WeightOverflow(sum);
-        f.weights = uint32(sum);
-        p.weight = weight;
-        dataset = p.datasets++;
-        f.datasets[participant][dataset] = Dataset({root: root, rows: rows, fromRound: from});
-    }
-
-    // ---------------------------------------------------------------- a round
+    // ---------------------------------------------------------------- commits
 
     /// @inheritdoc IFederations
     function commitUpdate(bytes32 id, uint32 round, bytes32 digest) external {
@@ -331,71 +152,263 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         uint256 key = _commitKey(round, participant);
         if (f.commits[key] != 0) revert AlreadyCommitted(participant, round);
 
-        uint32 slot = s.commits();
-        f.commits[key] = keccak256(abi.encode(digest, slot));
+        if (s.seedless()) s = _drawSeed(f, id, s);
+        uint32 order = s.commits();
+        f.commits[key] = keccak256(abi.encode(digest, order));
         s = s.withCommit();
-        _record(f, id, UpdateCommitted.selector, abi.encode(round, slot, participant, digest));
+        f.record(id, UpdateCommitted.selector, abi.encode(round, order, participant, digest));
         if (s.commits() == s.seats() && s.commits() >= s.leastUpdates()) s = _closeCommit(f, id, s);
         f.state = s;
     }
 
     /// @inheritdoc IFederations
-    function proposeResult(bytes32 id, ResultHeader calldata header, bytes32 index) external payable {
+    function postBatch(bytes32 id, uint32 round, bytes32 root, uint32 leaves, bytes32 index) external {
         Federation storage f = _federations[id];
         RoundState s = f.state;
-        uint32 round = header.common.round;
-        _checkPhase(id, s, Phase.Propose, round);
-        _checkValue(f.rules.proposerBond);
-        _checkTurn(f, s);
-        (uint128 base, bytes32 refusal) = _judge(f, id, s, header);
-        if (refusal != 0) revert HeaderRefused(refusal);
-        bytes32 digest = sha256(msg.data[36:36 + RESULT_SIZE]);
+        _checkPhase(id, s, Phase.Commit, round);
+        Rules storage rules = f.rules;
+        if (msg.sender != rules.relay) revert NotRelay(rules.relay);
+        uint40 deadline = s.deadline() - (rules.commitWindow - rules.batchWindow);
+        if (block.timestamp >= deadline) revert DeadlinePassed(deadline);
+        if (s.batched() != 0 || leaves == 0 || leaves > s.known()) revert BatchRefused();
 
-        uint40 attestDeadline = _in(f.rules.attestWindow);
-        uint40 challengeDeadline = _in(f.rules.challengeWindow);
-        f.state = s.attesting(attestDeadline);
+        if (s.seedless()) s = _drawSeed(f, id, s);
+        f.batches[round] = root;
+        f.state = s.withBatch(leaves);
+        f.record(id, BatchPosted.selector, abi.encode(round, root, leaves, index));
+    }
+
+    /// @dev Store the hash of the block that opened the round, which nobody knew when its participants were registered.
+    function _drawSeed(Federation storage f, bytes32 id, RoundState s) private returns (RoundState) {
+        bytes32 drawn = blockhash(f.openedBlock);
+        if (drawn == 0) revert NoSeed(f.openedBlock);
+        uint48 seed = uint48(uint256(drawn));
+        f.seed = seed;
+        f.record(id, SeedDrawn.selector, abi.encode(s.round(), seed));
+        return s.seeded();
+    }
+
+    /// @inheritdoc IFederations
+    function openSlice(bytes32 id, uint32 round, bytes32 digest) external {
+        Federation storage f = _federations[id];
+        RoundState s = f.state;
+        _checkPhase(id, s, Phase.Propose, round);
+        uint40 deadline = _revealDeadline(s);
+        if (block.timestamp >= deadline) revert DeadlinePassed(deadline);
+        f.record(id, SliceOpened.selector, abi.encode(round, msg.sender, digest));
+    }
+
+    /// @dev Of a round that waits for a proposal; zero in a later attempt, by which it has passed.
+    function _revealDeadline(RoundState s) private pure returns (uint40) {
+        return s.attempt() == 0 ? s.deadline() - s.proposeWindow() : 0;
+    }
+
+    // ---------------------------------------------------------------- results
+
+    /// @inheritdoc IFederations
+    function proposeResult(bytes32 id, ResultHeader calldata header, bytes32 index, bytes calldata signature)
+        external
+        payable
+    {
+        Federation storage f = _federations[id];
+        RoundState s = f.state;
+        _checkPhase(id, s, Phase.Propose, header.common.round);
+        _checkValue(f.rules.proposerBond);
+        if (f.terms.evaluation == Policies.SLICES && block.timestamp < _revealDeadline(s)) {
+            revert TooEarly(_revealDeadline(s));
+        }
+        bytes32 digest = sha256(msg.data[36:36 + RESULT_SIZE]);
+        address signer = _proposalSigner(id, s, digest, index, signature);
+        _checkTurn(f, s, signer);
+        bytes32 refusal = _judge(f, id, s, header);
+        if (refusal != 0) revert HeaderRefused(refusal);
+
+        uint40 attestDeadline = Rounds.timeIn(f.rules.attestWindow);
+        uint40 challengeDeadline = Rounds.timeIn(f.rules.challengeWindow);
+        (uint256 seats, uint256 places) = _seatCommittee(f, s);
+        f.state = s.attesting(attestDeadline, seats, places);
         f.standing = digest;
-        Result storage result = f.results[digest];
+        Proposed storage result = f.results[digest];
         result.payouts = header.payouts;
-        result.modelRoot = header.modelRoot;
-        result.payoutTotal = header.payoutTotal;
-        result.base = base;
+        result.payoutTotal = uint96(header.payoutTotal);
+        result.height = f.headHeight + 1;
+        result.known = uint16(s.known());
+        result.commits = uint16(s.commits());
+        result.batched = uint16(s.batched());
+        result.first = 0;
+        result.next = 0;
+        result.seed = f.seed;
         result.proposer = msg.sender;
-        result.round = round;
+        result.round = s.round();
         result.challengeDeadline = challengeDeadline;
-        result.lastParticipant = uint8(s.known() - 1);
+        result.attempt = s.attempt();
         result.status = Status.Standing;
         result.stop = header.stop;
-        _record(
-            f,
+        if (s.attempt() != 0) result.ballots = 0;
+        emit Evidence(digest, msg.data[36:36 + RESULT_SIZE]);
+        f.record(
             id,
             ResultProposed.selector,
-            abi.encode(round, s.attempt(), msg.sender, digest, index, attestDeadline, challengeDeadline)
+            abi.encode(
+                s.round(), s.attempt(), msg.sender, signer, digest, index, attestDeadline, challengeDeadline
+            )
         );
     }
+
+    function _proposalSigner(bytes32 id, RoundState s, bytes32 digest, bytes32 index, bytes calldata signature)
+        private
+        view
+        returns (address)
+    {
+        if (signature.length == 0) return msg.sender;
+        return ECDSA.recover(
+            _hashTypedDataV4(keccak256(abi.encode(PROPOSAL_TYPEHASH, id, s.round(), s.attempt(), digest, index))),
+            signature
+        );
+    }
+
+    function _checkTurn(Federation storage f, RoundState s, address signer) private view {
+        if (s.turnMissed()) return;
+        uint32 turn = uint32((uint256(s.round()) + s.attempt()) % s.known());
+        if (!f.participants[turn].inGoodStanding(s.round())) return;
+        Seat seat = f.seats[signer];
+        if (!seat.activeIn(s.round()) || seat.participant() != turn) revert NotInTurn(turn);
+    }
+
+    /// @dev Why the header does not follow from the federation's state: a field's name, or zero if it does. What only its bytes
+    /// can show is left to votes and proofs.
+    function _judge(Federation storage f, bytes32 id, RoundState s, ResultHeader calldata header)
+        private
+        view
+        returns (bytes32 refusal)
+    {
+        if (
+            header.common.tag != RESULT_TAG || header.common.chainId != block.chainid
+                || header.common.ledger != address(this) || header.common.federation != id
+        ) return "common";
+        if (header.common.parent != f.head()) return "parent";
+        uint256 number = header.number;
+        uint256 weight = header.weight;
+        if (number > s.commits() + s.batched()) return "number";
+        if (weight >= WEIGHT_LIMIT || number < s.leastUpdates() && weight != 0) return "weight";
+        uint32 height = f.headHeight + 1;
+        bool training = f.trained(height) != 0;
+        if (header.stop && !training) return "stop";
+        // Read in any case, as every narrow field is: else two headers could say the same, and no proof could decode one of them.
+        int64 gain = header.gain;
+        uint256 base = f.results[f.accepted[f.periodBefore(height)]].payoutTotal;
+        uint256 released = training && header.scores != 0 ? _releasedDown(f.terms, base, gain) : 0;
+        if (header.payoutTotal != base + released) return "payoutTotal";
+    }
+
+    /// @dev min(purse - base, purse * gain / target), rounded down; nothing for no gain.
+    function _releasedDown(Terms storage terms, uint256 base, int64 gain) private view returns (uint256) {
+        uint256 purse = terms.purse;
+        if (gain <= 0 || purse == 0) return 0;
+        uint256 earned = purse * uint64(gain) / terms.target;
+        return earned < purse - base ? earned : purse - base;
+    }
+
+    /// @dev The seats that are filled, among how many places. A draw skips who has left, as long as there are places. While
+    /// nobody has, or all fit in, there is nothing to look up; in a later attempt somebody may have been slashed.
+    function _seatCommittee(Federation storage f, RoundState s) private view returns (uint256 seats, uint256 places) {
+        uint256 known = s.known();
+        uint256 size = f.rules.committeeSize;
+        if (s.attempt() == 0) {
+            if (known <= size) return (s.seats(), known);
+            if (s.seats() == known) return (size, size);
+        }
+        uint32 round = s.round();
+        uint256 seed = f.seed;
+        while (seats < size && places < known && places < Committee.MOST_PLACES) {
+            uint256 member = Committee.member(seed, places++, known, size);
+            if (f.participants[member].inGoodStanding(round)) ++seats;
+        }
+    }
+
+    // ---------------------------------------------------------------- votes
 
     /// @inheritdoc IFederations
     function vote(bytes32 id, uint32 round, uint8 attempt, bytes32 result, bool support) external {
         Federation storage f = _federations[id];
-        RoundState s = f.state;
+        RoundState s = _checkVote(f, id, round, attempt, result);
+        (uint32 participant, uint256 place) = _place(f, s, msg.sender, f.rules.committeeSize, f.seed);
+        if (f.results[result].ballots & Committee.ballots(place) != 0) {
+            revert AlreadyVoted(participant, round, attempt);
+        }
+        _count(f, id, s, result, Committee.ballot(place, support));
+    }
+
+    /// @inheritdoc IFederations
+    function postVotes(bytes32 id, uint32 round, uint8 attempt, bytes32 result, Ballot[] calldata ballots) external {
+        Federation storage f = _federations[id];
+        RoundState s = _checkVote(f, id, round, attempt, result);
+        bytes32 inFavour = _voteDigest(id, round, attempt, result, true);
+        bytes32 opposed = _voteDigest(id, round, attempt, result, false);
+        uint256 size = f.rules.committeeSize;
+        uint256 seed = f.seed;
+        uint256 cast = f.results[result].ballots;
+        uint256 fresh;
+        for (uint256 i; i < ballots.length; ++i) {
+            Ballot calldata ballot = ballots[i];
+            bool support = ballot.support;
+            address signer = ECDSA.recover(support ? inFavour : opposed, ballot.r, ballot.vs);
+            (, uint256 place) = _place(f, s, signer, size, seed);
+            // Who has voted by itself meanwhile must not be able to stop the others' votes.
+            if ((cast | fresh) & Committee.ballots(place) == 0) fresh |= Committee.ballot(place, support);
+        }
+        if (fresh == 0) revert NothingToDo();
+        _count(f, id, s, result, fresh);
+    }
+
+    function _voteDigest(bytes32 id, uint32 round, uint8 attempt, bytes32 result, bool support)
+        private
+        view
+        returns (bytes32)
+    {
+        return _hashTypedDataV4(keccak256(abi.encode(VOTE_TYPEHASH, id, round, attempt, result, support)));
+    }
+
+    function _checkVote(Federation storage f, bytes32 id, uint32 round, uint8 attempt, bytes32 result)
+        private
+        view
+        returns (RoundState s)
+    {
+        s = f.state;
         _checkPhase(id, s, Phase.Attest, round);
         if (attempt != s.attempt()) revert WrongAttempt(s.attempt(), attempt);
         if (result != f.standing) revert WrongResult(f.standing, result);
-        Seat seat = f.seats[msg.sender];
-        if (!seat.activeIn(round)) revert NotSeated(msg.sender, round);
-        uint32 participant = seat.participant();
-        if (seat.votedIn(round, attempt)) revert AlreadyVoted(participant, round, attempt);
-
-        f.seats[msg.sender] = seat.withVote(round, attempt);
-        s = s.withVote(support);
-        f.state = s;
-        _record(f, id, Voted.selector, abi.encode(round, attempt, participant, result, support));
-        uint256 votes = support ? s.votesFor() : s.votesAgainst();
-        if (votes * 10_000 >= uint256(f.rules.quorumBps) * s.seats()) {
-            if (support) _accept(f, id);
-            else _reject(f, id);
-        }
     }
+
+    /// @dev The committee's place of a signer.
+    function _place(Federation storage f, RoundState s, address signer, uint256 size, uint256 seed)
+        private
+        view
+        returns (uint32 participant, uint256 place)
+    {
+        uint32 round = s.round();
+        Seat seat = f.seats[signer];
+        participant = seat.participant();
+        // Only a round that is repeated can have members that were slashed for it.
+        if (!seat.activeIn(round) || s.attempt() != 0 && f.participants[participant].slashed) {
+            revert NotSeated(signer, round);
+        }
+        place = Committee.placeOf(seed, participant, s.known(), size);
+        if (place >= s.places()) revert NotSeated(signer, round);
+    }
+
+    function _count(Federation storage f, bytes32 id, RoundState s, bytes32 digest, uint256 fresh) private {
+        Proposed storage result = f.results[digest];
+        uint256 ballots = result.ballots | fresh;
+        result.ballots = ballots;
+        f.record(id, Voted.selector, abi.encode(s.round(), s.attempt(), digest, fresh));
+        (uint256 votesFor, uint256 votesAgainst) = Committee.count(ballots);
+        uint256 quorum = uint256(f.rules.quorumBps) * s.seats();
+        if (votesFor * 10_000 >= quorum) _accept(f, id, digest);
+        else if (votesAgainst * 10_000 >= quorum) _reject(f, id, digest);
+    }
+
+    // ---------------------------------------------------------------- moving on
 
     /// @inheritdoc IFederations
     function advance(bytes32 id) external {
@@ -411,16 +424,16 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         RoundState s = f.state;
         uint40 until = f.lastAccepted + f.rules.idleWindow;
         // What is voted on is not closed away, nor what was voted for in time.
-        bool stands = s.inPhase(Phase.Attest) && (block.timestamp < s.deadline() || _carried(s));
+        bool stands = s.inPhase(Phase.Attest) && (block.timestamp < s.deadline() || _carried(f, s));
         if (block.timestamp < until || stands) revert NotIdle(until);
 
         if (!s.inPhase(Phase.Forming)) {
-            _record(f, id, RoundVoided.selector, abi.encode(s.round()));
-            if (s.inPhase(Phase.Attest)) _returnBond(f, id, f.results[f.standing], Status.Void);
+            f.standing = 0;
+            f.record(id, RoundVoided.selector, abi.encode(s.round()));
         }
         _end(f, id, true);
-        bytes32 head = f.head;
-        if (head != f.claimable && f.settledHeight == f.headHeight) _endPeriod(f, id, head);
+        uint32 height = f.headHeight;
+        if (height != 0 && f.settledHeight == height && !f.endsPeriod(height)) _endPeriod(f, id, f.head());
     }
 
     /// @inheritdoc IFederations
@@ -436,130 +449,83 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         if (block.timestamp >= s.deadline()) revert DeadlinePassed(s.deadline());
     }
 
-    function _checkTurn(Federation storage f, RoundState s) private view {
-        if (s.turnMissed()) return;
-        uint256 turn = (uint256(s.round()) + s.attempt()) % s.known();
-        address signer = f.participants[turn].signer;
-        if (msg.sender != signer && f.seats[signer].activeIn(s.round())) revert NotInTurn(uint32(turn));
-    }
-
-    /// @dev The payouts before the header's reward period, and why the header does not follow from the federation's state: a
-    /// field's name, or zero if it does. What only its bytes can show is left to the votes.
-    function _judge(Federation storage f, bytes32 id, RoundState s, ResultHeader calldata header)
-        private
-        view
-        returns (uint128 base, bytes32 refusal)
-    {
-        if (
-            header.common.tag != RESULT_TAG || header.common.chainId != block.chainid
-                || header.common.ledger != address(this) || header.common.federation != id
-        ) return (0, "common");
-        bytes32 head = f.head;
-        if (header.common.parent != head) return (0, "parent");
-        uint256 number = header.number;
-        uint256 weight = header.weight;
-        if (number > s.commits() || number != 0 && number < s.leastUpdates()) return (0, "number");
-        if (weight >= WEIGHT_LIMIT || number == 0 && weight != 0) return (0, "weight");
-        uint32 height = f.headHeight;
-        if (height != 0) base = _endsPeriod(f, height) ? f.results[head].payoutTotal : f.results[head].base;
-        bool training = _trained(f, height + 1) != 0;
-        if (header.stop && !training) return (0, "stop");
-        uint256 released = _releasedDown(f, base, header.gain);
-        if (!training || header.scores == 0) released = 0;
-        if (header.payoutTotal != base + released) return (0, "payoutTotal");
-    }
-
-    /// @dev min(pool - base, pool * gain / target), rounded down; nothing for no gain.
-    function _releasedDown(Federation storage f, uint128 base, int64 gain) private view returns (uint256) {
-        uint256 pool = f.pool;
-        if (gain <= 0 || pool == 0) return 0;
-        uint256 earned = pool * uint64(gain) / f.rules.target;
-        return earned < pool - base ? earned : pool - base;
-    }
-
-    function _openNext(Federation storage f, bytes32 id) private {
-        uint32 round = _nextRound(f.state);
-        uint40 deadline = _in(f.rules.commitWindow);
-        uint32 seats = f.active;
-        f.state = f.state.opened(round, seats, f.joined, deadline);
-        _record(f, id, RoundOpened.selector, abi.encode(round, f.head, seats, deadline));
-    }
-
     function _closeCommit(Federation storage f, bytes32 id, RoundState s) private returns (RoundState) {
-        uint40 revealDeadline = _in(s.revealWindow());
-        uint40 proposeDeadline = _in(uint256(s.revealWindow()) + s.proposeWindow());
-        _record(f, id, CommitClosed.selector, abi.encode(s.round(), s.commits(), revealDeadline, proposeDeadline));
+        uint40 revealDeadline = Rounds.timeIn(s.revealWindow());
+        uint40 proposeDeadline = Rounds.timeIn(uint256(s.revealWindow()) + s.proposeWindow());
+        uint32 slots = s.commits() + s.batched();
+        f.record(id, CommitClosed.selector, abi.encode(s.round(), slots, revealDeadline, proposeDeadline));
         return s.proposing(proposeDeadline);
     }
 
     /// @dev Leave the phase whose deadline has passed, if one has.
     function _passDeadline(Federation storage f, bytes32 id) private returns (bool) {
         RoundState s = f.state;
-        if (s.inPhase(Phase.Forming) || s.inPhase(Phase.Ended) || block.timestamp < s.deadline()) return false;
+        if (s.inPhase(Phase.Forming) || s.inPhase(Phase.Ended)) return false;
+        bool drawn = s.seedless() && block.number > f.openedBlock;
+        if (drawn) {
+            // Who is drawn must follow from the block that opened the round; without its hash nobody can be.
+            if (block.number > uint256(f.openedBlock) + SEED_BLOCKS) {
+                f.voidRound(id);
+                return true;
+            }
+            s = _drawSeed(f, id, s);
+            f.state = s;
+        }
+        if (block.timestamp < s.deadline()) return drawn;
         if (s.inPhase(Phase.Commit)) {
-            if (s.commits() < s.leastUpdates()) _void(f, id);
+            if (s.commits() + s.batched() < s.leastUpdates()) f.voidRound(id);
             else f.state = _closeCommit(f, id, s);
         } else if (s.inPhase(Phase.Propose)) {
-            uint40 deadline = _retry(f, s, true);
-            _record(f, id, TurnMissed.selector, abi.encode(s.round(), s.attempt(), deadline));
-            if (deadline == 0) _void(f, id);
-        } else if (_carried(s)) {
-            _accept(f, id);
+            uint40 deadline = f.retry(s, true);
+            f.record(id, TurnMissed.selector, abi.encode(s.round(), s.attempt(), deadline));
+            if (deadline == 0) f.voidRound(id);
+        } else if (_carried(f, s)) {
+            _accept(f, id, f.standing);
         } else {
-            _reject(f, id);
+            _reject(f, id, f.standing);
         }
         return true;
     }
 
     /// @dev Whether the votes at the end of the attest window accept: half of the seats voted, and more for than against.
-    function _carried(RoundState s) private pure returns (bool) {
-        unchecked {
-            return 2 * (s.votesFor() + s.votesAgainst()) >= s.seats() && s.votesFor() > s.votesAgainst();
-        }
+    function _carried(Federation storage f, RoundState s) private view returns (bool) {
+        (uint256 votesFor, uint256 votesAgainst) = Committee.count(f.results[f.standing].ballots);
+        return 2 * (votesFor + votesAgainst) >= s.seats() && votesFor > votesAgainst;
     }
 
-    function _accept(Federation storage f, bytes32 id) private {
-        bytes32 digest = f.standing;
-        Result storage result = f.results[digest];
+    function _accept(Federation storage f, bytes32 id, bytes32 digest) private {
+        Proposed storage result = f.results[digest];
         uint32 height = ++f.headHeight;
         f.lastAccepted = uint40(block.timestamp);
-        f.head = digest;
         f.accepted[height] = digest;
         result.status = Status.Accepted;
-        _record(f, id, ResultAccepted.selector, abi.encode(result.round, digest, height));
-        if (result.stop || _trained(f, height) == f.rules.rounds) _end(f, id, false);
-        else _openNext(f, id);
+        f.record(id, ResultAccepted.selector, abi.encode(result.round, digest, height));
+        if (result.stop || f.trained(height) == f.terms.rounds) _end(f, id, false);
+        else f.openNext(id);
     }
 
-    function _reject(Federation storage f, bytes32 id) private {
+    /// @dev By votes: the proposer pays a fixed fee, and never more, for what others think of its result.
+    function _reject(Federation storage f, bytes32 id, bytes32 digest) private {
         RoundState s = f.state;
-        bytes32 digest = f.standing;
-        uint40 deadline = _retry(f, s, false);
-        _record(f, id, ResultRejected.selector, abi.encode(s.round(), s.attempt(), digest, deadline));
-        _returnBond(f, id, f.results[digest], Status.Rejected);
-        if (deadline == 0) _void(f, id);
-    }
-
-    /// @dev Go back to proposing with the next attempt; 0 if there is none.
-    function _retry(Federation storage f, RoundState s, bool missed) private returns (uint40 deadline) {
-        if (s.attempt() + 1 == f.rules.attempts) return 0;
-        deadline = _in(s.proposeWindow());
-        f.state = s.retrying(deadline, missed);
-    }
-
-    function _void(Federation storage f, bytes32 id) private {
-        _record(f, id, RoundVoided.selector, abi.encode(f.state.round()));
-        _openNext(f, id);
+        Proposed storage result = f.results[digest];
+        result.status = Status.Rejected;
+        uint40 deadline = f.retry(s, false);
+        f.record(id, ResultRejected.selector, abi.encode(s.round(), s.attempt(), digest, deadline));
+        uint96 fee = f.rules.rejectionFee;
+        f.credit(result.proposer, f.rules.proposerBond - fee, 0);
+        if (deadline == 0) f.voidRound(id);
+        Rounds.burn(fee);
     }
 
     function _end(Federation storage f, bytes32 id, bool idle) private {
         f.state = f.state.ended();
-        _record(f, id, FederationEnded.selector, abi.encode(idle));
+        f.endedAt = uint40(block.timestamp);
+        f.record(id, FederationEnded.selector, abi.encode(idle));
     }
 
     // ---------------------------------------------------------------- settlement
 
-    /// @dev Settle accepted results, oldest first, whose challenge window has ended.
+    /// @dev Settle accepted results, oldest first, whose challenge window has ended and to which no challenge is open.
     function _settle(Federation storage f, bytes32 id) private returns (bool any) {
         uint32 head = f.headHeight;
         bool ended = f.state.inPhase(Phase.Ended);
@@ -567,100 +533,170 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
             uint32 height = f.settledHeight + 1;
             if (height > head) break;
             bytes32 digest = f.accepted[height];
-            Result storage result = f.results[digest];
-            if (block.timestamp < result.challengeDeadline) break;
+            Proposed storage result = f.results[digest];
+            if (block.timestamp < result.challengeDeadline || result.first != result.next) break;
             any = true;
             f.settledHeight = height;
-            _record(f, id, ResultSettled.selector, abi.encode(digest, height));
-            _returnBond(f, id, result, Status.Settled);
-            if (ended && height == head || _endsPeriod(f, height)) _endPeriod(f, id, digest);
+            result.status = Status.Settled;
+            f.record(id, ResultSettled.selector, abi.encode(digest, height));
+            _payFees(f, result);
+            if (ended && height == head || f.endsPeriod(height)) _endPeriod(f, id, digest);
         }
     }
 
     function _endPeriod(Federation storage f, bytes32 id, bytes32 digest) private {
-        Result storage result = f.results[digest];
-        f.claimable = digest;
-        _record(f, id, PeriodEnded.selector, abi.encode(digest, result.payouts, result.payoutTotal));
+        Proposed storage result = f.results[digest];
+        f.claimable = _claimable(result.payouts, result.payoutTotal, result.known);
+        f.record(id, PeriodEnded.selector, abi.encode(digest, result.payouts, result.payoutTotal));
     }
 
-    /// @dev A result is done with: keep what became of it, and credit its proposer's bond.
-    function _returnBond(Federation storage f, bytes32 id, Result storage result, Status status) private {
-        result.status = status;
-        uint128 bond = f.rules.proposerBond;
-        if (bond == 0) return;
-        address proposer = result.proposer;
-        f.credits[proposer] += bond;
-        _record(f, id, BondReturned.selector, abi.encode(proposer, bond));
+    /// @dev The voters' fees wait until they collect them.
+    function _payFees(Federation storage f, Proposed storage result) private {
+        Rules storage rules = f.rules;
+        (uint256 votesFor, uint256 votesAgainst) = Committee.count(result.ballots);
+        uint96 relayFee = result.batched != 0 ? rules.relayFee : 0;
+        f.credit(result.proposer, rules.proposerBond, rules.proposerFee);
+        f.credit(rules.relay, 0, relayFee);
+        uint256 fees = (votesFor + votesAgainst) * rules.attesterFee + rules.proposerFee + relayFee;
+        if (fees != 0) f.fees += uint96(fees);
     }
 
-    /// @dev Training rounds up to this height: the statistics round is not one.
-    function _trained(Federation storage f, uint32 height) private view returns (uint256) {
-        return f.rules.statistics ? height - 1 : height;
+    // ---------------------------------------------------------------- disputes
+
+    /// @inheritdoc IFederations
+    function commitProof(bytes32 id, bytes32 result, bytes32 commitment) external payable {
+        Federation storage f = _existing(id);
+        _checkValue(f.rules.challengeBond);
+        Disputes.commitProof(f, id, result, commitment);
     }
 
-    /// @dev Whether a reward period ends at this height while the federation goes on.
-    function _endsPeriod(Federation storage f, uint32 height) private view returns (bool) {
-        uint256 trained = _trained(f, height);
-        uint256 period = f.rules.rewardPeriod;
-        return trained != 0 && period != 0 && trained % period == 0;
+    /// @inheritdoc IFederations
+    function demand(bytes32 id, bytes32 result, bytes calldata evidence) external payable {
+        Federation storage f = _existing(id);
+        _checkValue(f.rules.challengeBond);
+        Disputes.demand(f, id, result, evidence);
+    }
+
+    /// @inheritdoc IFederations
+    function answer(bytes32 id, bytes32 result, uint32 challenge, Target calldata target, bytes calldata data) external {
+        Disputes.answer(_existing(id), id, result, challenge, target, data);
+    }
+
+    /// @inheritdoc IFederations
+    function recommitProof(bytes32 id, bytes32 result, uint32 challenge, bytes32 commitment) external {
+        Disputes.recommitProof(_existing(id), id, result, challenge, commitment);
+    }
+
+    /// @inheritdoc IFederations
+    function redemand(bytes32 id, bytes32 result, uint32 challenge, bytes calldata evidence) external {
+        Disputes.redemand(_existing(id), id, result, challenge, evidence);
+    }
+
+    /// @inheritdoc IFederations
+    function openProof(bytes32 id, bytes32 result, uint32 challenge, bytes calldata proof, bytes32 salt) external {
+        Disputes.openProof(_existing(id), id, result, challenge, proof, salt);
+    }
+
+    /// @inheritdoc IFederations
+    function expireChallenge(bytes32 id, bytes32 result) external {
+        Disputes.expire(_existing(id), id, result);
+    }
+
+    /// @inheritdoc IFederations
+    function reclaimChallenge(bytes32 id, bytes32 result, uint8 attempt, uint32 challenge) external {
+        Disputes.reclaim(_existing(id), id, result, attempt, challenge);
+    }
+
+    /// @inheritdoc IFederations
+    function releaseBond(bytes32 id, bytes32 result) external {
+        Disputes.releaseBond(_existing(id), id, result);
+    }
+
+    /// @inheritdoc IFederations
+    function chargeUnavailable(bytes32 id, bytes32 result, bytes calldata evidence) external {
+        Disputes.chargeUnavailable(_existing(id), id, result, evidence);
     }
 
     // ---------------------------------------------------------------- money
 
     /// @inheritdoc IFederations
-    function claim(bytes32 id, uint32 participant, uint128 amount, bytes32[] calldata hashes, uint256[] calldata sums)
-        external
-        nonReentrant
-    {
-        Federation storage f = _existing(id);
-        Result storage result = f.results[f.claimable];
-        uint128 total = result.payoutTotal;
-        if (
-            result.status != Status.Settled
-                || !MerkleSum.verify(
-                    result.payouts,
-                    total,
-                    MerkleSum.payoutLeaf(participant, amount),
-                    amount,
-                    participant,
-                    uint256(result.lastParticipant) + 1,
-                    hashes,
-                    sums
-                )
-        ) revert InvalidProof();
-        Participant storage p = f.participants[participant];
-        uint128 due = amount > p.paid ? amount - p.paid : 0;
-        // A tree with a leaf below what was paid before would else pay out more than its total.
-        uint128 left = total - f.paid;
-        if (due > left) due = left;
-        if (due == 0) revert NothingToClaim(participant);
+    function claim(bytes32 id, uint256 leaves, Claim[] calldata claims) external nonReentrant {
+        Federation storage f = _federations[id];
+        bytes32 claimable = f.claimable;
+        address token = f.token;
+        for (uint256 i; i < claims.length; ++i) {
+            Claim calldata c = claims[i];
+            (bytes32 root, uint256 total) = MerkleSum.open(
+                MerkleSum.payoutLeaf(c.participant, c.amount), c.amount, c.participant, leaves, c.hashes, c.sums
+            );
+            if (root == 0 || _claimable(root, total, leaves) != claimable) revert InvalidProof();
+            Participant storage p = f.participants[c.participant];
+            (address payout, uint256 paid, uint256 allPaid) = (p.payout, p.paid, f.paid);
+            uint256 due = c.amount > paid ? c.amount - paid : 0;
+            // A tree with a leaf below what was paid before would else pay out more than its total.
+            if (due > total - allPaid) due = total - allPaid;
+            if (due == 0) revert NothingToClaim(c.participant);
 
-        p.paid += due;
-        f.paid += due;
-        _record(f, id, PayoutClaimed.selector, abi.encode(participant, p.payout, due));
-        _send(f.rules.token, p.payout, due);
+            p.paid = uint96(paid + due);
+            f.paid = uint96(allPaid + due);
+            f.record(id, PayoutClaimed.selector, abi.encode(c.participant, payout, due));
+            _send(token, payout, due);
+        }
     }
 
     /// @inheritdoc IFederations
     function refund(bytes32 id) external nonReentrant {
         Federation storage f = _existing(id);
         if (!f.state.inPhase(Phase.Ended) || f.settledHeight != f.headHeight) revert RefundLocked();
-        uint128 amount = f.pool - f.results[f.head].payoutTotal;
+        uint256 amount = f.rules.pool - f.results[f.head()].payoutTotal - f.fees;
         if (f.refunded || amount == 0) revert NothingToRefund();
         f.refunded = true;
         address creator = f.rules.creator;
-        _record(f, id, Refunded.selector, abi.encode(creator, amount));
-        _send(f.rules.token, creator, amount);
+        f.record(id, Refunded.selector, abi.encode(creator, amount));
+        _send(f.token, creator, amount);
     }
 
     /// @inheritdoc IFederations
-    function withdrawBond(bytes32 id) external nonReentrant {
+    function collectFees(bytes32 id, uint32 participant, bytes32[] calldata results) external {
         Federation storage f = _existing(id);
-        uint256 amount = f.credits[msg.sender];
-        if (amount == 0) revert NothingToWithdraw(msg.sender);
-        f.credits[msg.sender] = 0;
-        _record(f, id, BondWithdrawn.selector, abi.encode(msg.sender, amount));
-        _send(address(0), msg.sender, amount);
+        Participant storage p = f.participant(participant);
+        uint256 size = f.rules.committeeSize;
+        uint256 votes;
+        for (uint256 i; i < results.length; ++i) {
+            Proposed storage result = f.results[results[i]];
+            uint256 known = result.known;
+            if (result.status != Status.Settled || participant >= known) continue;
+            uint256 place = Committee.placeOf(result.seed, participant, known, size);
+            if (place >= Committee.MOST_PLACES) continue;
+            uint256 cast = result.ballots & Committee.ballots(place);
+            if (cast == 0) continue;
+            result.ballots ^= cast;
+            ++votes;
+        }
+        uint256 amount = votes * f.rules.attesterFee;
+        if (amount == 0) revert NothingToClaim(participant);
+        f.credit(p.payout, 0, amount);
+        f.record(id, FeesCollected.selector, abi.encode(participant, amount));
+    }
+
+    /// @inheritdoc IFederations
+    function withdraw(bytes32 id) external nonReentrant {
+        Federation storage f = _existing(id);
+        Credit storage owed = f.credits[msg.sender];
+        (uint128 ethers, uint128 fees) = (owed.wei_, owed.fees);
+        (owed.wei_, owed.fees) = (0, 0);
+        if (fees != 0 && !_trySend(f.token, msg.sender, fees)) {
+            // A token that fails must not hold back the ether; what is owed in it stays owed.
+            owed.fees += fees;
+            fees = 0;
+        }
+        if (ethers | fees == 0) revert NothingToWithdraw(msg.sender);
+        f.record(id, Withdrawn.selector, abi.encode(msg.sender, ethers, fees));
+        if (ethers != 0) _send(address(0), msg.sender, ethers);
+    }
+
+    function _claimable(bytes32 root, uint256 total, uint256 leaves) private pure returns (bytes32) {
+        return keccak256(abi.encode(root, total, leaves));
     }
 
     function _pull(IERC20 token, uint256 amount) private {
@@ -675,8 +711,14 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     }
 
     function _send(address token, address to, uint256 amount) private {
-        if (token != address(0)) IERC20(token).safeTransfer(to, amount);
-        else if (!LowLevelCall.callNoReturn(to, amount, "")) revert EtherRefused(to);
+        if (_trySend(token, to, amount)) return;
+        if (token == address(0)) revert EtherRefused(to);
+        revert SafeERC20.SafeERC20FailedOperation(token);
+    }
+
+    function _trySend(address token, address to, uint256 amount) private returns (bool) {
+        if (token != address(0)) return IERC20(token).trySafeTransfer(to, amount);
+        return LowLevelCall.callNoReturn(to, amount, "");
     }
 
     // ---------------------------------------------------------------- views
@@ -688,45 +730,44 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         return FederationView({
             phase: s.phase(),
             round: s.round(),
+            lastRound: f.lastRound,
             attempt: s.attempt(),
             seats: s.seats(),
             known: s.known(),
             commits: s.commits(),
-            votesFor: s.votesFor(),
-            votesAgainst: s.votesAgainst(),
+            batched: s.batched(),
             deadline: s.deadline(),
             turnMissed: s.turnMissed(),
-            head: f.head,
+            head: f.head(),
             headHeight: f.headHeight,
             settledHeight: f.settledHeight,
             standing: f.standing,
-            claimable: f.claimable,
             lastAccepted: f.lastAccepted,
             joined: f.joined,
             active: f.active,
             creator: f.rules.creator,
-            token: f.rules.token,
-            pool: f.pool,
+            token: f.token,
+            pool: f.rules.pool,
             paid: f.paid,
+            fees: f.fees,
             refunded: f.refunded
         });
     }
 
     /// @inheritdoc IFederations
     function participantOf(bytes32 id, uint32 participant) external view returns (ParticipantView memory) {
-        Federation storage f = _existing(id);
-        Participant storage p = _participant(f, participant);
-        Seat seat = f.seats[p.signer];
+        Participant storage p = _existing(id).participant(participant);
         return ParticipantView({
             signer: p.signer,
             controller: p.controller,
             payout: p.payout,
             identity: p.identity,
             datasets: p.datasets,
-            activeFrom: seat.activeFrom(),
-            activeUntil: seat.activeUntil(),
-            left: p.left,
-            staked: p.staked,
+            activeFrom: p.from,
+            activeUntil: p.until,
+            slashed: p.slashed,
+            stake: p.stake,
+            leftAt: p.leftAt,
             paid: p.paid
         });
     }
@@ -738,12 +779,28 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
 
     /// @inheritdoc IFederations
     function resultOf(bytes32 id, bytes32 result) external view returns (Result memory) {
-        return _existing(id).results[result];
+        Proposed storage r = _existing(id).results[result];
+        return Result({
+            payouts: r.payouts,
+            payoutTotal: r.payoutTotal,
+            proposer: r.proposer,
+            round: r.round,
+            attempt: r.attempt,
+            height: r.height,
+            known: r.known,
+            challengeDeadline: r.challengeDeadline,
+            challenges: r.next,
+            resolved: r.first,
+            status: r.status,
+            stop: r.stop,
+            ballots: r.ballots
+        });
     }
 
     /// @inheritdoc IFederations
     function resultAt(bytes32 id, uint32 height) external view returns (bytes32) {
-        return _existing(id).accepted[height];
+        Federation storage f = _existing(id);
+        return height <= f.headHeight ? f.accepted[height] : bytes32(0);
     }
 
     /// @inheritdoc IFederations
@@ -752,8 +809,9 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
     }
 
     /// @inheritdoc IFederations
-    function creditOf(bytes32 id, address account) external view returns (uint256) {
-        return _existing(id).credits[account];
+    function creditOf(bytes32 id, address account) external view returns (uint256 ethers, uint256 fees) {
+        Credit storage owed = _existing(id).credits[account];
+        return (owed.wei_, owed.fees);
     }
 
     /// @inheritdoc IFederations
@@ -763,18 +821,9 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
 
     // ---------------------------------------------------------------- small things
 
-    /// @dev `fields` are the event's data without the accumulator.
-    function _record(Federation storage f, bytes32 id, bytes32 topic, bytes memory fields) private {
-        f.h = History.append(f.h, id, topic, fields);
-    }
-
-    function _exists(Federation storage f) private view returns (bool) {
-        return RoundState.unwrap(f.state) != 0;
-    }
-
     function _existing(bytes32 id) private view returns (Federation storage f) {
         f = _federations[id];
-        if (!_exists(f)) revert UnknownFederation(id);
+        if (!f.exists()) revert UnknownFederation(id);
     }
 
     function _running(bytes32 id) private view returns (Federation storage f) {
@@ -782,30 +831,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuard {
         if (f.state.inPhase(Phase.Ended)) revert HasEnded();
     }
 
-    function _participant(Federation storage f, uint32 participant) private view returns (Participant storage) {
-        if (participant >= f.joined) revert UnknownParticipant(participant);
-        return f.participants[participant];
-    }
-
-    function _controlled(Federation storage f, uint32 participant) private view returns (Participant storage p) {
-        p = _participant(f, participant);
-        if (msg.sender != p.controller) revert NotController(p.controller);
-    }
-
-    /// @dev The first round that is not opened yet.
-    function _nextRound(RoundState s) private pure returns (uint32) {
-        unchecked {
-            return s.inPhase(Phase.Forming) ? 0 : s.round() + 1;
-        }
-    }
-
     function _commitKey(uint32 round, uint32 participant) private pure returns (uint256) {
         return uint256(round) << 32 | participant;
-    }
-
-    function _in(uint256 window) private view returns (uint40) {
-        unchecked {
-            return uint40(block.timestamp + window);
-        }
     }
 }

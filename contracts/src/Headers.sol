@@ -48,12 +48,14 @@ struct PolicyHeader {
     uint32 idleWindow;
     uint32 batchWindow;
     uint32 unbondingWindow;
+    uint32 answerWindow;
     address relay;
     uint128 stake;
     uint128 proposerBond;
     uint128 challengeBond;
     uint128 proposerFee;
     uint128 attesterFee;
+    uint128 relayFee;
     uint128 unavailableFee;
     uint128 rejectionFee;
     uint32 rounds;
@@ -90,7 +92,7 @@ struct UpdateHeader {
 /// @notice What a round came to.
 /// @param nodes Root of the tree over all nodes of partial sums.
 /// @param weight Sum of the weights of the counted entries; below 2^31.
-/// @param number Number of counted entries.
+/// @param number Number of entries that count, or would if they were not too few.
 /// @param gain Utility gained in the reward period so far, in the metric's units.
 /// @param scores Sum of all scores: the sum in the root of `values`.
 /// @param payoutTotal Sum of all payouts, cumulative over periods, in wei (or the token's least units).

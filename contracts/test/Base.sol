@@ -2,7 +2,17 @@
 pragma solidity 0.8.37;
 
 import {Common, PolicyHeader, ResultHeader, POLICY_TAG, RESULT_TAG} from "../src/Headers.sol";
-import {FederationView, IFederations, ParticipantView, Phase, Result, Status} from "../src/interfaces/IFederations.sol";
+import {
+    Application,
+    Ballot,
+    Claim,
+    FederationView,
+    IFederations,
+    ParticipantView,
+    Phase,
+    Result,
+    Status
+} from "../src/interfaces/IFederations.sol";
 import {Asserts} from "./Asserts.sol";
 import {SumTree} from "./SumTree.sol";
 import {Vm} from "./Vm.sol";
@@ -11,6 +21,11 @@ import {Vm} from "./Vm.sol";
 abstract contract Base is Asserts {
     uint256 internal constant CREATOR_KEY = 0xC0FFEE;
     uint256 internal constant START = 1_700_000_000;
+    uint256 internal constant STAKE = 1 ether;
+    uint256 internal constant BOND = 0.5 ether;
+    address internal constant ANYBODY = address(0xBEEF);
+    address internal constant BURNED = 0x000000000000000000000000000000000000dEaD;
+    bytes32 internal constant INDEX = keccak256("index");
 
     IFederations internal ledger;
     address internal creator;
@@ -24,12 +39,20 @@ abstract contract Base is Asserts {
 
     // ---------------------------------------------------------------- members
 
+    function signerKey(uint256 i) internal pure returns (uint256) {
+        return 0x10000 + i;
+    }
+
+    function controllerKey(uint256 i) internal pure returns (uint256) {
+        return 0x20000 + i;
+    }
+
     function signer(uint256 i) internal pure returns (address) {
-        return address(uint160(0x10000 + i));
+        return vm.addr(signerKey(i));
     }
 
     function controller(uint256 i) internal pure returns (address) {
-        return address(uint160(0x20000 + i));
+        return vm.addr(controllerKey(i));
     }
 
     function payout(uint256 i) internal pure returns (address) {
@@ -42,6 +65,19 @@ abstract contract Base is Asserts {
 
     function dataset(uint256 i) internal pure returns (bytes32) {
         return keccak256(abi.encode("dataset", i));
+    }
+
+    function application(uint256 i) internal pure returns (Application memory) {
+        return Application({
+            controller: controller(i),
+            signer: signer(i),
+            payout: payout(i),
+            identity: identity(i),
+            key: keccak256(abi.encode("key", i)),
+            datasetRoot: dataset(i),
+            rows: 100,
+            expires: 0
+        });
     }
 
     // ---------------------------------------------------------------- policies
@@ -68,9 +104,11 @@ abstract contract Base is Asserts {
         p.proposeWindow = 60;
         p.attestWindow = 60;
         p.challengeWindow = 120;
+        p.answerWindow = 40;
         p.idleWindow = 100_000;
-        p.stake = 1 ether;
-        p.proposerBond = 0.5 ether;
+        p.stake = uint128(STAKE);
+        p.proposerBond = uint128(BOND);
+        p.challengeBond = 0.2 ether;
         p.rounds = 3;
         p.pool = 10 ether;
         p.target = 1_000;
@@ -80,9 +118,25 @@ abstract contract Base is Asserts {
         p.evaluation = 1;
     }
 
+    /// @dev With a relay, and fees and fines of different sizes.
+    function costly() internal view returns (PolicyHeader memory p) {
+        p = policy();
+        (p.relay, p.batchWindow) = (relay(), 20);
+        (p.proposerFee, p.attesterFee, p.relayFee) = (0.03 ether, 0.001 ether, 0.007 ether);
+        (p.rejectionFee, p.unavailableFee) = (0.05 ether, 0.4 ether);
+    }
+
+    function relay() internal pure returns (address) {
+        return address(0x4E1A7);
+    }
+
     function create(PolicyHeader memory p) internal returns (bytes32) {
+        return create(p, "");
+    }
+
+    function create(PolicyHeader memory p, bytes memory ancestor) internal returns (bytes32) {
         vm.prank(creator);
-        return ledger.createFederation{value: p.token == address(0) ? p.pool : 0}(p, 0);
+        return ledger.createFederation{value: p.token == address(0) ? p.pool : 0}(p, 0, ancestor);
     }
 
     /// @dev A federation of `n` members, in round 0.
@@ -90,12 +144,85 @@ abstract contract Base is Asserts {
         p.startParticipants = uint32(n);
         id = create(p);
         for (uint256 i; i < n; ++i) {
-            join(id, i);
+            join(id, i, p.stake);
         }
     }
 
     function started() internal returns (bytes32) {
         return started(policy(), 3);
+    }
+
+    /// @dev A federation that waits for its first proposal.
+    function proposing(PolicyHeader memory p) internal returns (bytes32 id) {
+        id = started(p, 3);
+        commitAll(id);
+    }
+
+    // ---------------------------------------------------------------- signatures
+
+    function typed(bytes32 content) internal view returns (bytes32) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("FedNode Federations"),
+                keccak256("1"),
+                block.chainid,
+                address(ledger)
+            )
+        );
+        return keccak256(abi.encodePacked(hex"1901", domain, content));
+    }
+
+    function sign(uint256 key, bytes32 content) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, typed(content));
+        return abi.encodePacked(r, s, v);
+    }
+
+    function voteContent(bytes32 id, uint32 round, uint8 attempt, bytes32 result, bool support)
+        internal
+        pure
+        returns (bytes32)
+    {
+        bytes32 kind = keccak256("Vote(bytes32 federation,uint32 round,uint8 attempt,bytes32 result,bool support)");
+        return keccak256(abi.encode(kind, id, round, attempt, result, support));
+    }
+
+    function proposalContent(bytes32 id, uint32 round, uint8 attempt, bytes32 result, bytes32 index)
+        internal
+        pure
+        returns (bytes32)
+    {
+        bytes32 kind = keccak256("Proposal(bytes32 federation,uint32 round,uint8 attempt,bytes32 result,bytes32 index)");
+        return keccak256(abi.encode(kind, id, round, attempt, result, index));
+    }
+
+    function joinContent(bytes32 id, Application memory a) internal pure returns (bytes32) {
+        bytes32 kind = keccak256(
+            "Join(bytes32 federation,address signer,address payout,bytes32 identity,bytes32 key,bytes32 datasetRoot,uint32 rows)"
+        );
+        return keccak256(abi.encode(kind, id, a.signer, a.payout, a.identity, a.key, a.datasetRoot, a.rows));
+    }
+
+    function ballot(uint256 key, bytes32 content, bool support) internal view returns (Ballot memory) {
+        (bytes32 r, bytes32 vs) = vm.signCompact(key, typed(content));
+        return Ballot(support, r, vs);
+    }
+
+    /// @dev A vote on what stands now.
+    function ballot(bytes32 id, uint256 i, bool support) internal view returns (Ballot memory) {
+        FederationView memory v = view_(id);
+        return ballot(signerKey(i), voteContent(id, v.round, v.attempt, v.standing, support), support);
+    }
+
+    function post(bytes32 id, Ballot[] memory ballots) internal {
+        FederationView memory v = view_(id);
+        ledger.postVotes(id, v.round, v.attempt, v.standing, ballots);
+    }
+
+    function post(bytes32 id, Ballot memory single) internal {
+        Ballot[] memory ballots = new Ballot[](1);
+        ballots[0] = single;
+        post(id, ballots);
     }
 
     // ---------------------------------------------------------------- acts
@@ -105,13 +232,17 @@ abstract contract Base is Asserts {
     }
 
     function join(bytes32 id, uint256 i) internal {
-        join(id, i, 1 ether);
+        join(id, i, STAKE);
     }
 
     function join(bytes32 id, uint256 i, uint256 value) internal {
-        vm.deal(controller(i), value);
-        vm.prank(controller(i));
-        ledger.join{value: value}(id, signer(i), payout(i), identity(i), dataset(i), 100, 0, "");
+        join(id, application(i), value);
+    }
+
+    function join(bytes32 id, Application memory a, uint256 value) internal {
+        vm.deal(a.controller, value);
+        vm.prank(a.controller);
+        ledger.join{value: value}(id, a, "", "");
     }
 
     function leave(bytes32 id, uint256 i) internal {
@@ -119,30 +250,43 @@ abstract contract Base is Asserts {
         ledger.leave(id, uint32(i));
     }
 
+    function update(uint256 round, uint256 i) internal pure returns (bytes32) {
+        return keccak256(abi.encode("update", round, i));
+    }
+
     function commit(bytes32 id, uint256 i) internal {
         uint32 round = view_(id).round;
         vm.prank(signer(i));
-        ledger.commitUpdate(id, round, keccak256(abi.encode("update", round, i)));
+        ledger.commitUpdate(id, round, update(round, i));
     }
 
     function commitAll(bytes32 id) internal {
-        uint256 joined = view_(id).joined;
-        uint32 round = view_(id).round;
-        for (uint256 i; i < joined; ++i) {
-            ParticipantView memory p = ledger.participantOf(id, uint32(i));
-            if (p.activeFrom <= round && round < p.activeUntil) commit(id, i);
+        FederationView memory v = view_(id);
+        for (uint256 i; i < v.joined; ++i) {
+            if (seated(id, v.round, i)) commit(id, i);
         }
     }
 
-    /// @dev A header that the ledger takes now, with nothing gained and nothing paid since the period before.
+    function batch(bytes32 id, uint32 leaves) internal {
+        uint32 round = view_(id).round;
+        vm.prank(relay());
+        ledger.postBatch(id, round, keccak256("batch"), leaves, INDEX);
+    }
+
+    /// @dev Whether a participant is in good standing in a round.
+    function seated(bytes32 id, uint32 round, uint256 i) internal view returns (bool) {
+        ParticipantView memory p = ledger.participantOf(id, uint32(i));
+        return p.activeFrom <= round && round < p.activeUntil && !p.slashed;
+    }
+
+    /// @dev A header that the ledger takes now, with nothing gained and nothing paid.
     function header(bytes32 id) internal view returns (ResultHeader memory h) {
         FederationView memory v = view_(id);
         h.common = Common(RESULT_TAG, block.chainid, address(ledger), id, v.round, v.head);
         h.nodes = keccak256("nodes");
-        h.number = v.commits;
-        h.weight = v.commits;
+        h.number = v.commits + v.batched;
+        h.weight = v.commits + v.batched;
         h.modelRoot = keccak256(abi.encode("model", v.round));
-        if (v.claimable != 0 && v.claimable == v.head) h.payoutTotal = ledger.resultOf(id, v.claimable).payoutTotal;
     }
 
     function digest(ResultHeader memory h) internal pure returns (bytes32) {
@@ -159,9 +303,9 @@ abstract contract Base is Asserts {
     }
 
     function proposeAs(address who, bytes32 id, ResultHeader memory h) internal returns (bytes32) {
-        vm.deal(who, 0.5 ether);
+        vm.deal(who, who.balance + BOND);
         vm.prank(who);
-        ledger.proposeResult{value: 0.5 ether}(id, h, keccak256("index"));
+        ledger.proposeResult{value: BOND}(id, h, INDEX, "");
         return digest(h);
     }
 
@@ -171,16 +315,11 @@ abstract contract Base is Asserts {
         ledger.vote(id, v.round, v.attempt, v.standing, support);
     }
 
-    /// @dev Votes, in order, until the attest phase is over.
+    /// @dev Votes, in order, until the attest phase is over; everybody is in the committee.
     function voteAll(bytes32 id, bool support) internal {
-        FederationView memory v = view_(id);
-        for (
-            uint256 i;
-            view_(id).phase == Phase.Attest && view_(id).attempt == v.attempt && view_(id).round == v.round;
-            ++i
-        ) {
-            ParticipantView memory p = ledger.participantOf(id, uint32(i));
-            if (p.activeFrom <= v.round && v.round < p.activeUntil) vote(id, i, support);
+        bytes32 standing = view_(id).standing;
+        for (uint256 i; ledger.resultOf(id, standing).status == Status.Standing; ++i) {
+            if (seated(id, view_(id).round, i)) vote(id, i, support);
         }
     }
 
@@ -198,14 +337,21 @@ abstract contract Base is Asserts {
     /// @dev A whole round that releases `gain` of the target to these payouts.
     function payingRound(bytes32 id, int64 gain, uint128[] memory amounts) internal returns (bytes32) {
         commitAll(id);
-        ResultHeader memory h = header(id);
+        return fullRound(id, paying(id, gain, amounts));
+    }
+
+    function paying(bytes32 id, int64 gain, uint128[] memory amounts) internal view returns (ResultHeader memory h) {
+        h = header(id);
         SumTree.Node memory root = SumTree.root(amounts);
         (h.gain, h.scores, h.payouts, h.payoutTotal) = (gain, 1, root.hash, uint128(root.sum));
-        return fullRound(id, h);
     }
 
     function pass(uint256 time) internal {
         vm.warp(vm.getBlockTimestamp() + time);
+    }
+
+    function mine() internal {
+        vm.roll(vm.getBlockNumber() + 1);
     }
 
     /// @dev Let the current phase's deadline pass.
@@ -219,14 +365,52 @@ abstract contract Base is Asserts {
         ledger.advance(id);
     }
 
+    function claimOf(uint128[] memory amounts, uint256 i) internal pure returns (Claim memory c) {
+        (c.participant, c.amount) = (uint32(i), amounts[i]);
+        (c.hashes, c.sums) = SumTree.proof(amounts, i);
+    }
+
     function claim(bytes32 id, uint256 i, uint128[] memory amounts) internal {
-        (bytes32[] memory hashes, uint256[] memory sums) = SumTree.proof(amounts, i);
-        ledger.claim(id, uint32(i), amounts[i], hashes, sums);
+        ledger.claim(id, amounts.length, one(claimOf(amounts, i)));
+    }
+
+    function one(Claim memory c) internal pure returns (Claim[] memory claims) {
+        claims = new Claim[](1);
+        claims[0] = c;
+    }
+
+    function collect(bytes32 id, uint256 i, bytes32 result) internal {
+        bytes32[] memory results = new bytes32[](1);
+        results[0] = result;
+        ledger.collectFees(id, uint32(i), results);
+    }
+
+    function withdraw(bytes32 id, address who) internal {
+        vm.prank(who);
+        ledger.withdraw(id);
     }
 
     function amounts3(uint128 a, uint128 b, uint128 c) internal pure returns (uint128[] memory amounts) {
         amounts = new uint128[](3);
         (amounts[0], amounts[1], amounts[2]) = (a, b, c);
+    }
+
+    // ---------------------------------------------------------------- readings
+
+    function ethers(bytes32 id, address who) internal view returns (uint256 credit) {
+        (credit,) = ledger.creditOf(id, who);
+    }
+
+    function fees(bytes32 id, address who) internal view returns (uint256 credit) {
+        (, credit) = ledger.creditOf(id, who);
+    }
+
+    function status(bytes32 id, bytes32 result, Status expected, string memory what) internal view {
+        eq(uint256(ledger.resultOf(id, result).status), uint256(expected), what);
+    }
+
+    function phase(bytes32 id, Phase expected, string memory what) internal view {
+        eq(uint256(view_(id).phase), uint256(expected), what);
     }
 
     // ---------------------------------------------------------------- history
@@ -237,12 +421,13 @@ abstract contract Base is Asserts {
             Vm.Log memory log = logs[n];
             if (log.emitter != address(ledger) || log.topics[1] != id) continue;
             holds(log.topics.length == 2, "topics");
-            bytes memory fields = log.data;
+            bytes memory data = log.data;
+            bytes memory fields = new bytes(data.length - 32);
             bytes32 after_;
             assembly {
-                let length := sub(mload(fields), 0x20)
-                after_ := mload(add(fields, add(0x20, length)))
-                mstore(fields, length)
+                let length := mload(fields)
+                mcopy(add(fields, 0x20), add(data, 0x20), length)
+                after_ := mload(add(data, add(0x20, length)))
             }
             if (log.topics[0] != IFederations.Checkpoint.selector) {
                 h = keccak256(bytes.concat(h, bytes32(vm.getBlockTimestamp()), log.topics[0], fields));
@@ -252,7 +437,24 @@ abstract contract Base is Asserts {
         return h;
     }
 
+    /// @dev The events of the ledger since recording began, by their selectors.
+    function emitted() internal returns (bytes32[] memory topics) {
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        topics = new bytes32[](logs.length);
+        uint256 n;
+        for (uint256 i; i < logs.length; ++i) {
+            if (logs[i].emitter == address(ledger)) topics[n++] = logs[i].topics[0];
+        }
+        assembly {
+            mstore(topics, n)
+        }
+    }
+
     function refuses(bytes memory reason) internal {
         vm.expectRevert(reason);
+    }
+
+    function refuses(bytes4 selector) internal {
+        vm.expectRevert(abi.encodeWithSelector(selector));
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {PolicyHeader} from "../src/Headers.sol";
+import {PolicyHeader, ResultHeader} from "../src/Headers.sol";
 import {FederationView, IFederations, Phase} from "../src/interfaces/IFederations.sol";
 import {Base} from "./Base.sol";
-import {TestToken} from "./TestToken.sol";
+import {FeeToken, TestToken} from "./Tokens.sol";
 
 contract CreationTest is Base {
     function test_createFederation_keepsThePolicy() public {
@@ -39,7 +39,7 @@ contract CreationTest is Base {
     function test_createFederation_saltsApart() public {
         bytes32 id = create(policy());
         vm.prank(creator);
-        bytes32 other = ledger.createFederation{value: 10 ether}(policy(), bytes32(uint256(1)));
+        bytes32 other = ledger.createFederation{value: 10 ether}(policy(), bytes32(uint256(1)), "");
         holds(id != other, "ids");
     }
 
@@ -48,7 +48,7 @@ contract CreationTest is Base {
         PolicyHeader memory p = policy();
         vm.prank(creator);
         refuses(abi.encodeWithSelector(IFederations.FederationExists.selector, id));
-        ledger.createFederation{value: 10 ether}(p, 0);
+        ledger.createFederation{value: 10 ether}(p, 0, "");
     }
 
     function testFuzz_createFederation_RevertWhen_valueIsWrong(uint256 value) public {
@@ -57,11 +57,11 @@ contract CreationTest is Base {
         PolicyHeader memory p = policy();
         vm.prank(creator);
         refuses(abi.encodeWithSelector(IFederations.WrongValue.selector, 10 ether, value));
-        ledger.createFederation{value: value}(p, 0);
+        ledger.createFederation{value: value}(p, 0, "");
     }
 
     function test_createFederation_inToken() public {
-        TestToken token = new TestToken(0);
+        TestToken token = new TestToken();
         token.mint(creator, 10 ether);
         vm.prank(creator);
         token.approve(address(ledger), 10 ether);
@@ -73,14 +73,14 @@ contract CreationTest is Base {
 
     function test_createFederation_RevertWhen_etherComesWithToken() public {
         PolicyHeader memory p = policy();
-        p.token = address(new TestToken(0));
+        p.token = address(new TestToken());
         vm.prank(creator);
         refuses(abi.encodeWithSelector(IFederations.WrongValue.selector, 0, 1));
-        ledger.createFederation{value: 1}(p, 0);
+        ledger.createFederation{value: 1}(p, 0, "");
     }
 
     function test_createFederation_RevertWhen_tokenTakesFees() public {
-        TestToken token = new TestToken(100);
+        TestToken token = new FeeToken(100);
         token.mint(creator, 10 ether);
         vm.prank(creator);
         token.approve(address(ledger), 10 ether);
@@ -88,7 +88,7 @@ contract CreationTest is Base {
         p.token = address(token);
         vm.prank(creator);
         refuses(abi.encodeWithSelector(IFederations.TransferIncomplete.selector, 10 ether, 9.9 ether));
-        ledger.createFederation(p, 0);
+        ledger.createFederation(p, 0, "");
     }
 
     function test_createFederation_RevertWhen_tokenIsNone() public {
@@ -96,13 +96,13 @@ contract CreationTest is Base {
         p.token = address(0xDEAD);
         vm.prank(creator);
         vm.expectRevert();
-        ledger.createFederation(p, 0);
+        ledger.createFederation(p, 0, "");
     }
 
     /// @dev Bits beyond a field's width would let one policy have two digests.
     function test_createFederation_RevertWhen_aWordIsNotCanonical() public {
         PolicyHeader memory p = policy();
-        bytes memory data = abi.encodeCall(IFederations.createFederation, (p, bytes32(0)));
+        bytes memory data = abi.encodeCall(IFederations.createFederation, (p, bytes32(0), bytes("")));
         // tag, chain id, federation, parent, ancestor, initial model root, rest and the rule's parameters fill their words
         uint256 wide = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10;
         uint256 words = abi.encode(p).length / 32;
@@ -131,7 +131,7 @@ contract CreationTest is Base {
     function _refused(PolicyHeader memory p, bytes32 key) private {
         vm.prank(creator);
         refuses(abi.encodeWithSelector(IFederations.PolicyRefused.selector, key));
-        ledger.createFederation{value: p.pool}(p, 0);
+        ledger.createFederation{value: p.pool}(p, 0, "");
     }
 
     function test_createFederation_RevertWhen_commonIsForeign() public {
@@ -154,7 +154,7 @@ contract CreationTest is Base {
 
     function test_createFederation_RevertWhen_modelCannotBeEnforced() public {
         PolicyHeader memory p = policy();
-        p.rule = 1;
+        p.rule = 3;
         _refused(p, "rule");
         p = policy();
         p.ruleParameters = bytes32(uint256(1));
@@ -182,21 +182,45 @@ contract CreationTest is Base {
         p = policy();
         p.statistics = p.coordinates + 1;
         _refused(p, "statistics");
+        p = policy();
+        p.staleness = 17;
+        _refused(p, "staleness");
+        p.staleness = 16;
+        p.visibility = 2;
+        _refused(p, "visibility");
+        p.visibility = 1;
         (p.leaves, p.coordinates, p.statistics) = (1 << 20, 1 << 28, 1 << 28);
         create(p);
+    }
+
+    /// @dev A trimmed mean cuts off something, and less than a half, at each end; the other rules take no parameters.
+    function testFuzz_createFederation_ruleParameters(uint8 rule, uint256 parameters, bool small) public {
+        PolicyHeader memory p = policy();
+        p.rule = uint8(bound(rule, 0, 2));
+        if (small) parameters = bound(parameters, 0, 500_001);
+        p.ruleParameters = bytes32(parameters);
+        bool right = p.rule == 1 ? parameters > 0 && parameters < 500_000 : parameters == 0;
+        if (right) create(p);
+        else _refused(p, "ruleParameters");
     }
 
     function test_createFederation_RevertWhen_membersCannotBeEnforced() public {
         PolicyHeader memory p = policy();
         p.maxParticipants = 0;
         _refused(p, "maxParticipants");
-        p.maxParticipants = 257;
-        p.committeeSize = 257;
+        p.valuation = 0;
+        p.maxParticipants = (1 << 15) + 1;
         _refused(p, "maxParticipants");
+        for (uint8 rule = 1; rule < 3; ++rule) {
+            (p.rule, p.ruleParameters, p.maxParticipants) = (rule, bytes32(uint256(rule == 1 ? 1 : 0)), 65);
+            _refused(p, "maxParticipants");
+            p.maxParticipants = 64;
+            create(p);
+        }
         p = policy();
-        p.committeeSize = 4;
+        p.committeeSize = 0;
         _refused(p, "committeeSize");
-        p.committeeSize = 257;
+        p.committeeSize = 129;
         _refused(p, "committeeSize");
         p = policy();
         p.startParticipants = 0;
@@ -216,6 +240,9 @@ contract CreationTest is Base {
         p = policy();
         p.attempts = 0;
         _refused(p, "attempts");
+        p = policy();
+        (p.valuation, p.maxParticipants, p.committeeSize) = (0, 1 << 15, 128);
+        create(p);
     }
 
     function test_createFederation_RevertWhen_windowsCannotBeEnforced() public {
@@ -236,10 +263,23 @@ contract CreationTest is Base {
         (p.attestWindow, p.challengeWindow) = (p.revealWindow, p.revealWindow + 1);
         create(p);
         p = policy();
+        p.answerWindow = 0;
+        _refused(p, "answerWindow");
+        p = policy();
         p.idleWindow = 60 + 30 + 60 + 60 - 1;
         _refused(p, "idleWindow");
         p.idleWindow += 1;
         create(p);
+    }
+
+    /// @dev Whoever the relay left out needs time to commit by itself.
+    function testFuzz_createFederation_batchWindow(uint32 window, bool relayed) public {
+        PolicyHeader memory p = policy();
+        p.batchWindow = uint32(bound(window, 0, 62));
+        if (relayed) p.relay = relay();
+        bool right = relayed ? p.batchWindow > 0 && p.batchWindow < 60 : p.batchWindow == 0;
+        if (right) create(p);
+        else _refused(p, "batchWindow");
     }
 
     function test_createFederation_RevertWhen_rewardsCannotBeEnforced() public {
@@ -267,35 +307,51 @@ contract CreationTest is Base {
         p = policy();
         p.evaluation = 0;
         _refused(p, "evaluation");
-        p.evaluation = 2;
+        p.evaluation = 4;
         _refused(p, "evaluation");
+        p.evaluation = 3;
+        create(p);
     }
 
-    function test_createFederation_RevertWhen_enforcementIsNotHere() public {
-        PolicyHeader memory p = policy();
-        p.visibility = 1;
-        _refused(p, "visibility");
+    function test_createFederation_RevertWhen_amountsCannotBeEnforced() public {
+        PolicyHeader memory p = costly();
+        p.rejectionFee = p.proposerBond + 1;
+        _refused(p, "rejectionFee");
+        p = costly();
+        p.unavailableFee = p.stake + 1;
+        _refused(p, "unavailableFee");
         p = policy();
-        p.staleness = 1;
-        _refused(p, "staleness");
-        p = policy();
-        p.relay = address(1);
-        _refused(p, "relay");
-        p = policy();
-        p.batchWindow = 1;
-        _refused(p, "relay");
-        p = policy();
-        p.unbondingWindow = 1;
-        _refused(p, "unbondingWindow");
-        for (uint256 i; i < 5; ++i) {
-            p = policy();
-            if (i == 0) p.challengeBond = 1;
-            if (i == 1) p.proposerFee = 1;
-            if (i == 2) p.attesterFee = 1;
-            if (i == 3) p.unavailableFee = 1;
-            if (i == 4) p.rejectionFee = 1;
-            _refused(p, "fees");
+        p.relayFee = 1;
+        _refused(p, "relayFee");
+        for (uint256 i; i < 9; ++i) {
+            p = costly();
+            uint128 large = 1 << 96;
+            if (i == 0) p.stake = large;
+            if (i == 1) p.proposerBond = large;
+            if (i == 2) p.challengeBond = large;
+            if (i == 3) p.rejectionFee = large;
+            if (i == 4) p.proposerFee = large;
+            if (i == 5) p.attesterFee = large;
+            if (i == 6) p.relayFee = large;
+            if (i == 7) p.unavailableFee = large;
+            if (i == 8) (p.pool, p.token) = (large, address(1));
+            _refused(p, "amounts");
         }
+    }
+
+    /// @dev The pool must pay every fee that can be earned: of all rounds, the statistics round too, and of a full committee.
+    function testFuzz_createFederation_poolHoldsTheFees(uint256 seed, bool statistics) public {
+        PolicyHeader memory p = costly();
+        p.statistics = statistics ? 5 : 0;
+        p.rounds = uint32(bound(seed, 1, 1_000));
+        p.committeeSize = uint32(bound(seed >> 32, 1, 128));
+        p.proposerFee = uint128(bound(seed >> 64, 0, 1 ether));
+        p.attesterFee = uint128(bound(seed >> 128, 0, 1 ether));
+        uint256 each = p.proposerFee + uint256(p.committeeSize) * p.attesterFee + p.relayFee;
+        p.pool = uint128((uint256(p.rounds) + (statistics ? 1 : 0)) * each);
+        create(p);
+        p.pool -= 1;
+        _refused(p, "pool");
     }
 
     function test_createFederation_withoutPool() public {
@@ -307,23 +363,39 @@ contract CreationTest is Base {
 
     // ---------------------------------------------------------------- ancestors
 
+    function _refused(PolicyHeader memory p, bytes memory ancestor, bytes32 key) private {
+        vm.prank(creator);
+        refuses(abi.encodeWithSelector(IFederations.PolicyRefused.selector, key));
+        ledger.createFederation{value: p.pool}(p, 0, ancestor);
+    }
+
     function test_createFederation_onASettledAncestor() public {
         bytes32 ancestor = started();
-        bytes32 result = fullRound(ancestor);
+        commitAll(ancestor);
+        ResultHeader memory h = header(ancestor);
+        bytes memory encoded = abi.encode(h);
         PolicyHeader memory p = policy();
-        (p.ancestor, p.common.parent) = (ancestor, result);
-        p.initialModelRoot = ledger.resultOf(ancestor, result).modelRoot;
-        _refused(p, "parent"); // accepted, not settled
+        (p.ancestor, p.common.parent) = (ancestor, fullRound(ancestor, h));
+        p.initialModelRoot = h.modelRoot;
+        _refused(p, encoded, "parent"); // accepted, not settled
         settleAll(ancestor);
         p.initialModelRoot = keccak256("another model");
-        _refused(p, "initialModelRoot");
-        p.initialModelRoot = ledger.resultOf(ancestor, result).modelRoot;
+        _refused(p, encoded, "initialModelRoot");
+        p.initialModelRoot = h.modelRoot;
+        _refused(p, "", "parent");
+        _refused(p, bytes.concat(encoded, bytes32(0)), "parent");
+        h.modelRoot = keccak256("another model");
+        _refused(p, abi.encode(h), "parent");
         p.ancestor = bytes32(uint256(1));
-        _refused(p, "parent");
+        _refused(p, encoded, "parent");
         p.ancestor = 0;
-        _refused(p, "parent");
-        p.ancestor = ancestor;
-        create(p);
+        _refused(p, encoded, "parent");
+        p.common.parent = 0;
+        _refused(p, encoded, "parent"); // evidence of nothing
+        (p.ancestor, p.common.parent) = (ancestor, p.common.parent);
+        _refused(p, encoded, "parent");
+        p.common.parent = sha256(encoded);
+        create(p, encoded);
     }
 
     // ---------------------------------------------------------------- deployment

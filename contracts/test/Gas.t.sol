@@ -1,18 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Base} from "./Base.sol";
-import {ResultHeader} from "../src/Headers.sol";
-import {SumTree} from "./SumTree.sol";
+import {PolicyHeader, ResultHeader} from "../src/Headers.sol";
+import {Ballot, Claim, Phase} from "../src/interfaces/IFederations.sol";
+import {Committee} from "../src/libraries/Committee.sol";
+import {Challenged} from "./Challenged.sol";
 
-/// @notice Gas of every entry point as its own transaction, all in, against `snapshots/Gas.json`.
+/// @notice Gas of every entry point as its own transaction, all in (execution, 21,000 and calldata), against
+/// `snapshots/Gas.json`. What the verifier does comes on top of the steps of a challenge.
 /// forge-config: default.isolate = true
-contract GasTest is Base {
+contract GasTest is Challenged {
     uint256 private constant COMMIT_LIMIT = 65_000;
+    uint256 private constant CLAIM_LIMIT = 64_000;
+    uint256 private constant CLAIM_OF_MANY_LIMIT = 35_000;
+    uint256 private constant ROUND_LIMIT = 600_000;
+    uint256 private constant SIZE = 16;
+    bytes32 private constant SEED = keccak256("seed");
+
+    /// @dev With the ledger's call as the last one.
+    function _propose(bytes32 id, ResultHeader memory h) private {
+        address who = signer(turn(id));
+        vm.deal(who, BOND);
+        vm.prank(who);
+        ledger.proposeResult{value: BOND}(id, h, INDEX, "");
+    }
 
     function _snap(string memory name) private returns (uint256) {
         return vm.snapshotGasLastCall("Gas", name);
     }
+
+    // ---------------------------------------------------------------- one by one
 
     /// forge-config: default.isolate = true
     function test_gas_everyEntryPoint() public {
@@ -24,31 +41,23 @@ contract GasTest is Base {
         _snap("join");
         join(id, 2);
         _snap("join, opening round 0");
-
-        vm.prank(signer(0));
-        ledger.commitUpdate(id, 0, keccak256("update 0"));
+        commit(id, 0);
         holds(_snap("commitUpdate, first of a round") <= COMMIT_LIMIT, "first commit");
-        vm.prank(signer(1));
-        ledger.commitUpdate(id, 0, keccak256("update 1"));
+        commit(id, 1);
         holds(_snap("commitUpdate") <= COMMIT_LIMIT, "commit");
-        vm.prank(signer(2));
-        ledger.commitUpdate(id, 0, keccak256("update 2"));
+        commit(id, 2);
         holds(_snap("commitUpdate, closing the phase") <= COMMIT_LIMIT, "last commit");
+        ledger.openSlice(id, 0, keccak256("slice"));
+        _snap("openSlice");
 
         uint128[] memory amounts = amounts3(2 ether, 3 ether, 5 ether);
-        ResultHeader memory h = header(id);
-        SumTree.Node memory root = SumTree.root(amounts);
-        (h.gain, h.scores, h.payouts, h.payoutTotal, h.stop) = (1_000, 1, root.hash, uint128(root.sum), true);
-        bytes32 result = digest(h);
-        vm.deal(signer(0), 0.5 ether);
-        vm.prank(signer(0));
-        ledger.proposeResult{value: 0.5 ether}(id, h, keccak256("index"));
+        ResultHeader memory h = paying(id, 1_000, amounts);
+        h.stop = true;
+        _propose(id, h);
         _snap("proposeResult");
-        vm.prank(signer(0));
-        ledger.vote(id, 0, 0, result, true);
+        vote(id, 0, true);
         _snap("vote");
-        vm.prank(signer(1));
-        ledger.vote(id, 0, 0, result, true);
+        vote(id, 1, true);
         _snap("vote, accepting and ending");
         pass(120);
         ledger.advance(id);
@@ -56,10 +65,9 @@ contract GasTest is Base {
         claim(id, 0, amounts);
         _snap("claim, first");
         claim(id, 1, amounts);
-        _snap("claim");
-        vm.prank(signer(0));
-        ledger.withdrawBond(id);
-        _snap("withdrawBond");
+        _snap("claim, to a new account");
+        withdraw(id, signer(0));
+        _snap("withdraw");
         vm.prank(controller(0));
         ledger.withdrawStake(id, 0);
         _snap("withdrawStake");
@@ -69,22 +77,28 @@ contract GasTest is Base {
 
     /// forge-config: default.isolate = true
     function test_gas_roundByRound() public {
-        bytes32 id = started();
+        PolicyHeader memory p = policy();
+        p.attesterFee = 0.001 ether;
+        bytes32 id = started(p, 3);
         commitAll(id);
         bytes32 result = propose(id, header(id));
         vote(id, 0, true);
-        vm.prank(signer(1));
-        ledger.vote(id, 0, 0, result, true);
+        vote(id, 1, true);
         _snap("vote, accepting and opening");
-        vm.prank(signer(0));
-        ledger.commitUpdate(id, 1, keccak256("update 0"));
+        commit(id, 0);
         holds(_snap("commitUpdate, first of a later round") <= COMMIT_LIMIT, "first commit");
         vm.prank(controller(0));
         ledger.rotateSigner(id, 0, address(0xABC));
         _snap("rotateSigner");
         vm.prank(controller(0));
+        ledger.registerKey(id, 0, keccak256("key"));
+        _snap("registerKey");
+        vm.prank(controller(0));
         ledger.commitDataset(id, 0, dataset(9), 10, 0, "");
         _snap("commitDataset");
+        vm.prank(controller(0));
+        ledger.amendDataset(id, 0, dataset(9), 5, keccak256("erased"));
+        _snap("amendDataset");
         vm.prank(controller(1));
         ledger.leave(id, 1);
         _snap("leave");
@@ -95,10 +109,174 @@ contract GasTest is Base {
         commit(id, 2);
         miss(id);
         _snap("advance, missing a turn");
+        pass(1_000);
+        ledger.advance(id);
+        collect(id, 0, result);
+        _snap("collectFees");
         pass(100_000);
         ledger.close(id);
         _snap("close, ending the period");
         ledger.refund(id);
         _snap("refund");
+    }
+
+    /// forge-config: default.isolate = true
+    function test_gas_challenges() public {
+        (bytes32 id, bytes32 result) = standing(patient());
+        commitProof(CHALLENGER, id, result, proof(1));
+        _snap("commitProof");
+        demand(CHALLENGER, id, result, 1);
+        _snap("demand");
+        answer(ANSWERER, id, result, 1, 1);
+        _snap("answer");
+        redemand(CHALLENGER, id, result, 1, 2);
+        _snap("redemand");
+        pass(ANSWER_WINDOW);
+        ledger.expireChallenge(id, result);
+        _snap("expireChallenge, failing");
+        vote(id, 0, true);
+        vote(id, 1, true);
+        commitProof(CHALLENGER, id, result, proof(1));
+        mine();
+        openProof(CHALLENGER, id, result, 2, proof(1));
+        _snap("openProof, slashing two");
+        ledger.reclaimChallenge(id, result, 0, 1);
+        _snap("reclaimChallenge");
+    }
+
+    // ---------------------------------------------------------------- claims
+
+    /// @dev Two periods: what everybody's first claim costs more is its own account's.
+    function _claims(uint256 n) private returns (bytes32 id, uint128[] memory first, uint128[] memory second) {
+        PolicyHeader memory p = policy();
+        (p.rounds, p.rewardPeriod, p.valuation) = (2, 1, 0);
+        (p.maxParticipants, p.committeeSize) = (uint32(n), uint32(n));
+        id = started(p, n);
+        (first, second) = (new uint128[](n), new uint128[](n));
+        for (uint256 i; i < n; ++i) {
+            (first[i], second[i]) = (uint128(2 ether / n), uint128(5 ether / n));
+            vm.deal(payout(i), 1);
+        }
+        payingRound(id, 200, first);
+        settleAll(id);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_gas_claim() public {
+        (bytes32 id, uint128[] memory first, uint128[] memory second) = _claims(16);
+        claim(id, 0, first);
+        claim(id, 1, first);
+        _snap("claim of 16, first of an account");
+        payingRound(id, 300, second);
+        settleAll(id);
+        claim(id, 0, second);
+        holds(_snap("claim of 16") <= CLAIM_LIMIT, "claim");
+    }
+
+    /// forge-config: default.isolate = true
+    function test_gas_claimMany() public {
+        (bytes32 id, uint128[] memory first, uint128[] memory second) = _claims(32);
+        Claim[] memory claims = new Claim[](32);
+        for (uint256 i; i < 32; ++i) {
+            claims[i] = claimOf(first, i);
+        }
+        ledger.claim(id, 32, claims);
+        holds(_snap("claim, 32 at once, first of every account") <= 32 * CLAIM_OF_MANY_LIMIT, "first claims");
+        payingRound(id, 300, second);
+        settleAll(id);
+        for (uint256 i; i < 32; ++i) {
+            claims[i] = claimOf(second, i);
+        }
+        ledger.claim(id, 32, claims);
+        holds(_snap("claim, 32 at once") <= 32 * CLAIM_OF_MANY_LIMIT, "claims");
+    }
+
+    // ---------------------------------------------------------------- many participants
+
+    /// @dev A federation of `n` of which those exist that act: who is drawn, whose turn it is, and the last. The numbers of
+    /// participants are written over between their joins.
+    function _crowd(uint256 n) private returns (bytes32 id) {
+        PolicyHeader memory p = costly();
+        (p.maxParticipants, p.startParticipants) = (uint32(n), uint32(n));
+        (p.leastUpdates, p.valuation, p.rounds) = (uint32(n / 2), 0, 5);
+        id = create(p);
+        bool[] memory acts = new bool[](n);
+        (acts[0], acts[1], acts[2], acts[3], acts[n - 1]) = (true, true, true, true, true);
+        for (uint256 place; place < SIZE; ++place) {
+            acts[_member(place, n)] = true;
+        }
+        for (uint256 i; i < n; ++i) {
+            if (!acts[i]) continue;
+            _count(id, i);
+            join(id, i);
+        }
+        eq(view_(id).known, n, "the slot of the numbers has moved");
+    }
+
+    function _count(bytes32 id, uint256 joined) private {
+        bytes32 slot = bytes32(uint256(keccak256(abi.encode(id, 2))) + 4);
+        uint256 word = uint256(vm.load(address(ledger), slot)) & ~(uint256(type(uint32).max) << 224);
+        vm.store(address(ledger), slot, bytes32(word | joined << 224 | joined << 240));
+    }
+
+    function _member(uint256 place, uint256 known) private pure returns (uint256) {
+        return Committee.member(uint48(uint256(SEED)), place, known, SIZE);
+    }
+
+    function _batch(bytes32 id, uint256 n) private {
+        mine();
+        vm.setBlockhash(vm.getBlockNumber() - 1, SEED);
+        batch(id, uint32(n - 1));
+    }
+
+    function _header(bytes32 id) private view returns (ResultHeader memory h) {
+        h = header(id);
+        h.payouts = keccak256("payouts");
+    }
+
+    function _post(bytes32 id, uint256 n) private {
+        Ballot[] memory ballots = new Ballot[](SIZE);
+        for (uint256 place; place < SIZE; ++place) {
+            ballots[place] = ballot(id, _member(place, n), true);
+        }
+        post(id, ballots);
+    }
+
+    function _wholeRound(uint256 n) private {
+        string memory suffix = string.concat(" of ", vm.toString(n));
+        bytes32 id = _crowd(n);
+        for (uint256 i; i < 3; ++i) {
+            _batch(id, n);
+            miss(id);
+            _propose(id, _header(id));
+            _post(id, n);
+        }
+        // The fourth round, in which the second one settles: nothing is the first of its kind any more.
+        _batch(id, n);
+        uint256 all = _snap(string.concat("postBatch", suffix));
+        miss(id);
+        all += _snap(string.concat("advance, closing the phase and settling one result", suffix));
+        eq(view_(id).settledHeight, 2, "settled");
+        _propose(id, _header(id));
+        all += _snap(string.concat("proposeResult", suffix));
+        _post(id, n);
+        all += _snap(string.concat("postVotes, 16, accepting and opening", suffix));
+        phase(id, Phase.Commit, "accepted");
+        holds(all <= ROUND_LIMIT, string.concat("a round costs ", vm.toString(all)));
+    }
+
+    /// forge-config: default.isolate = true
+    function test_gas_wholeRoundOf100() public {
+        _wholeRound(100);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_gas_wholeRoundOf1000() public {
+        _wholeRound(1_000);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_gas_wholeRoundOf10000() public {
+        _wholeRound(10_000);
     }
 }

@@ -160,7 +160,7 @@ contract MerkleSumTest is Asserts {
         holds(!_verify(p), "an overflow verifies");
     }
 
-    function test_payoutLeaf() public pure {
+    function test_payoutLeaf() public view {
         eq(MerkleSum.payoutLeaf(3, 17), SumTree.leaf(3, 17), "leaf");
     }
 }

@@ -6,6 +6,7 @@ import {FederationView, IFederations, Phase, Result, Status} from "../src/interf
 import {Base} from "./Base.sol";
 import {Vm} from "./Vm.sol";
 
+/// @notice Commits, proposals, and how a round moves on.
 contract RoundsTest is Base {
     // ---------------------------------------------------------------- commit
 
@@ -25,9 +26,9 @@ contract RoundsTest is Base {
         pass(7);
         commit(id, 0);
         commit(id, 1);
-        holds(view_(id).phase == Phase.Commit, "open");
+        phase(id, Phase.Commit, "open");
         commit(id, 2);
-        holds(view_(id).phase == Phase.Propose, "closed");
+        phase(id, Phase.Propose, "closed");
         eq(view_(id).deadline, START + 7 + 30 + 60, "deadline");
     }
 
@@ -73,14 +74,9 @@ contract RoundsTest is Base {
         }
         miss(id);
         FederationView memory v = view_(id);
-        if (n < 3) {
-            eq(v.round, 1, "void");
-            holds(v.phase == Phase.Commit, "next");
-        } else {
-            eq(v.round, 0, "round");
-            holds(v.phase == Phase.Propose, "propose");
-            eq(v.deadline, START + 60 + 30 + 60, "deadline");
-        }
+        eq(v.round, n < 3 ? 1 : 0, "round");
+        phase(id, n < 3 ? Phase.Commit : Phase.Propose, "phase");
+        if (n >= 3) eq(v.deadline, START + 60 + 30 + 60, "deadline");
     }
 
     function test_commitUpdate_fewSeatsWaitForTheDeadline() public {
@@ -89,22 +85,56 @@ contract RoundsTest is Base {
         bytes32 id = started(p, 2);
         commit(id, 0);
         commit(id, 1);
-        holds(view_(id).phase == Phase.Commit, "commit");
+        phase(id, Phase.Commit, "commit");
         miss(id);
         eq(view_(id).round, 1, "void");
+    }
+
+    // ---------------------------------------------------------------- slices
+
+    /// @dev After the commits, so that nobody trains on it; before the updates have to be readable.
+    function testFuzz_openSlice_betweenCommitsAndReveal(uint256 at, address who) public {
+        bytes32 id = started();
+        vm.prank(who);
+        refuses(abi.encodeWithSelector(IFederations.WrongPhase.selector, Phase.Propose, Phase.Commit));
+        ledger.openSlice(id, 0, keccak256("slice"));
+        commitAll(id);
+        at = bound(at, 0, 89);
+        vm.warp(START + at);
+        bytes32 h = ledger.accumulator(id);
+        vm.recordLogs();
+        vm.prank(who);
+        if (at >= 30) {
+            refuses(abi.encodeWithSelector(IFederations.DeadlinePassed.selector, START + 30));
+            ledger.openSlice(id, 0, keccak256("slice"));
+            return;
+        }
+        ledger.openSlice(id, 0, keccak256("slice"));
+        eq(replay(id, h, vm.getRecordedLogs()), ledger.accumulator(id), "history");
+        vm.prank(who);
+        refuses(abi.encodeWithSelector(IFederations.WrongRound.selector, 0, 1));
+        ledger.openSlice(id, 1, keccak256("slice"));
+    }
+
+    function test_openSlice_RevertWhen_theRoundIsTriedAgain() public {
+        bytes32 id = proposing(policy());
+        propose(id, header(id));
+        voteAll(id, false);
+        refuses(abi.encodeWithSelector(IFederations.DeadlinePassed.selector, 0));
+        ledger.openSlice(id, 0, keccak256("slice"));
     }
 
     // ---------------------------------------------------------------- advance
 
     function test_advance_RevertWhen_nothingIsDue() public {
         bytes32 id = create(policy());
-        refuses(abi.encodeWithSelector(IFederations.NothingToDo.selector));
+        refuses(IFederations.NothingToDo.selector);
         ledger.advance(id);
         join(id, 0);
         join(id, 1);
         join(id, 2);
         vm.warp(START + 59);
-        refuses(abi.encodeWithSelector(IFederations.NothingToDo.selector));
+        refuses(IFederations.NothingToDo.selector);
         ledger.advance(id);
         refuses(abi.encodeWithSelector(IFederations.UnknownFederation.selector, bytes32(0)));
         ledger.advance(0);
@@ -112,42 +142,40 @@ contract RoundsTest is Base {
 
     // ---------------------------------------------------------------- turns
 
-    function _proposing(PolicyHeader memory p) private returns (bytes32 id) {
-        id = started(p, 3);
-        commitAll(id);
-    }
-
     function test_proposeResult_inTurn() public {
-        bytes32 id = _proposing(policy());
+        bytes32 id = proposing(policy());
         ResultHeader memory h = header(id);
-        vm.deal(signer(1), 0.5 ether);
+        h.stop = true;
+        vm.deal(signer(1), BOND);
         vm.prank(signer(1));
         refuses(abi.encodeWithSelector(IFederations.NotInTurn.selector, 0));
-        ledger.proposeResult{value: 0.5 ether}(id, h, 0);
+        ledger.proposeResult{value: BOND}(id, h, 0, "");
         bytes32 result = propose(id, h);
         FederationView memory v = view_(id);
         eq(v.standing, result, "standing");
-        holds(v.phase == Phase.Attest, "attest");
+        phase(id, Phase.Attest, "attest");
+        eq(v.seats, 3, "seats");
         Result memory r = ledger.resultOf(id, result);
         eq(r.proposer, signer(0), "proposer");
-        holds(r.status == Status.Standing, "status");
+        status(id, result, Status.Standing, "status");
         eq(r.challengeDeadline, vm.getBlockTimestamp() + 120, "challenge");
-        eq(r.lastParticipant, 2, "last");
-        eq(r.modelRoot, h.modelRoot, "model");
+        eq(r.height, 1, "height");
+        eq(r.known, 3, "known");
+        holds(r.stop && r.ballots == 0 && r.challenges == 0 && r.round == 0 && r.attempt == 0, "the rest");
     }
 
     function test_proposeResult_byAnybodyAfterAMissedTurn() public {
-        bytes32 id = _proposing(policy());
+        bytes32 id = proposing(policy());
         miss(id);
         FederationView memory v = view_(id);
         eq(v.attempt, 1, "attempt");
         holds(v.turnMissed, "missed");
         eq(v.deadline, vm.getBlockTimestamp() + 60, "deadline");
-        proposeAs(address(0xBEEF), id, header(id));
+        proposeAs(ANYBODY, id, header(id));
         vote(id, 0, false);
         vote(id, 1, false);
         eq(view_(id).attempt, 2, "rejected");
-        proposeAs(address(0xBEEF), id, header(id)); // the same header may be proposed again
+        proposeAs(ANYBODY, id, header(id)); // the same header may be proposed again
     }
 
     function test_proposeResult_byAnybodyIfTheTurnIsNobodys() public {
@@ -156,42 +184,46 @@ contract RoundsTest is Base {
         fullRound(id);
         commitAll(id);
         eq(turn(id), 1, "turn of the one who left");
-        proposeAs(address(0xBEEF), id, header(id));
+        proposeAs(ANYBODY, id, header(id));
     }
 
     function test_proposeResult_nextInTurnAfterARejection() public {
-        bytes32 id = _proposing(policy());
+        bytes32 id = proposing(policy());
         propose(id, header(id));
         vote(id, 1, false);
         vote(id, 2, false);
         eq(turn(id), 1, "turn");
         ResultHeader memory h = header(id);
-        vm.deal(signer(0), 0.5 ether);
+        vm.deal(signer(0), BOND);
         vm.prank(signer(0));
         refuses(abi.encodeWithSelector(IFederations.NotInTurn.selector, 1));
-        ledger.proposeResult{value: 0.5 ether}(id, h, 0);
+        ledger.proposeResult{value: BOND}(id, h, 0, "");
         propose(id, h);
     }
 
     /// @dev Who joins during a round takes no turn in it.
     function test_proposeResult_turnsAmongThoseKnownAtTheOpening() public {
-        bytes32 id = started();
-        for (uint256 i; i < 3; ++i) {
-            fullRound(id);
-            if (view_(id).phase == Phase.Ended) return;
+        PolicyHeader memory p = policy();
+        p.rounds = 5;
+        bytes32 id = started(p, 3);
+        uint8[5] memory turns = [0, 1, 2, 3, 0]; // 4 are known from round 1 on
+        for (uint256 i; i < 5; ++i) {
+            eq(turn(id), turns[i], "turn");
             if (i == 0) join(id, 3);
+            fullRound(id);
         }
     }
 
     function test_advance_missedTurnsVoidTheRound() public {
-        bytes32 id = _proposing(policy());
+        bytes32 id = proposing(policy());
         vm.recordLogs();
         miss(id);
         miss(id);
         miss(id);
         FederationView memory v = view_(id);
         eq(v.round, 1, "round");
-        holds(v.phase == Phase.Commit && !v.turnMissed && v.attempt == 0, "fresh");
+        phase(id, Phase.Commit, "fresh");
+        holds(!v.turnMissed && v.attempt == 0, "fresh");
         Vm.Log[] memory logs = vm.getRecordedLogs();
         eq(logs.length, 5, "events");
         eq(logs[2].topics[0], IFederations.TurnMissed.selector, "missed");
@@ -205,14 +237,14 @@ contract RoundsTest is Base {
     // ---------------------------------------------------------------- headers
 
     function _refused(bytes32 id, ResultHeader memory h, bytes32 key) private {
-        vm.deal(signer(0), 0.5 ether);
+        vm.deal(signer(0), BOND);
         vm.prank(signer(0));
         refuses(abi.encodeWithSelector(IFederations.HeaderRefused.selector, key));
-        ledger.proposeResult{value: 0.5 ether}(id, h, 0);
+        ledger.proposeResult{value: BOND}(id, h, 0, "");
     }
 
     function test_proposeResult_RevertWhen_headerIsForeign() public {
-        bytes32 id = _proposing(policy());
+        bytes32 id = proposing(policy());
         ResultHeader memory h = header(id);
         h.common.tag = keccak256("fednode.update.1");
         _refused(id, h, "common");
@@ -232,32 +264,26 @@ contract RoundsTest is Base {
         h.common.round = 1;
         vm.prank(signer(0));
         refuses(abi.encodeWithSelector(IFederations.WrongRound.selector, 0, 1));
-        ledger.proposeResult{value: 0.5 ether}(id, h, 0);
+        ledger.proposeResult{value: BOND}(id, h, 0, "");
     }
 
-    function test_proposeResult_RevertWhen_countsCannotBe() public {
-        bytes32 id = _proposing(policy());
+    /// @dev No more entries than slots; weights that fit; nothing weighs where too few count.
+    function testFuzz_proposeResult_enforcesTheCounts(uint32 number, uint64 weight, bool small) public {
+        bytes32 id = proposing(policy());
         ResultHeader memory h = header(id);
-        h.number = 4;
-        _refused(id, h, "number");
-        h = header(id);
-        h.weight = 1 << 31;
-        _refused(id, h, "weight");
-        h = header(id);
-        h.number = 1;
-        _refused(id, h, "number"); // below the least number nothing counts
-        h.number = 0;
-        _refused(id, h, "weight");
-        h.weight = 0;
-        propose(id, h);
+        h.number = uint32(bound(number, 0, 5));
+        h.weight = small ? uint64(bound(weight, 0, 2)) : weight;
+        if (h.number > 3) _refused(id, h, "number");
+        else if (h.weight >= 1 << 31 || h.number < 2 && h.weight != 0) _refused(id, h, "weight");
+        else propose(id, h);
     }
 
     function test_proposeResult_RevertWhen_aWordIsNotCanonical() public {
-        bytes32 id = _proposing(policy());
+        bytes32 id = proposing(policy());
         ResultHeader memory h = header(id);
-        bytes memory data = abi.encodeCall(IFederations.proposeResult, (id, h, bytes32(0)));
+        bytes memory data = abi.encodeCall(IFederations.proposeResult, (id, h, bytes32(0), ""));
         uint8[7] memory narrow = [2, 4, 7, 8, 12, 16, 17];
-        vm.deal(signer(0), 0.5 ether);
+        vm.deal(signer(0), BOND);
         for (uint256 i; i < narrow.length; ++i) {
             uint256 at = 0x44 + uint256(narrow[i]) * 32;
             uint256 before;
@@ -266,18 +292,19 @@ contract RoundsTest is Base {
                 mstore(add(data, at), or(before, shl(255, 1)))
             }
             vm.prank(signer(0));
-            (bool done,) = address(ledger).call{value: 0.5 ether}(data);
+            (bool done,) = address(ledger).call{value: BOND}(data);
             holds(!done, vm.toString(narrow[i]));
             assembly {
                 mstore(add(data, at), before)
             }
         }
         vm.prank(signer(0));
-        (bool proposed,) = address(ledger).call{value: 0.5 ether}(data);
+        (bool proposed,) = address(ledger).call{value: BOND}(data);
         holds(proposed, "the canonical call");
     }
 
-    /// @dev payoutTotal = base + min(pool - base, pool * gain / target), and nothing without gain or scores.
+    /// @dev payoutTotal = base + min(purse - base, purse * gain / target), and nothing without gain or scores. The purse is what
+    /// the fees leave of the pool.
     function testFuzz_proposeResult_enforcesTheTotal(
         int64 gain,
         uint256 scores,
@@ -285,12 +312,14 @@ contract RoundsTest is Base {
         uint64 target,
         uint128 total
     ) public {
-        PolicyHeader memory p = policy();
-        p.pool = uint128(bound(pool, 0, 1e28));
+        PolicyHeader memory p = costly();
+        uint256 reserve = 3 * (uint256(p.proposerFee) + 16 * p.attesterFee + p.relayFee);
+        p.pool = uint128(bound(pool, reserve, 1e28));
         p.target = uint64(bound(target, 1, type(uint64).max));
-        bytes32 id = _proposing(p);
-        uint256 earned = gain <= 0 || scores == 0 ? 0 : uint256(p.pool) * uint64(gain) / p.target;
-        if (earned > p.pool) earned = p.pool;
+        bytes32 id = proposing(p);
+        uint256 purse = p.pool - reserve;
+        uint256 earned = gain <= 0 || scores == 0 ? 0 : purse * uint64(gain) / p.target;
+        if (earned > purse) earned = purse;
         ResultHeader memory h = header(id);
         (h.gain, h.scores, h.payoutTotal) = (gain, scores, total);
         if (total != earned) _refused(id, h, "payoutTotal");
@@ -301,7 +330,7 @@ contract RoundsTest is Base {
     function test_proposeResult_statisticsRoundReleasesNothing() public {
         PolicyHeader memory p = policy();
         p.statistics = 10;
-        bytes32 id = _proposing(p);
+        bytes32 id = proposing(p);
         ResultHeader memory h = header(id);
         h.stop = true;
         _refused(id, h, "stop");
@@ -314,7 +343,7 @@ contract RoundsTest is Base {
             holds(view_(id).phase != Phase.Ended, "the statistics round is no training round");
             fullRound(id);
         }
-        holds(view_(id).phase == Phase.Ended, "ended");
+        phase(id, Phase.Ended, "ended");
         eq(view_(id).headHeight, 4, "height");
     }
 
@@ -324,110 +353,92 @@ contract RoundsTest is Base {
         vm.deal(signer(0), 1 ether);
         vm.prank(signer(0));
         refuses(abi.encodeWithSelector(IFederations.WrongPhase.selector, Phase.Propose, Phase.Commit));
-        ledger.proposeResult{value: 0.5 ether}(id, h, 0);
+        ledger.proposeResult{value: BOND}(id, h, 0, "");
         commitAll(id);
         h = header(id);
         vm.prank(signer(0));
-        refuses(abi.encodeWithSelector(IFederations.WrongValue.selector, 0.5 ether, 1 ether));
-        ledger.proposeResult{value: 1 ether}(id, h, 0);
+        refuses(abi.encodeWithSelector(IFederations.WrongValue.selector, BOND, 1 ether));
+        ledger.proposeResult{value: 1 ether}(id, h, 0, "");
         vm.warp(view_(id).deadline);
         vm.prank(signer(0));
         refuses(abi.encodeWithSelector(IFederations.DeadlinePassed.selector, vm.getBlockTimestamp()));
-        ledger.proposeResult{value: 0.5 ether}(id, h, 0);
+        ledger.proposeResult{value: BOND}(id, h, 0, "");
     }
 
-    // ---------------------------------------------------------------- votes
+    // ---------------------------------------------------------------- signed proposals
 
-    function test_vote_RevertWhen_notAllowed() public {
-        bytes32 id = _proposing(policy());
-        bytes32 result = propose(id, header(id));
-        vm.prank(signer(0));
-        refuses(abi.encodeWithSelector(IFederations.WrongAttempt.selector, 0, 1));
-        ledger.vote(id, 0, 1, result, true);
-        vm.prank(signer(0));
-        refuses(abi.encodeWithSelector(IFederations.WrongRound.selector, 0, 1));
-        ledger.vote(id, 1, 0, result, true);
-        vm.prank(signer(0));
-        refuses(abi.encodeWithSelector(IFederations.WrongResult.selector, result, bytes32(0)));
-        ledger.vote(id, 0, 0, 0, true);
-        refuses(abi.encodeWithSelector(IFederations.NotSeated.selector, address(this), 0));
-        ledger.vote(id, 0, 0, result, true);
-        vote(id, 0, false);
-        vm.prank(signer(0));
-        refuses(abi.encodeWithSelector(IFederations.AlreadyVoted.selector, 0, 0, 0));
-        ledger.vote(id, 0, 0, result, true);
-        vm.warp(view_(id).deadline);
-        vm.prank(signer(1));
-        refuses(abi.encodeWithSelector(IFederations.DeadlinePassed.selector, vm.getBlockTimestamp()));
-        ledger.vote(id, 0, 0, result, true);
+    function _proposeSigned(bytes32 id, ResultHeader memory h, bytes32 index, bytes memory signature) private {
+        vm.deal(ANYBODY, BOND);
+        vm.prank(ANYBODY);
+        ledger.proposeResult{value: BOND}(id, h, index, signature);
     }
 
-    function test_vote_againInTheNextAttempt() public {
-        bytes32 id = _proposing(policy());
-        propose(id, header(id));
-        vote(id, 0, false);
-        vote(id, 1, false);
-        propose(id, header(id));
-        vote(id, 0, true);
-        vote(id, 1, true);
-        eq(view_(id).headHeight, 1, "accepted");
-    }
-
-    /// @dev Any votes, in any order, against the rules as they are written down.
-    function testFuzz_vote_decides(uint256 seats, uint16 quorum, uint256 ballots) public {
-        PolicyHeader memory p = policy();
-        p.quorumBps = uint16(bound(quorum, 5_001, 10_000));
-        seats = bound(seats, 2, 5);
-        bytes32 id = started(p, seats);
-        commitAll(id);
-        bytes32 result = propose(id, header(id));
-        (uint256 yes, uint256 no, bool decided) = (0, 0, false);
-        for (uint256 i; i < seats && !decided; ++i) {
-            uint256 ballot = (ballots >> 2 * i) & 3; // two of four abstain
-            if (ballot > 1) continue;
-            vote(id, i, ballot == 1);
-            if (ballot == 1) ++yes;
-            else ++no;
-            uint256 votes = ballot == 1 ? yes : no;
-            decided = votes * 10_000 >= uint256(p.quorumBps) * seats;
-        }
-        if (!decided) {
-            holds(view_(id).phase == Phase.Attest, "decided too early");
-            miss(id);
-        }
-        bool accepted = decided ? yes > no : 2 * (yes + no) >= seats && yes > no;
-        FederationView memory v = view_(id);
-        eq(v.headHeight, accepted ? 1 : 0, "height");
-        eq(v.round, accepted ? 1 : 0, "round");
-        eq(v.head, accepted ? result : bytes32(0), "head");
-        holds(ledger.resultOf(id, result).status == (accepted ? Status.Accepted : Status.Rejected), "status");
-        eq(ledger.resultAt(id, 1), accepted ? result : bytes32(0), "lineage");
-        if (!accepted) {
-            eq(v.attempt, 1, "attempt");
-            holds(v.phase == Phase.Propose && !v.turnMissed, "back to propose");
-            eq(ledger.creditOf(id, signer(0)), 0.5 ether, "bond");
-        }
-    }
-
-    function test_vote_rejectionsVoidTheRound() public {
-        PolicyHeader memory p = policy();
-        p.attempts = 1;
-        bytes32 id = _proposing(p);
-        propose(id, header(id));
+    /// @dev The sender pays the bond, gets it back, and earns the fee; the signer has the turn.
+    function test_proposeResult_signed() public {
+        bytes32 id = proposing(costly());
+        ResultHeader memory h = header(id);
+        bytes32 result = digest(h);
+        bytes memory signature = sign(signerKey(0), proposalContent(id, 0, 0, result, INDEX));
         vm.recordLogs();
-        vote(id, 0, false);
-        vote(id, 1, false);
+        _proposeSigned(id, h, INDEX, signature);
         Vm.Log[] memory logs = vm.getRecordedLogs();
-        eq(logs[2].topics[0], IFederations.ResultRejected.selector, "rejected");
-        (,,, uint40 deadline,) = abi.decode(logs[2].data, (uint32, uint8, bytes32, uint40, bytes32));
-        eq(deadline, 0, "no other attempt");
-        eq(logs[3].topics[0], IFederations.BondReturned.selector, "bond");
-        eq(logs[4].topics[0], IFederations.RoundVoided.selector, "void");
-        eq(logs[5].topics[0], IFederations.RoundOpened.selector, "open");
-        eq(view_(id).round, 1, "round");
-        vm.prank(signer(0));
-        ledger.withdrawBond(id);
-        eq(signer(0).balance, 0.5 ether, "bond");
+        (,, address proposer, address by,,,,,) =
+            abi.decode(logs[1].data, (uint32, uint8, address, address, bytes32, bytes32, uint40, uint40, bytes32));
+        eq(proposer, ANYBODY, "proposer");
+        eq(by, signer(0), "signer");
+        voteAll(id, true);
+        settleAll(id);
+        eq(ethers(id, ANYBODY), BOND, "bond");
+        eq(fees(id, ANYBODY), 0.03 ether, "fee");
+        eq(ethers(id, signer(0)) + fees(id, signer(0)), 0, "the signer's");
+    }
+
+    /// @dev A signature is for one federation, round, attempt, result and index, by the one whose turn it is.
+    function testFuzz_proposeResult_RevertWhen_anotherWasSigned(uint256 which, bytes32 word) public {
+        bytes32 id = proposing(policy());
+        ResultHeader memory h = header(id);
+        bytes32 result = digest(h);
+        word = keccak256(abi.encode(word));
+        which = bound(which, 0, 7);
+        uint256 key = which == 5 ? signerKey(1) : which == 6 ? controllerKey(0) : signerKey(0);
+        bytes32 content = proposalContent(
+            which == 0 ? word : id,
+            which == 1 ? 1 : 0,
+            which == 2 ? 1 : 0,
+            which == 3 ? word : result,
+            which == 4 ? word : INDEX
+        );
+        bytes memory signature = sign(key, content);
+        if (which == 7) vm.chainId(block.chainid + 1); // signed for another chain: its headers are foreign too
+        if (which == 7) h.common.chainId = block.chainid;
+        vm.deal(ANYBODY, BOND);
+        vm.prank(ANYBODY);
+        refuses(abi.encodeWithSelector(IFederations.NotInTurn.selector, 0));
+        ledger.proposeResult{value: BOND}(id, h, INDEX, signature);
+    }
+
+    /// @dev What was signed for one attempt is worth nothing in the next.
+    function test_proposeResult_RevertWhen_theSignatureIsUsedAgain() public {
+        bytes32 id = proposing(policy());
+        ResultHeader memory h = header(id);
+        bytes32 result = digest(h);
+        bytes memory signature = sign(signerKey(0), proposalContent(id, 0, 0, result, INDEX));
+        _proposeSigned(id, h, INDEX, signature);
+        voteAll(id, false);
+        vm.deal(ANYBODY, BOND);
+        vm.prank(ANYBODY);
+        refuses(abi.encodeWithSelector(IFederations.NotInTurn.selector, 1));
+        ledger.proposeResult{value: BOND}(id, h, INDEX, signature);
+        _proposeSigned(id, h, INDEX, sign(signerKey(1), proposalContent(id, 0, 1, result, INDEX)));
+    }
+
+    function test_proposeResult_RevertWhen_theSignatureIsNone() public {
+        bytes32 id = proposing(policy());
+        ResultHeader memory h = header(id);
+        vm.deal(ANYBODY, BOND);
+        vm.prank(ANYBODY);
+        vm.expectRevert();
+        ledger.proposeResult{value: BOND}(id, h, INDEX, hex"00");
     }
 
     // ---------------------------------------------------------------- history
@@ -439,12 +450,12 @@ contract RoundsTest is Base {
         bytes32 id = started(p, 3);
         bytes32 h = replay(id, 0, vm.getRecordedLogs());
         eq(h, ledger.accumulator(id), "after the start");
-        vm.prank(controller(0));
+        vm.startPrank(controller(0));
         ledger.rotateSigner(id, 0, address(0xABC));
-        vm.prank(controller(0));
         ledger.rotateSigner(id, 0, address(0x10000 + 77));
-        vm.prank(controller(0));
         ledger.commitDataset(id, 0, dataset(9), 1, 0, "");
+        ledger.amendDataset(id, 0, dataset(9), 0, bytes32(uint256(1)));
+        vm.stopPrank();
         commit(id, 1);
         commit(id, 2);
         h = replay(id, h, vm.getRecordedLogs());

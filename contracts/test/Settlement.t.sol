@@ -2,21 +2,20 @@
 pragma solidity 0.8.37;
 
 import {PolicyHeader, ResultHeader} from "../src/Headers.sol";
-import {FederationView, IFederations, Phase, Status} from "../src/interfaces/IFederations.sol";
+import {Application, Claim, IFederations, Phase, Status} from "../src/interfaces/IFederations.sol";
 import {Base} from "./Base.sol";
 import {SumTree} from "./SumTree.sol";
-import {TestToken} from "./TestToken.sol";
 import {Vm} from "./Vm.sol";
 
-/// @notice A payout address that refuses ether, or claims again when it is paid.
+/// @notice A payee that refuses ether, or calls back when it is paid.
 contract Payee {
-    IFederations private immutable _ledger;
+    address private immutable _ledger;
     bytes private _call;
     bool public refusing;
     bool public reentered;
 
     constructor(IFederations ledger) {
-        _ledger = ledger;
+        _ledger = address(ledger);
     }
 
     function prepare(bytes calldata call_) external {
@@ -29,15 +28,12 @@ contract Payee {
 
     receive() external payable {
         require(!refusing);
-        if (_call.length != 0) (reentered,) = address(_ledger).call(_call);
+        if (_call.length != 0) (reentered,) = _ledger.call(_call);
     }
 }
 
+/// @notice Settling, ends, and what leaves the pool.
 contract SettlementTest is Base {
-    function _paid(uint256 i) private view returns (uint256) {
-        return payout(i).balance;
-    }
-
     function _ended(uint128[] memory amounts, int64 gain) private returns (bytes32 id) {
         PolicyHeader memory p = policy();
         p.rounds = 1;
@@ -53,12 +49,12 @@ contract SettlementTest is Base {
         vm.warp(START + 119);
         // the commit phase of round 1 is over before: its transition is what is due first
         ledger.advance(id);
-        holds(ledger.resultOf(id, result).status == Status.Accepted, "too early");
+        status(id, result, Status.Accepted, "too early");
         vm.warp(START + 120);
         ledger.advance(id);
-        holds(ledger.resultOf(id, result).status == Status.Settled, "settled");
+        status(id, result, Status.Settled, "settled");
         eq(view_(id).settledHeight, 1, "height");
-        eq(ledger.creditOf(id, signer(0)), 0.5 ether, "bond");
+        eq(ethers(id, signer(0)), BOND, "bond");
     }
 
     function test_advance_settlesSixteenAtOnce() public {
@@ -72,11 +68,11 @@ contract SettlementTest is Base {
         pass(1_000_000);
         ledger.advance(id);
         eq(view_(id).settledHeight, 16, "sixteen");
-        refuses(abi.encodeWithSelector(IFederations.RefundLocked.selector));
+        refuses(IFederations.RefundLocked.selector);
         ledger.refund(id);
         ledger.advance(id);
         eq(view_(id).settledHeight, 20, "all");
-        refuses(abi.encodeWithSelector(IFederations.NothingToDo.selector));
+        refuses(IFederations.NothingToDo.selector);
         ledger.advance(id);
         ledger.refund(id);
     }
@@ -91,12 +87,14 @@ contract SettlementTest is Base {
         vm.warp(START + 120);
         vm.recordLogs();
         ledger.advance(id);
-        eq(view_(id).claimable, second, "claimable");
         Vm.Log[] memory logs = vm.getRecordedLogs();
         eq(logs[logs.length - 1].topics[0], IFederations.PeriodEnded.selector, "period");
+        (bytes32 result,, uint128 total,) = abi.decode(logs[logs.length - 1].data, (bytes32, bytes32, uint128, bytes32));
+        eq(result, second, "claimable");
+        eq(total, 2 ether, "total");
         claim(id, 0, amounts);
-        eq(_paid(0), 1 ether, "paid");
-        refuses(abi.encodeWithSelector(IFederations.RefundLocked.selector));
+        eq(payout(0).balance, 1 ether, "paid");
+        refuses(IFederations.RefundLocked.selector);
         ledger.refund(id);
     }
 
@@ -108,7 +106,7 @@ contract SettlementTest is Base {
         _expectTotal(id, 200, 2 ether); // t = 2, ends the period
         _expectTotal(id, 100, 3 ether); // t = 3: 2 + 1
         _expectTotal(id, 900, 10 ether); // t = 4: 2 + min(8, 9), on the base of the period before
-        holds(view_(id).phase == Phase.Ended, "ended");
+        phase(id, Phase.Ended, "ended");
     }
 
     function _expectTotal(bytes32 id, int64 gain, uint128 total) private {
@@ -136,7 +134,7 @@ contract SettlementTest is Base {
         fullRound(id);
         vm.recordLogs();
         fullRound(id);
-        holds(view_(id).phase == Phase.Ended, "ended");
+        phase(id, Phase.Ended, "ended");
         Vm.Log[] memory logs = vm.getRecordedLogs();
         eq(logs[logs.length - 1].topics[0], IFederations.FederationEnded.selector, "ended");
         (bool idle,) = abi.decode(logs[logs.length - 1].data, (bool, bytes32));
@@ -148,10 +146,9 @@ contract SettlementTest is Base {
         commitAll(id);
         ResultHeader memory h = header(id);
         h.stop = true;
-        bytes32 result = fullRound(id, h);
-        holds(view_(id).phase == Phase.Ended, "ended");
+        fullRound(id, h);
+        phase(id, Phase.Ended, "ended");
         settleAll(id);
-        eq(view_(id).claimable, result, "claimable");
         ledger.refund(id);
         eq(creator.balance, 1e30, "all of the pool");
     }
@@ -164,14 +161,14 @@ contract SettlementTest is Base {
         vm.warp(START + 100_000);
         vm.recordLogs();
         ledger.close(id);
-        Vm.Log[] memory logs = vm.getRecordedLogs();
-        eq(logs.length, 1, "no round to void");
-        eq(logs[0].topics[0], IFederations.FederationEnded.selector, "ended");
+        bytes32[] memory topics = emitted();
+        eq(topics.length, 1, "no round to void");
+        eq(topics[0], IFederations.FederationEnded.selector, "ended");
         ledger.refund(id);
         eq(creator.balance, 1e30, "refund");
         vm.prank(controller(0));
         ledger.withdrawStake(id, 0);
-        refuses(abi.encodeWithSelector(IFederations.HasEnded.selector));
+        refuses(IFederations.HasEnded.selector);
         ledger.close(id);
     }
 
@@ -180,18 +177,20 @@ contract SettlementTest is Base {
         p.idleWindow = 210;
         bytes32 id = started(p, 3);
         vm.warp(START + 59);
-        commit(id, 0);
-        commit(id, 1);
-        commit(id, 2);
+        commitAll(id);
         vm.warp(START + 148);
-        ResultHeader memory h = header(id);
-        bytes32 result = propose(id, h);
+        bytes32 result = propose(id, header(id));
         refuses(abi.encodeWithSelector(IFederations.NotIdle.selector, START + 210));
         ledger.close(id);
+        refuses(abi.encodeWithSelector(IFederations.NothingToWithdraw.selector, signer(0)));
+        ledger.releaseBond(id, result);
         vm.warp(START + 210);
         ledger.close(id);
-        holds(ledger.resultOf(id, result).status == Status.Void, "void");
-        eq(ledger.creditOf(id, signer(0)), 0.5 ether, "bond");
+        ledger.releaseBond(id, result);
+        status(id, result, Status.Void, "void");
+        eq(ethers(id, signer(0)), BOND, "bond");
+        refuses(abi.encodeWithSelector(IFederations.NothingToWithdraw.selector, signer(0)));
+        ledger.releaseBond(id, result);
         ledger.refund(id);
     }
 
@@ -202,18 +201,18 @@ contract SettlementTest is Base {
         commitAll(id);
         miss(id); // at 90
         vm.warp(START + 149);
-        proposeAs(address(0xBEEF), id, header(id));
+        proposeAs(ANYBODY, id, header(id));
         vm.warp(START + 208);
         vote(id, 0, false);
         vote(id, 1, false);
         vm.warp(START + 209);
-        proposeAs(address(0xBEEF), id, header(id));
+        proposeAs(ANYBODY, id, header(id));
         vm.warp(START + 268);
         refuses(abi.encodeWithSelector(IFederations.NotIdle.selector, START + 210));
         ledger.close(id);
         vm.warp(START + 269);
         ledger.close(id);
-        holds(view_(id).phase == Phase.Ended, "ended");
+        phase(id, Phase.Ended, "ended");
     }
 
     /// @dev However long the others took to join.
@@ -250,17 +249,18 @@ contract SettlementTest is Base {
     function test_close_makesTheHeadAPeriodEnd() public {
         bytes32 id = started();
         uint128[] memory amounts = amounts3(1 ether, 2 ether, 0);
-        bytes32 result = payingRound(id, 300, amounts);
+        payingRound(id, 300, amounts);
         settleAll(id);
-        eq(view_(id).claimable, 0, "not yet");
+        Claim[] memory claims = one(claimOf(amounts, 1));
+        refuses(IFederations.InvalidProof.selector); // not yet
+        ledger.claim(id, 3, claims);
         vm.warp(START + 100_000);
         vm.recordLogs();
         ledger.close(id);
-        Vm.Log[] memory logs = vm.getRecordedLogs();
-        eq(logs[0].topics[0], IFederations.RoundVoided.selector, "void");
-        eq(logs[1].topics[0], IFederations.FederationEnded.selector, "ended");
-        eq(logs[2].topics[0], IFederations.PeriodEnded.selector, "period");
-        eq(view_(id).claimable, result, "claimable");
+        bytes32[] memory topics = emitted();
+        eq(topics[0], IFederations.RoundVoided.selector, "void");
+        eq(topics[1], IFederations.FederationEnded.selector, "ended");
+        eq(topics[2], IFederations.PeriodEnded.selector, "period");
         claim(id, 1, amounts);
         ledger.refund(id);
         eq(creator.balance, 1e30 - 3 ether, "refund");
@@ -275,22 +275,25 @@ contract SettlementTest is Base {
         vm.warp(START + 100_000);
         vm.recordLogs();
         ledger.close(id);
-        eq(vm.getRecordedLogs().length, 2, "void and end");
+        eq(emitted().length, 2, "void and end");
     }
 
     function test_close_beforeTheHeadHasSettled() public {
         PolicyHeader memory p = policy();
         (p.idleWindow, p.challengeWindow) = (210, 500);
         bytes32 id = started(p, 3);
-        bytes32 result = payingRound(id, 300, amounts3(1 ether, 2 ether, 0));
+        uint128[] memory amounts = amounts3(1 ether, 2 ether, 0);
+        payingRound(id, 300, amounts);
         vm.warp(START + 210);
         ledger.close(id);
-        eq(view_(id).claimable, 0, "not settled");
-        refuses(abi.encodeWithSelector(IFederations.RefundLocked.selector));
+        Claim[] memory claims = one(claimOf(amounts, 1));
+        refuses(IFederations.InvalidProof.selector); // not settled
+        ledger.claim(id, 3, claims);
+        refuses(IFederations.RefundLocked.selector);
         ledger.refund(id);
         vm.warp(START + 500);
         ledger.advance(id);
-        eq(view_(id).claimable, result, "settled");
+        claim(id, 1, amounts);
         ledger.refund(id);
     }
 
@@ -307,12 +310,65 @@ contract SettlementTest is Base {
         for (uint256 k; k < 3; ++k) {
             uint256 i = (k + order % 3) % 3;
             if (amounts[i] != 0) claim(id, i, amounts);
-            eq(_paid(i), amounts[i], "paid");
+            eq(payout(i).balance, amounts[i], "paid");
         }
         if (total < 10 ether) ledger.refund(id);
         eq(creator.balance, 1e30 - total, "refund");
-        eq(address(ledger).balance, 3 ether + 0.5 ether, "stakes and bond");
+        eq(address(ledger).balance, 3 * STAKE + BOND, "stakes and bond");
         eq(view_(id).paid, total, "sum");
+    }
+
+    /// @dev Any number of leaves of any tree in one transaction, each of them once.
+    function testFuzz_claim_manyAtOnce(uint256 n, uint256 seed, uint256 chosen) public {
+        PolicyHeader memory p = policy();
+        (p.rounds, p.maxParticipants, p.committeeSize, p.valuation) = (1, 20, 20, 0);
+        n = bound(n, 1, 20);
+        p.leastUpdates = 1;
+        bytes32 id = started(p, n);
+        uint128[] memory amounts = new uint128[](n);
+        uint128 left = 10 ether;
+        for (uint256 i; i + 1 < n; ++i) {
+            amounts[i] = uint128(bound(uint256(keccak256(abi.encode(seed, i))), 1, 0.4 ether));
+            left -= amounts[i];
+        }
+        amounts[n - 1] = left;
+        payingRound(id, 1_000, amounts);
+        settleAll(id);
+        Claim[] memory claims = new Claim[](n);
+        uint256 k;
+        for (uint256 i; i < n; ++i) {
+            if (chosen >> i & 1 == 1) claims[k++] = claimOf(amounts, i);
+        }
+        assembly {
+            mstore(claims, k)
+        }
+        bytes32 h = ledger.accumulator(id);
+        vm.recordLogs();
+        ledger.claim(id, n, claims);
+        eq(replay(id, h, vm.getRecordedLogs()), ledger.accumulator(id), "history");
+        for (uint256 i; i < n; ++i) {
+            eq(payout(i).balance, chosen >> i & 1 == 1 ? amounts[i] : 0, "paid");
+        }
+        if (k == 0) return;
+        claims[0] = claims[k - 1];
+        refuses(abi.encodeWithSelector(IFederations.NothingToClaim.selector, claims[0].participant));
+        ledger.claim(id, n, claims);
+    }
+
+    /// @dev One claim that cannot be paid takes back the others of its transaction.
+    function test_claim_RevertWhen_oneOfManyIsWrong() public {
+        uint128[] memory amounts = amounts3(2 ether, 3 ether, 0);
+        bytes32 id = _ended(amounts, 500);
+        settleAll(id);
+        Claim[] memory claims = new Claim[](2);
+        (claims[0], claims[1]) = (claimOf(amounts, 0), claimOf(amounts, 0));
+        refuses(abi.encodeWithSelector(IFederations.NothingToClaim.selector, 0));
+        ledger.claim(id, 3, claims);
+        claims[1] = claimOf(amounts, 1);
+        claims[1].amount -= 1;
+        refuses(IFederations.InvalidProof.selector);
+        ledger.claim(id, 3, claims);
+        eq(payout(0).balance, 0, "nothing was paid");
     }
 
     function test_claim_paysTheDifference() public {
@@ -322,14 +378,13 @@ contract SettlementTest is Base {
         uint128[] memory first = amounts3(1 ether, 1 ether, 0);
         payingRound(id, 200, first);
         uint128[] memory second = amounts3(1 ether, 2 ether, 2 ether);
-        bytes32 last = payingRound(id, 300, second);
+        payingRound(id, 300, second);
         settleAll(id);
-        eq(view_(id).claimable, last, "both settled");
         claim(id, 1, second);
-        eq(_paid(1), 2 ether, "cumulative");
-        (bytes32[] memory hashes, uint256[] memory sums) = SumTree.proof(first, 0);
-        refuses(abi.encodeWithSelector(IFederations.InvalidProof.selector));
-        ledger.claim(id, 0, 1 ether, hashes, sums);
+        eq(payout(1).balance, 2 ether, "cumulative");
+        Claim[] memory claims = one(claimOf(first, 0));
+        refuses(IFederations.InvalidProof.selector);
+        ledger.claim(id, 3, claims);
     }
 
     function test_claim_paysTheDifferenceAfterAnEarlierClaim() public {
@@ -341,16 +396,12 @@ contract SettlementTest is Base {
         settleAll(id);
         claim(id, 1, first);
         uint128[] memory second = amounts3(1 ether, 2.5 ether, 1.5 ether);
-        commitAll(id);
-        ResultHeader memory h = header(id);
-        SumTree.Node memory root = SumTree.root(second);
-        (h.gain, h.scores, h.payouts, h.payoutTotal) = (300, 1, root.hash, 5 ether);
-        fullRound(id, h);
+        payingRound(id, 300, second);
         settleAll(id);
         claim(id, 1, second);
-        eq(_paid(1), 2.5 ether, "cumulative");
+        eq(payout(1).balance, 2.5 ether, "cumulative");
         claim(id, 0, second);
-        eq(_paid(0), 1 ether, "first claim");
+        eq(payout(0).balance, 1 ether, "first claim");
     }
 
     /// @dev A later tree that takes from one what it was paid already must not pay another out of other people's money.
@@ -363,68 +414,53 @@ contract SettlementTest is Base {
         settleAll(id);
         claim(id, 0, first);
         uint128[] memory second = amounts3(0, 5 ether, 5 ether);
-        commitAll(id);
-        ResultHeader memory h = header(id);
-        (h.gain, h.scores, h.payouts, h.payoutTotal) = (600, 1, SumTree.root(second).hash, 10 ether);
-        fullRound(id, h);
+        payingRound(id, 600, second);
         settleAll(id);
         claim(id, 1, second);
         claim(id, 2, second);
-        eq(_paid(1) + _paid(2), 6 ether, "what was left of the total");
-        (bytes32[] memory hashes, uint256[] memory sums) = SumTree.proof(second, 2);
+        eq(payout(1).balance + payout(2).balance, 6 ether, "what was left of the total");
+        Claim[] memory claims = one(claimOf(second, 2));
         refuses(abi.encodeWithSelector(IFederations.NothingToClaim.selector, 2));
-        ledger.claim(id, 2, 5 ether, hashes, sums);
+        ledger.claim(id, 3, claims);
+    }
+
+    function _refused(bytes32 id, uint256 leaves, Claim memory c, bytes memory reason) private {
+        refuses(reason);
+        ledger.claim(id, leaves, one(c));
     }
 
     function test_claim_RevertWhen_notAllowed() public {
         uint128[] memory amounts = amounts3(2 ether, 3 ether, 0);
         bytes32 id = _ended(amounts, 500);
-        (bytes32[] memory hashes, uint256[] memory sums) = SumTree.proof(amounts, 0);
-        refuses(abi.encodeWithSelector(IFederations.InvalidProof.selector));
-        ledger.claim(id, 0, 2 ether, hashes, sums); // not settled
+        bytes memory invalid = abi.encodeWithSelector(IFederations.InvalidProof.selector);
+        Claim memory c = claimOf(amounts, 0);
+        _refused(id, 3, c, invalid); // not settled
         settleAll(id);
-        refuses(abi.encodeWithSelector(IFederations.InvalidProof.selector));
-        ledger.claim(id, 0, 3 ether, hashes, sums);
-        refuses(abi.encodeWithSelector(IFederations.InvalidProof.selector));
-        ledger.claim(id, 1, 2 ether, hashes, sums);
-        refuses(abi.encodeWithSelector(IFederations.InvalidProof.selector));
-        ledger.claim(id, 3, 2 ether, hashes, sums);
+        c.amount = 3 ether;
+        _refused(id, 3, c, invalid);
+        c = claimOf(amounts, 0);
+        c.participant = 1;
+        _refused(id, 3, c, invalid);
+        c.participant = 3;
+        _refused(id, 3, c, invalid);
+        c = claimOf(amounts, 0);
+        _refused(id, 4, c, invalid); // another tree
         claim(id, 0, amounts);
-        refuses(abi.encodeWithSelector(IFederations.NothingToClaim.selector, 0));
-        ledger.claim(id, 0, 2 ether, hashes, sums);
-        (hashes, sums) = SumTree.proof(amounts, 2);
-        refuses(abi.encodeWithSelector(IFederations.NothingToClaim.selector, 2));
-        ledger.claim(id, 2, 0, hashes, sums);
+        _refused(id, 3, c, abi.encodeWithSelector(IFederations.NothingToClaim.selector, 0));
+        _refused(id, 3, claimOf(amounts, 2), abi.encodeWithSelector(IFederations.NothingToClaim.selector, 2));
+        _refused(0, 3, c, invalid);
     }
 
-    function test_claim_inToken() public {
-        TestToken token = new TestToken(0);
-        token.mint(creator, 10 ether);
-        vm.prank(creator);
-        token.approve(address(ledger), 10 ether);
-        PolicyHeader memory p = policy();
-        (p.token, p.rounds) = (address(token), 1);
-        bytes32 id = started(p, 3);
-        uint128[] memory amounts = amounts3(2 ether, 3 ether, 0);
-        payingRound(id, 500, amounts);
-        settleAll(id);
-        claim(id, 1, amounts);
-        eq(token.balanceOf(payout(1)), 3 ether, "tokens");
-        eq(_paid(1), 0, "no ether");
-        ledger.refund(id);
-        eq(token.balanceOf(creator), 5 ether, "refund");
-        eq(token.balanceOf(address(ledger)), 2 ether, "still owed");
-        eq(address(ledger).balance, 3.5 ether, "stakes and bond are ether");
-    }
+    // ---------------------------------------------------------------- payees
 
     function _withPayee() private returns (bytes32 id, Payee payee, uint128[] memory amounts) {
         payee = new Payee(ledger);
         PolicyHeader memory p = policy();
         p.rounds = 1;
         id = create(p);
-        vm.deal(controller(0), 1 ether);
-        vm.prank(controller(0));
-        ledger.join{value: 1 ether}(id, signer(0), address(payee), 0, 0, 1, 0, "");
+        Application memory a = application(0);
+        a.payout = address(payee);
+        join(id, a, STAKE);
         join(id, 1);
         join(id, 2);
         amounts = amounts3(2 ether, 3 ether, 0);
@@ -435,9 +471,7 @@ contract SettlementTest is Base {
     function test_claim_RevertWhen_payeeRefuses() public {
         (bytes32 id, Payee payee, uint128[] memory amounts) = _withPayee();
         payee.refuse(true);
-        (bytes32[] memory hashes, uint256[] memory sums) = SumTree.proof(amounts, 0);
-        refuses(abi.encodeWithSelector(IFederations.EtherRefused.selector, address(payee)));
-        ledger.claim(id, 0, 2 ether, hashes, sums);
+        _refused(id, 3, claimOf(amounts, 0), abi.encodeWithSelector(IFederations.EtherRefused.selector, address(payee)));
         claim(id, 1, amounts); // nobody else is held up
         ledger.refund(id);
         payee.refuse(false);
@@ -445,63 +479,121 @@ contract SettlementTest is Base {
         eq(address(payee).balance, 2 ether, "paid in the end");
     }
 
-    function test_claim_notReentered() public {
+    /// @dev Whatever pays does not let the payee call anything that pays.
+    function testFuzz_claim_notReentered(uint256 which) public {
         (bytes32 id, Payee payee, uint128[] memory amounts) = _withPayee();
-        (bytes32[] memory hashes, uint256[] memory sums) = SumTree.proof(amounts, 1);
-        payee.prepare(abi.encodeCall(IFederations.claim, (id, 1, 3 ether, hashes, sums)));
+        which = bound(which, 0, 4);
+        if (which == 0) payee.prepare(abi.encodeCall(IFederations.claim, (id, 3, one(claimOf(amounts, 1)))));
+        if (which == 1) payee.prepare(abi.encodeCall(IFederations.refund, (id)));
+        if (which == 2) payee.prepare(abi.encodeCall(IFederations.withdraw, (id)));
+        if (which == 3) payee.prepare(abi.encodeCall(IFederations.withdrawStake, (id, 0)));
+        if (which == 4) payee.prepare(abi.encodeCall(IFederations.createFederation, (policy(), 0, "")));
         claim(id, 0, amounts);
         holds(!payee.reentered(), "reentered");
         eq(address(payee).balance, 2 ether, "paid once");
     }
 
-    // ---------------------------------------------------------------- refunds, bonds
+    /// @dev What does not pay may be called by a payee: the history holds, in the order of the calls.
+    function test_claim_checkpointWhilePaying() public {
+        (bytes32 id, Payee payee, uint128[] memory amounts) = _withPayee();
+        payee.prepare(abi.encodeCall(IFederations.checkpoint, (id)));
+        bytes32 h = ledger.accumulator(id);
+        vm.recordLogs();
+        claim(id, 0, amounts);
+        holds(payee.reentered(), "called back");
+        eq(replay(id, h, vm.getRecordedLogs()), ledger.accumulator(id), "history");
+    }
+
+    function testFuzz_withdraw_notReentered(bool again) public {
+        bytes32 id = proposing(policy());
+        miss(id);
+        Payee payee = new Payee(ledger);
+        proposeAs(address(payee), id, header(id));
+        voteAll(id, false);
+        if (again) payee.prepare(abi.encodeCall(IFederations.withdraw, (id)));
+        else payee.refuse(true);
+        vm.prank(address(payee));
+        if (!again) refuses(abi.encodeWithSelector(IFederations.EtherRefused.selector, address(payee)));
+        ledger.withdraw(id);
+        holds(!payee.reentered(), "reentered");
+        eq(address(payee).balance, again ? BOND : 0, "paid once");
+        eq(ethers(id, address(payee)), again ? 0 : BOND, "credit");
+    }
+
+    // ---------------------------------------------------------------- refunds, credits
 
     function test_refund_onlyOnce() public {
         bytes32 id = _ended(amounts3(0, 0, 0), 0);
-        refuses(abi.encodeWithSelector(IFederations.RefundLocked.selector));
+        refuses(IFederations.RefundLocked.selector);
         ledger.refund(id);
         settleAll(id);
         ledger.refund(id);
         eq(creator.balance, 1e30, "all");
-        refuses(abi.encodeWithSelector(IFederations.NothingToRefund.selector));
+        refuses(IFederations.NothingToRefund.selector);
         ledger.refund(id);
     }
 
     function test_refund_RevertWhen_allIsPaidOut() public {
         bytes32 id = _ended(amounts3(10 ether, 0, 0), 1_000);
         settleAll(id);
-        refuses(abi.encodeWithSelector(IFederations.NothingToRefund.selector));
+        refuses(IFederations.NothingToRefund.selector);
         ledger.refund(id);
     }
 
-    function test_withdrawBond_RevertWhen_thereIsNone() public {
+    function test_withdraw_RevertWhen_thereIsNothing() public {
         bytes32 id = started();
         refuses(abi.encodeWithSelector(IFederations.NothingToWithdraw.selector, address(this)));
-        ledger.withdrawBond(id);
+        ledger.withdraw(id);
     }
 
-    function test_withdrawBond_sumsUp() public {
+    function test_withdraw_sumsUp() public {
         PolicyHeader memory p = policy();
         p.attempts = 10;
         bytes32 id = started(p, 3);
         commitAll(id);
         miss(id);
         for (uint256 i; i < 3; ++i) {
-            proposeAs(address(0xBEEF), id, header(id));
+            proposeAs(ANYBODY, id, header(id));
             vote(id, 0, false);
             vote(id, 1, false);
         }
-        eq(ledger.creditOf(id, address(0xBEEF)), 1.5 ether, "credit");
+        eq(ethers(id, ANYBODY), 3 * BOND, "credit");
         bytes32 before = ledger.accumulator(id);
         vm.recordLogs();
-        vm.prank(address(0xBEEF));
-        ledger.withdrawBond(id);
-        eq(address(0xBEEF).balance, 1.5 ether, "paid");
+        withdraw(id, ANYBODY);
+        eq(ANYBODY.balance, 3 * BOND, "paid");
         Vm.Log[] memory logs = vm.getRecordedLogs();
-        eq(logs[0].topics[0], IFederations.BondWithdrawn.selector, "event");
-        (address proposer, uint128 amount,) = abi.decode(logs[0].data, (address, uint128, bytes32));
-        eq(proposer, address(0xBEEF), "proposer");
-        eq(amount, 1.5 ether, "amount");
         eq(replay(id, before, logs), ledger.accumulator(id), "history");
+        (address account, uint128 ethers_, uint128 fees_,) =
+            abi.decode(logs[0].data, (address, uint128, uint128, bytes32));
+        eq(account, ANYBODY, "account");
+        holds(ethers_ == 3 * BOND && fees_ == 0, "amounts");
+    }
+
+    /// @dev Stakes and bonds of nothing, and of a wei.
+    function testFuzz_dust(uint256 seed) public {
+        PolicyHeader memory p = policy();
+        (p.rounds, p.pool, p.target) = (1, uint128(seed >> 8 & 3), uint64(1 + (seed >> 16 & 3)));
+        (p.stake, p.proposerBond, p.challengeBond) = (uint128(seed & 1), uint128(seed >> 1 & 1), uint128(seed >> 2 & 1));
+        p.rejectionFee = p.proposerBond;
+        p.unavailableFee = p.stake;
+        bytes32 id = started(p, 3);
+        commitAll(id);
+        ResultHeader memory h = header(id);
+        for (uint256 i; i < 2; ++i) {
+            vm.deal(signer(i), p.proposerBond);
+            vm.prank(signer(i));
+            ledger.proposeResult{value: p.proposerBond}(id, h, INDEX, "");
+            voteAll(id, i == 1);
+        }
+        settleAll(id);
+        if (p.pool != 0) ledger.refund(id);
+        if (p.proposerBond != 0) withdraw(id, signer(1));
+        for (uint256 i; i < 3 && p.stake != 0; ++i) {
+            vm.prank(controller(i));
+            ledger.withdrawStake(id, uint32(i));
+        }
+        eq(address(ledger).balance, 0, "nothing is left");
+        eq(BURNED.balance, p.rejectionFee, "burned");
     }
 }

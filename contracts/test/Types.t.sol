@@ -15,10 +15,11 @@ contract TypesTest is Asserts {
         uint16 seats;
         uint16 known;
         uint16 commits;
-        uint16 votesFor;
-        uint16 votesAgainst;
+        uint16 batched;
+        uint16 places;
         uint40 deadline;
         bool missed;
+        bool seedless;
         uint16 least;
         uint32 reveal;
         uint32 propose;
@@ -31,71 +32,79 @@ contract TypesTest is Asserts {
         eq(s.seats(), e.seats, "seats");
         eq(s.known(), e.known, "known");
         eq(s.commits(), e.commits, "commits");
-        eq(s.votesFor(), e.votesFor, "votes for");
-        eq(s.votesAgainst(), e.votesAgainst, "votes against");
+        eq(s.batched(), e.batched, "batched");
+        eq(s.places(), e.places, "places");
         eq(s.deadline(), e.deadline, "deadline");
         holds(s.turnMissed() == e.missed, "missed");
+        holds(s.seedless() == e.seedless, "seedless");
         eq(s.leastUpdates(), e.least, "least updates");
         eq(s.revealWindow(), e.reveal, "reveal window");
         eq(s.proposeWindow(), e.propose, "propose window");
     }
 
-    function testFuzz_roundState_everyTransition(uint256 x, uint256 y, uint40 t1, uint40 t2, uint40 t3) public pure {
+    function testFuzz_roundState_everyTransition(uint256 x, uint256 y, uint40 t1, uint40 t2, bool drawn) public pure {
         Expected memory e;
         (e.round, e.seats, e.known, e.deadline) = (uint32(x), uint16(x >> 32), uint16(x >> 48), uint40(x >> 64));
         (e.least, e.reveal, e.propose) = (uint16(y), uint32(y >> 16), uint32(y >> 48));
-        RoundState s = RoundStates.forming(e.least, e.reveal, e.propose).opened(e.round, e.seats, e.known, e.deadline);
-        e.phase = Phase.Commit;
+        RoundState s = RoundStates.forming(e.least, e.reveal, e.propose);
+        s = s.opened(e.round, e.seats, e.known, e.deadline, drawn);
+        (e.phase, e.seedless) = (Phase.Commit, drawn);
         _same(s, e);
-        s = s.withCommit().withCommit();
-        e.commits = 2;
+        s = s.seeded().withCommit();
+        (e.commits, e.seedless) = (1, false);
+        _same(s, e);
+        s = s.withBatch(uint16(y >> 80)).withCommit();
+        (e.commits, e.batched) = (2, uint16(y >> 80));
         _same(s, e);
         s = s.proposing(t1);
         (e.phase, e.deadline) = (Phase.Propose, t1);
         _same(s, e);
-        s = s.attesting(t2);
-        (e.phase, e.deadline) = (Phase.Attest, t2);
+        s = s.attesting(t2, uint16(y >> 96), uint16(y >> 112));
+        (e.phase, e.deadline, e.seats, e.places) = (Phase.Attest, t2, uint16(y >> 96), uint16(y >> 112));
         _same(s, e);
-        s = s.withVote(true).withVote(false).withVote(true);
-        (e.votesFor, e.votesAgainst) = (2, 1);
+        s = s.retrying(t1, false);
+        (e.phase, e.deadline, e.attempt) = (Phase.Propose, t1, 1);
         _same(s, e);
-        s = s.retrying(t3, false);
-        (e.phase, e.deadline, e.attempt) = (Phase.Propose, t3, 1);
+        s = s.retrying(t2, true);
+        (e.deadline, e.attempt, e.missed) = (t2, 2, true);
         _same(s, e);
-        s = s.retrying(t1, true);
-        (e.deadline, e.attempt, e.missed) = (t1, 2, true);
-        _same(s, e);
-        s = s.attesting(t2);
-        (e.phase, e.deadline, e.votesFor, e.votesAgainst) = (Phase.Attest, t2, 0, 0);
+        s = s.attesting(t1, uint16(y >> 128), uint16(y >> 144));
+        (e.phase, e.deadline, e.seats, e.places) = (Phase.Attest, t1, uint16(y >> 128), uint16(y >> 144));
         _same(s, e);
         s = s.ended();
         (e.phase, e.deadline) = (Phase.Ended, 0);
         _same(s, e);
-        s = s.opened(e.round, e.seats, e.known, t3);
-        (e.phase, e.deadline, e.attempt, e.commits, e.missed) = (Phase.Commit, t3, 0, 0, false);
-        _same(s, e);
     }
 
-    function testFuzz_seat(uint16 participant, uint32 from, uint32 until, uint32 votedRound, uint8 attempt, uint32 at)
+    /// @dev Nothing of the round that was current shows through, whichever that is.
+    function testFuzz_roundState_restored(uint256 word, uint32 round, uint8 attempt, uint16 known, uint16 commits)
         public
         pure
     {
-        vm.assume(votedRound < type(uint32).max);
+        uint16 batched = uint16(word >> 96) ^ known;
+        word &= ~(uint256(0xff) << 40); // the phase must be one
+        Expected memory e;
+        RoundState s = RoundState.wrap(word);
+        (e.least, e.reveal, e.propose) = (uint16(word >> 176), uint32(word >> 192), uint32(word >> 224));
+        (e.round, e.attempt, e.phase) = (round, attempt, Phase.Attest);
+        (e.known, e.commits, e.batched) = (known, commits, batched);
+        _same(s.restored(round, attempt, known, commits, batched), e);
+    }
+
+    function testFuzz_seat(uint16 participant, uint32 from, uint32 until, uint32 at) public pure {
         Seat seat = Seats.taken(participant, from);
         holds(seat.exists(), "exists");
-        holds(!seat.votedIn(votedRound, attempt), "a vote before the first");
-        seat = seat.leaving(until).withVote(votedRound, attempt);
+        eq(seat.activeUntil(), type(uint32).max, "until further notice");
+        seat = seat.leaving(until);
+        holds(seat.exists(), "exists still");
         eq(seat.participant(), participant, "participant");
         eq(seat.activeFrom(), from, "from");
         eq(seat.activeUntil(), until, "until");
-        holds(seat.votedIn(votedRound, attempt), "vote");
-        holds(!seat.votedIn(votedRound, attempt ^ 1), "another attempt");
-        holds(!seat.votedIn(votedRound ^ 1, attempt), "another round");
         holds(seat.activeIn(at) == (from <= at && at < until), "active");
     }
 
-    function test_seat_retired() public pure {
-        holds(Seats.retired().exists(), "exists");
-        holds(!Seats.retired().activeIn(0), "active");
+    function test_seat_none() public pure {
+        holds(!Seat.wrap(0).exists(), "exists");
+        holds(!Seat.wrap(0).activeIn(0), "active");
     }
 }

@@ -3,24 +3,25 @@
 from fednode.aggregation.errors import AggregationError
 from fednode.aggregation.fedavg import FedAvg
 from fednode.aggregation.integers import (
-    add_sums,
     first_beyond,
     round_half_even_div,
     saturating_add,
     weighted_sum,
 )
-from fednode.aggregation.registry import RULES, rule_named, rule_numbered
-from fednode.aggregation.rule import Rule
+from fednode.aggregation.registry import RULES, rule_numbered
+from fednode.aggregation.rule import Rule, SummedRule
+from fednode.aggregation.trimmed import MEDIAN, TrimmedMean
 
 __all__ = [
+    "MEDIAN",
     "RULES",
     "AggregationError",
     "FedAvg",
     "Rule",
-    "add_sums",
+    "SummedRule",
+    "TrimmedMean",
     "first_beyond",
     "round_half_even_div",
-    "rule_named",
     "rule_numbered",
     "saturating_add",
     "weighted_sum",

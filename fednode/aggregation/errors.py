@@ -19,6 +19,6 @@ class BadInputs(AggregationError):
 class UnknownRule(AggregationError):
     """An aggregation rule that is not registered."""
 
-    def __init__(self, rule: int | str, known: str) -> None:
+    def __init__(self, rule: int, known: str) -> None:
         self.rule = rule
         super().__init__(f"aggregation rule {rule} is not known: use one of {known}")

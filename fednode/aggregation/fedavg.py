@@ -16,8 +16,12 @@ from fednode.aggregation.integers import Sums, Values, add_mean, weighted_sum
 class FedAvg:
     """The weighted mean."""
 
-    number: int = 0
-    name: str = "fedavg"
+    def aggregate(
+        self, previous: Values, updates: Sequence[Values], weights: Sequence[int]
+    ) -> Values:
+        """Return the model that all updates together make."""
+        sums = weighted_sum(updates, weights, size=len(previous))
+        return self.step(previous, sums, sum(weights))
 
     def partial_sums(self, updates: Sequence[Values], weights: Sequence[int]) -> Sums:
         """Return the int64 weighted sum of int32 updates (at least one, all of one size)."""

@@ -27,27 +27,16 @@ def weighted_sum(updates: Sequence[Values], weights: Sequence[int], *, size: int
 
     The updates may be memory-mapped: each is read once, a chunk at a time.
     """
-    _check_updates(updates, weights, size)
+    check_updates(updates, weights, size)
     counted = [(u, w) for u, w in zip(updates, weights, strict=True) if w]
     sums = np.zeros(size, dtype=np.int64)
     product = np.empty(min(CHUNK, size), dtype=np.int64)
-    for chunk in _chunks(size):
+    for chunk in chunks(size):
         total = sums[chunk]
         for update, weight in counted:
             scaled = product[: len(total)]
             np.multiply(update[chunk], weight, out=scaled, dtype=np.int64)
             np.add(total, scaled, out=total)
-    return sums
-
-
-def add_sums(children: Sequence[Sums], *, size: int) -> Sums:
-    """Return the sum of partial sums, as a node of the tree of partial sums holds it; wraps mod
-    2^64.
-    """
-    sums = np.zeros(size, dtype=np.int64)
-    for child in children:
-        _check(child, np.dtype(np.int64), size, "a partial sum")
-        np.add(sums, child, out=sums)
     return sums
 
 
@@ -57,7 +46,7 @@ def round_half_even_div(sums: Sums, weight: int) -> Sums:
     if weight == 0:
         return np.zeros_like(sums)
     means = np.empty_like(sums)
-    for chunk in _chunks(len(sums)):
+    for chunk in chunks(len(sums)):
         means[chunk] = _rounded(sums[chunk], weight)
     return means
 
@@ -66,7 +55,7 @@ def saturating_add(values: Values, change: Sums) -> Values:
     """Return values + change, clamped to int32."""
     _check(values, np.dtype(np.int32), len(change), "the previous model")
     new = np.empty(len(values), dtype=np.int32)
-    for chunk in _chunks(len(values)):
+    for chunk in chunks(len(values)):
         new[chunk] = _clamped(values[chunk], change[chunk])
     return new
 
@@ -78,7 +67,7 @@ def add_mean(values: Values, sums: Sums, weight: int) -> Values:
     if weight == 0:
         return values.copy()
     new = np.empty(len(values), dtype=np.int32)
-    for chunk in _chunks(len(values)):
+    for chunk in chunks(len(values)):
         new[chunk] = _clamped(values[chunk], _rounded(sums[chunk], weight))
     return new
 
@@ -90,7 +79,7 @@ def first_beyond(values: Values, bound: int, *, allowed: slice) -> int | None:
     0.
     """
     start, stop, _ = allowed.indices(len(values))
-    for chunk in _chunks(len(values)):
+    for chunk in chunks(len(values)):
         part = values[chunk]
         bad = (part > bound) | (part < -bound)
         inside = slice(max(start - chunk.start, 0), max(stop - chunk.start, 0))
@@ -101,6 +90,23 @@ def first_beyond(values: Values, bound: int, *, allowed: slice) -> int | None:
             first: int = chunk.start
             return first + int(bad.argmax())
     return None
+
+
+def chunks(size: int, *, rows: int = 1) -> Iterator[slice]:
+    """Cut arrays into slices of which `rows` at a time stay in the cache."""
+    step = max(1, CHUNK // rows)
+    return (slice(start, min(start + step, size)) for start in range(0, size, step))
+
+
+def check_updates(updates: Sequence[Values], weights: Sequence[int], size: int) -> None:
+    """Refuse updates that are not int32 of one size, and weights that they cannot have."""
+    if len(updates) != len(weights):
+        raise BadInputs("updates", f"{len(updates)} of them have {len(weights)} weights")
+    for weight in weights:
+        _check_weight(weight)
+    _check_weight(sum(weights))
+    for update in updates:
+        _check(update, np.dtype(np.int32), size, "an update")
 
 
 def _rounded(sums: Sums, weight: int) -> Sums:
@@ -116,20 +122,6 @@ def _clamped(values: Values, change: Sums) -> Sums:
     reachable: Sums = np.clip(change, -(1 << 32), 1 << 32)
     clamped: Sums = np.clip(reachable + values, _INT32.min, _INT32.max)
     return clamped
-
-
-def _chunks(size: int) -> Iterator[slice]:
-    return (slice(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK))
-
-
-def _check_updates(updates: Sequence[Values], weights: Sequence[int], size: int) -> None:
-    if len(updates) != len(weights):
-        raise BadInputs("updates", f"{len(updates)} of them have {len(weights)} weights")
-    for weight in weights:
-        _check_weight(weight)
-    _check_weight(sum(weights))
-    for update in updates:
-        _check(update, np.dtype(np.int32), size, "an update")
 
 
 def _check_weight(weight: int) -> None:

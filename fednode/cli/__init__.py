@@ -9,18 +9,23 @@ from fednode.cli.edge import Failing
 COMMANDS = {
     "account": ("account:account", "Make a keystore for a node to sign with."),
     "audit": ("audit:audit", "Replay a federation's whole history."),
+    "challenge": ("challenge:challenge", "Challenge results that are wrong."),
     "claim": ("claim:claim", "Take out what is due to an account."),
     "close": ("end:close", "End a federation that has been idle too long."),
     "create": ("create:create", "Create a federation from a policy file."),
     "data": ("data:data", "See whether a site's file fits a policy."),
     "demo": ("demo:demo", "Four hospitals train one model, and it is audited."),
     "deploy": ("deploy:deploy", "Deploy the contract, once for everybody on a chain."),
+    "forget": ("forget:forget", "Erase rows and updates of one's own, and declare it."),
+    "holder": ("holder:holder", "Open the slices of evaluation rows, round by round."),
     "invite": ("invite:invite", "Attest who may join, as a federation's creator."),
     "join": ("join:join", "Join a federation with a site's rows."),
+    "key": ("key:key", "Make a key that sealed artefacts are read with."),
     "leave": ("end:leave", "Give up a seat."),
     "model": ("model:model", "Export a model version."),
     "participant": ("node:participant", "Run a participant: train, publish, recompute, vote."),
     "proposer": ("node:proposer", "Run a proposer: aggregate, value, propose."),
+    "relay": ("relay:relay", "Run a relay: take signed commits and votes, post them."),
     "status": ("status:status", "Print where a federation stands."),
     "testnet": ("testnet:testnet", "Run a private chain, and Kubo nodes, on this machine."),
 }
@@ -54,5 +59,5 @@ def main() -> None:
     """Federated learning in which nobody has to be trusted.
 
     Exit codes: 0 done (of an audit: everything holds), 1 an error, which one line names, 2 wrong
-    usage, 3 an audit found a step that does not hold.
+    usage, 3 an audit found a step that does not hold, 4 an audit could not check everything.
     """

@@ -6,10 +6,18 @@ from pathlib import Path
 import click
 
 from fednode.auditing import run_audit
-from fednode.cli.edge import DOES_NOT_HOLD, json_flag, own_option, store_options
-from fednode.cli.open import address, federation_id, open_content, open_contract
+from fednode.cli.edge import (
+    DOES_NOT_HOLD,
+    NOT_ALL_CHECKED,
+    json_flag,
+    key_option,
+    own_option,
+    store_options,
+)
+from fednode.cli.open import address, federation_id, open_content, open_contract, open_vault
 from fednode.errors import FedNodeError
 from fednode.files import write_file
+from fednode.remeasuring import read_rows
 from fednode.report_terminal import terminal
 from ledger.audit.evidence import Evidence
 from ledger.audit.report import html
@@ -58,6 +66,14 @@ from ledger.stores import RecordingStore
     metavar="FILE",
     help="Write what the audit read as an evidence bundle.",
 )
+@click.option(
+    "--eval-data",
+    "eval_data",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PATH",
+    help="Measure all again on original rows: a file of `fednode data evaluation`, or a folder.",
+)
+@key_option
 @own_option
 @json_flag("Print the verdict as JSON.")
 @click.pass_context
@@ -74,14 +90,18 @@ def audit(
     trust_block: str | None,
     html_file: Path | None,
     write_bundle: Path | None,
+    eval_data: Path | None,
+    key_files: tuple[Path, ...],
     own: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Replay everything; exit code 0 only if all of it holds, 3 if a step does not.
+    """Replay everything; exit code 0 only if all of it holds, 3 if a step does not, 4 if all that
+    could be checked holds, and something was erased, or sealed for other keys than yours (--key).
 
     Either from a chain node, a content store and the contract's address (--rpc, --ledger,
     --federation, --ipfs or --store), or from an evidence bundle (--bundle, --trust-block).
     """
+    vault = open_vault(key_files)
     if bundle is not None:
         if write_bundle is not None:
             raise FedNodeError("--write-bundle needs a chain: --bundle names a bundle already")
@@ -99,7 +119,8 @@ def audit(
             RecordingStore(open_content(ipfs, store)),
             deployers=[address(deployer, option="--deployer") for deployer in deployers],
         )
-    verdict = run_audit(evidence, own=own)
+    rows = read_rows(eval_data) if eval_data is not None else []
+    verdict = run_audit(evidence, own=own, vault=vault, rows=rows)
     notes = []
     if html_file is not None:
         write_file(html_file, html(verdict).encode())
@@ -111,6 +132,8 @@ def audit(
         click.echo(note, err=as_json)
     if not verdict.holds:
         ctx.exit(DOES_NOT_HOLD)
+    if verdict.lacks:
+        ctx.exit(NOT_ALL_CHECKED)
 
 
 def _opened(bundle: Path, trust_block: bytes) -> Evidence:

@@ -11,17 +11,24 @@ from fednode.cli.edge import (
     chain_options,
     federation_option,
     json_option,
+    key_option,
     ledger_option,
     options,
     own_option,
     store_options,
 )
-from fednode.cli.open import open_account, open_content, open_contract, open_federation
+from fednode.cli.open import open_account, open_content, open_contract, open_federation, open_vault
 
 
 @click.command()
 @options(
-    chain_options, ledger_option, federation_option, store_options, account_options, own_option
+    chain_options,
+    ledger_option,
+    federation_option,
+    store_options,
+    account_options,
+    key_option,
+    own_option,
 )
 @json_option
 def claim(
@@ -33,16 +40,21 @@ def claim(
     store: Path | None,
     keystore: Path,
     password_file: Path | None,
+    key_files: tuple[Path, ...],
     own: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Take out what is due to the account: payouts, bonds, stakes, and a creator's refund."""
+    """Take out what is due to the account: payouts, fees, bonds, stakes, a creator's refund."""
     opened = open_federation(
-        open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
+        open_contract(rpc, chain_id, ledger),
+        federation,
+        open_content(ipfs, store),
+        own=own,
+        vault=open_vault(key_files),
     )
     claimed = claim_all(opened, open_account(keystore, password_file))
     token = opened.policy.reward.token
-    in_token = () if token is None else ("payout", "refund")
+    in_token = () if token is None else ("payout", "fees", "refund")
     lines = [
         f"{c.kind}: {c.amount} {f'units of token {token}' if c.kind in in_token else 'wei'} "
         f"({c.receipt.gas_used} gas)"

@@ -14,18 +14,20 @@ from fednode.cli.edge import (
     own_option,
     store_options,
 )
-from fednode.cli.open import federation_id, open_account, open_content, open_contract
-from fednode.creation import NO_ANCESTOR, Ancestor, Plan, plan
+from fednode.cli.open import address, federation_id, open_account, open_content, open_contract
+from fednode.creation import Ancestor, Plan, plan
 from fednode.creation import create as create_federation
 from fednode.errors import FedNodeError
+from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import Federation
 from fednode.models.layout import Layout
 from fednode.policy import load_policy
 from fednode.site import evaluation_rows, open_sites
 from fednode.training.task import layout_of, open_task
+from ledger.chain.accounts import Account
 from ledger.chain.federations import Federations
 from ledger.stores import ContentStore
-from ledger.types import Digest, Wei
+from ledger.types import ZERO_ADDRESS, Digest, Wei
 
 
 @click.command()
@@ -47,6 +49,12 @@ from ledger.types import Digest, Wei
     metavar="DIR",
     help="Where the policy's relative paths of data start. [FEDNODE_DATA]",
 )
+@click.option(
+    "--slices",
+    metavar="ROOT",
+    help="By slices: the root that the holder got from `fednode data evaluation`.",
+)
+@click.option("--holder", metavar="ADDRESS", help="Who opens the slices, if it is another account.")
 @click.option("--ancestor", metavar="ID", help="Go on from this ended federation's last model.")
 @click.option("--salt", default="00", metavar="HEX", help="Tells equal policies apart.")
 @click.option("--dry-run", is_flag=True, help="Only print what a round will cost.")
@@ -62,6 +70,8 @@ def create(
     password_file: Path | None,
     policy_file: Path,
     data_dir: Path,
+    slices: str | None,
+    holder: str | None,
     ancestor: str | None,
     salt: str,
     dry_run: bool,
@@ -85,6 +95,7 @@ def create(
         ancestor=_ancestor(
             contract, ancestor, content, own, layout_of(task, policy.numeric_columns)
         ),
+        slices=_slices(slices, holder, account),
     )
     output.note(_cost(planned))
     if account is None:
@@ -111,23 +122,39 @@ def _ancestor(
     content: ContentStore,
     own: tuple[str, ...],
     layout: Layout,
-) -> Ancestor:
+) -> Ancestor | None:
     if ancestor is None:
-        return NO_ANCESTOR
+        return None
     federation = Federation(
         contract, federation_id(ancestor, option="--ancestor"), content, own=own
     )
     settled = [accepted for accepted in federation.state.lineage if accepted.settled]
     if not settled:
         raise FedNodeError(f"--ancestor {ancestor} has no settled result to go on from")
+    if federation.policy.visibility == "members":
+        raise FedNodeError(
+            f"--ancestor {ancestor} is sealed, and the initial model of a new federation is not: "
+            "nobody has joined yet whom it could be sealed for"
+        )
     if federation.rulebook.layout != layout:
         raise FedNodeError(
             f"--ancestor {ancestor} has another model or other columns, so its last model is none "
             "for this policy: keep its [task], [schema] and aggregation.fraction_bits"
         )
     leaves = federation.replica.policy.leaves
-    model = federation.replica.reader(settled[-1]).model(leaves)
-    return Ancestor(federation.id, settled[-1].result, model)
+    reader = federation.replica.reader(settled[-1])
+    return Ancestor(federation.id, reader.header, reader.model(leaves))
+
+
+def _slices(
+    root: str | None, holder: str | None, account: Account | None
+) -> SliceCommitment | None:
+    """Read what is promised of slices; a dry run needs no holder yet."""
+    if root is None:
+        return None
+    own = ZERO_ADDRESS if account is None else account.address
+    opens = own if holder is None else address(holder, option="--holder")
+    return SliceCommitment(Digest(federation_id(root, option="--slices")), opens)
 
 
 def _salt(text: str) -> Digest:

@@ -1,5 +1,6 @@
 """`fednode data`: whether a site's file fits the policy, without showing a value of a patient."""
 
+import secrets
 from pathlib import Path
 
 import click
@@ -7,8 +8,12 @@ import click
 from fednode.cli.edge import FAILED, Output, json_option, options, site_options
 from fednode.data.check import Conformance
 from fednode.data.check import check as check_site
-from fednode.data.sources import open_source
-from fednode.policy import load_policy
+from fednode.data.salted import SaltedRows
+from fednode.data.sources import Source, open_source
+from fednode.errors import FedNodeError
+from fednode.membership import shown_shard
+from fednode.policy import Policy, load_policy
+from fednode.site import evaluation_rows, load_site, open_sites, slice_rows
 
 
 @click.group()
@@ -35,6 +40,83 @@ def check(ctx: click.Context, policy_file: Path, site: str, data_dir: Path, as_j
     Output(as_json).result(found.record(), _text(found))
     if not found.conforms:
         ctx.exit(FAILED)
+
+
+@data.command()
+@click.option(
+    "--policy",
+    "policy_file",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The policy (TOML).",
+)
+@click.option("--site", metavar="NAME", help="By shards: the site whose shard it is.")
+@click.option(
+    "--data",
+    "data_dir",
+    envvar="FEDNODE_DATA",
+    default=".",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the policy's relative paths of data start. [FEDNODE_DATA]",
+)
+@click.option(
+    "--journal",
+    envvar="FEDNODE_JOURNAL",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="By shards: the journal that the site joins with. [FEDNODE_JOURNAL]",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write rows and salts here, readable by you alone.",
+)
+@json_option
+def evaluation(
+    policy_file: Path,
+    site: str | None,
+    data_dir: Path,
+    journal: Path | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Write the rows that a federation is, or was, measured on, for their holder or an auditor.
+
+    By slices the holder runs this once, before `fednode create --slices` is given the root that it
+    prints, and keeps the file for `fednode holder`: other salts are drawn each time.
+    """
+    from fednode.evaluation.slices import cut
+
+    policy = load_policy(policy_file)
+    rows = _rows(policy, open_sites(policy, data_dir), site, journal)
+    rows.save(out)
+    by_slices = policy.evaluation.mode == "slices"
+    root = cut(rows, policy.slices).root if by_slices else rows.commitment
+    Output(as_json).result(
+        {"root": root.hex(), "rows": len(rows), "file": str(out)},
+        f"wrote {out}: {len(rows)} rows, root {root.hex()}; show it to auditors only",
+    )
+
+
+def _rows(policy: Policy, source: Source, site: str | None, journal: Path | None) -> SaltedRows:
+    if policy.evaluation.mode == "slices":
+        return SaltedRows.draw(slice_rows(policy, source), secrets.token_bytes(32))
+    if policy.evaluation.mode == "public":
+        rows = evaluation_rows(policy, source)
+        assert rows is not None
+        return SaltedRows.draw(rows, secrets.token_bytes(32))
+    if policy.evaluation.mode == "none":
+        raise FedNodeError("evaluation.mode is 'none': this federation measures on no rows")
+    if site is None or journal is None:
+        raise FedNodeError("by shards every site has its own: give --site and --journal")
+    own = load_site(policy, source, site)
+    if own.shard is None:
+        raise FedNodeError(f"site {site!r} has too few rows for a shard: it measures nobody")
+    return shown_shard(own, journal)
 
 
 def _text(found: Conformance) -> str:

@@ -22,6 +22,7 @@ log = logging.getLogger("fednode")
 AS_JSON = "fednode.json"
 FAILED = 1
 DOES_NOT_HOLD = 3
+NOT_ALL_CHECKED = 4
 ADVICE = {
     "BlockNotFound": "check --ipfs or --store: a node that has the block must be connected to it",
     "BlockCorrupt": "remove it there, so that it is fetched again from a node that has it",
@@ -229,6 +230,15 @@ journal_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="This node's own memory; keep it private and keep it. [FEDNODE_JOURNAL]",
+)
+key_option = click.option(
+    "--key",
+    "key_files",
+    envvar="FEDNODE_KEY",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Key that sealed artefacts are read with; repeat it for older ones. [FEDNODE_KEY]",
 )
 own_option = click.option(
     "--allow-model",

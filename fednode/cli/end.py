@@ -16,13 +16,13 @@ from fednode.cli.edge import (
     store_options,
 )
 from fednode.cli.open import (
+    controlled,
     federation_id,
     open_account,
     open_content,
     open_contract,
     open_federation,
 )
-from fednode.errors import FedNodeError
 
 
 @click.command()
@@ -50,13 +50,11 @@ def leave(
     opened = open_federation(
         open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
     )
-    seats = [p for p in opened.state.participants if p.controller == account.address]
-    if not seats:
-        raise FedNodeError(f"account {account.address} controls no participant of this federation")
-    receipt = opened.contract.leave(account, opened.id, seats[0].index)
+    seat = controlled(opened, account).index
+    receipt = opened.contract.leave(account, opened.id, seat)
     Output(as_json).result(
-        {"participant": seats[0].index, "gas": receipt.gas_used},
-        f"participant {seats[0].index} has left ({receipt.gas_used} gas)",
+        {"participant": seat, "gas": receipt.gas_used},
+        f"participant {seat} has left ({receipt.gas_used} gas)",
     )
 
 

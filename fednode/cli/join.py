@@ -11,16 +11,25 @@ from fednode.cli.edge import (
     federation_option,
     journal_option,
     json_option,
+    key_option,
     ledger_option,
     options,
     own_option,
     site_options,
     store_options,
 )
-from fednode.cli.open import address, open_account, open_content, open_contract, open_federation
+from fednode.cli.open import (
+    address,
+    open_account,
+    open_content,
+    open_contract,
+    open_federation,
+    open_vault,
+    require_key,
+)
 from fednode.errors import FedNodeError
 from fednode.files import write_file
-from fednode.membership import make_request, membership, read_invitation, site_secret
+from fednode.membership import NO_KEY, make_request, membership, read_invitation, site_secret
 from fednode.policy import Policy, load_policy, require_same
 from fednode.site import load_site, open_sites
 from ledger.types import Wei
@@ -35,6 +44,7 @@ from ledger.types import Wei
     account_options,
     site_options,
     journal_option,
+    key_option,
 )
 @click.option("--name", required=True, help="The institution's name, as everybody will see it.")
 @click.option(
@@ -72,6 +82,7 @@ def join(
     site: str,
     data_dir: Path,
     journal: Path,
+    key_files: tuple[Path, ...],
     name: str,
     request: Path | None,
     invitation: Path | None,
@@ -85,7 +96,9 @@ def join(
     output = Output(as_json)
     contract = open_contract(rpc, chain_id, ledger)
     content = open_content(ipfs, store)
+    vault = open_vault(key_files)
     opened = open_federation(contract, federation, content, own=own)
+    require_key(opened, vault)
     if policy_file is not None:
         require_same(load_policy(policy_file), opened.policy, source=str(policy_file))
     rows = load_site(opened.policy, open_sites(opened.policy, data_dir), site)
@@ -107,6 +120,7 @@ def join(
         read_invitation(invitation) if invitation else None,
         signer=address(signer, option="--signer") if signer else account.address,
         payout=address(payout, option="--payout") if payout else account.address,
+        key=vault.keys[0].public if vault.keys else NO_KEY,
     )
     participant, receipt = contract.join(
         account, opened.id, terms, stake=Wei(opened.replica.policy.stake)

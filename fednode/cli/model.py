@@ -9,12 +9,13 @@ from fednode.cli.edge import (
     chain_options,
     federation_option,
     json_option,
+    key_option,
     ledger_option,
     options,
     own_option,
     store_options,
 )
-from fednode.cli.open import open_content, open_contract, open_federation
+from fednode.cli.open import open_content, open_contract, open_federation, open_vault
 from fednode.exporting import export_version
 from fednode.models.export import write_export
 
@@ -25,7 +26,7 @@ def model() -> None:
 
 
 @model.command()
-@options(chain_options, ledger_option, federation_option, store_options)
+@options(chain_options, ledger_option, federation_option, store_options, key_option)
 @click.option(
     "--version", type=int, metavar="N", help="Which one; without it, the one the policy releases."
 )
@@ -47,12 +48,17 @@ def export(
     store: Path | None,
     version: int | None,
     out: Path,
+    key_files: tuple[Path, ...],
     own: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Write a model version as safetensors, with its preprocessing in the metadata."""
     opened = open_federation(
-        open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
+        open_contract(rpc, chain_id, ledger),
+        federation,
+        open_content(ipfs, store),
+        own=own,
+        vault=open_vault(key_files),
     )
     chosen = opened.released_version() if version is None else version
     made = export_version(opened, chosen)

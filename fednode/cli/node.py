@@ -12,6 +12,7 @@ from fednode.cli.edge import (
     federation_option,
     journal_option,
     json_option,
+    key_option,
     ledger_option,
     options,
     own_option,
@@ -20,11 +21,18 @@ from fednode.cli.edge import (
     store_options,
     verbose_option,
 )
-from fednode.cli.open import open_account, open_content, open_contract, open_federation
+from fednode.cli.open import (
+    open_account,
+    open_content,
+    open_contract,
+    open_federation,
+    open_vault,
+    require_key,
+)
 from fednode.roles.role import run
 
 node_options = options(
-    chain_options, ledger_option, federation_option, store_options, account_options
+    chain_options, ledger_option, federation_option, store_options, account_options, key_option
 )
 poll_option = click.option(
     "--poll",
@@ -37,7 +45,15 @@ poll_option = click.option(
 
 
 @click.command()
-@options(node_options, site_options, journal_option, own_option, poll_option, verbose_option)
+@options(node_options, site_options, journal_option, own_option, poll_option)
+@click.option(
+    "--relay",
+    envvar="FEDNODE_RELAY",
+    metavar="URL",
+    help="The relay of the policy; without it every commit and vote is a transaction. "
+    "[FEDNODE_RELAY]",
+)
+@verbose_option
 @json_option
 @click.pass_context
 def participant(
@@ -50,11 +66,13 @@ def participant(
     store: Path | None,
     keystore: Path,
     password_file: Path | None,
+    key_files: tuple[Path, ...],
     site: str,
     data_dir: Path,
     journal: Path,
     own: tuple[str, ...],
     poll: float,
+    relay: str | None,
     verbose: bool,
     as_json: bool,
 ) -> None:
@@ -64,6 +82,7 @@ def participant(
     test set, once, and prints what the released model is worth on it.
     """
     from fednode.final_report import final_report
+    from fednode.kept_rows import without_forgotten
     from fednode.membership import require_committed
     from fednode.roles.journal import Journal
     from fednode.roles.participant import NotAMember, Participant
@@ -71,18 +90,30 @@ def participant(
     from fednode.site import load_site, open_sites
 
     start_logging(verbose=verbose)
+    vault = open_vault(key_files)
     opened = open_federation(
-        open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
+        open_contract(rpc, chain_id, ledger),
+        federation,
+        open_content(ipfs, store),
+        own=own,
+        vault=vault,
     )
+    require_key(opened, vault)
     account = open_account(keystore, password_file)
     member = opened.state.member(account.address)
     if member is None:
         raise NotAMember(account)
-    rows = load_site(opened.policy, open_sites(opened.policy, data_dir), site)
+    source = open_sites(opened.policy, data_dir)
+    rows = without_forgotten(load_site(opened.policy, source, site), journal)
     require_committed(rows, journal, member.datasets[-1].root)
     own_journal = Journal(journal, opened.id)
-    trainer = Trainer(opened.rulebook.task, rows.train)
-    node = Participant(opened, account, trainer, own_journal)
+    trainer = Trainer(opened.rulebook.task, rows.train, rows.shard)
+    carrier = None
+    if relay is not None:
+        from fednode.relay.carrier import through_relay
+
+        carrier = through_relay(relay, opened, account, own_journal)
+    node = Participant(opened, account, trainer, own_journal, carrier)
     run(node, poll=poll)
     if opened.released_version() < 0:
         Output(as_json).result({"released_version": None}, "the federation ended without a result")
@@ -111,6 +142,7 @@ def proposer(
     store: Path | None,
     keystore: Path,
     password_file: Path | None,
+    key_files: tuple[Path, ...],
     own: tuple[str, ...],
     poll: float,
     verbose: bool,
@@ -124,9 +156,15 @@ def proposer(
     from fednode.roles.proposer import Proposer
 
     start_logging(verbose=verbose)
+    vault = open_vault(key_files)
     opened = open_federation(
-        open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
+        open_contract(rpc, chain_id, ledger),
+        federation,
+        open_content(ipfs, store),
+        own=own,
+        vault=vault,
     )
+    require_key(opened, vault)
     run(Proposer(opened, open_account(keystore, password_file)), poll=poll)
     height = len(opened.state.lineage)
     Output(as_json).result(

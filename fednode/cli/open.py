@@ -1,6 +1,6 @@
 """From a command's options to the objects that it works on."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import click
@@ -11,6 +11,8 @@ from ledger.address import parse_address
 from ledger.chain.accounts import Account, load_keystore, read_password
 from ledger.chain.client import Chain
 from ledger.chain.federations import Federations
+from ledger.members import Participant
+from ledger.sealing import NO_KEYS, Vault, load_key
 from ledger.stores import ContentStore, DirectoryStore
 from ledger.types import Address, FederationId
 
@@ -76,8 +78,35 @@ def open_contract(rpc: str, chain_id: int | None, ledger: str) -> Federations:
     return contract
 
 
+def open_vault(key_files: Iterable[Path]) -> Vault:
+    """Read the keys that sealed artefacts are opened with."""
+    return Vault(tuple(load_key(path) for path in key_files))
+
+
 def open_federation(
-    contract: Federations, federation: str, store: ContentStore, *, own: Collection[str] = ()
+    contract: Federations,
+    federation: str,
+    store: ContentStore,
+    *,
+    own: Collection[str] = (),
+    vault: Vault = NO_KEYS,
 ) -> Federation:
     """Open a federation on the contract."""
-    return Federation(contract, federation_id(federation), store, own=own)
+    return Federation(contract, federation_id(federation), store, own=own, vault=vault)
+
+
+def controlled(federation: Federation, account: Account) -> Participant:
+    """Find the participant that an account controls."""
+    for participant in federation.state.participants:
+        if participant.controller == account.address:
+            return participant
+    raise FedNodeError(f"account {account.address} controls no participant of this federation")
+
+
+def require_key(federation: Federation, vault: Vault) -> None:
+    """Refuse to join, or to start a node, without a key to read with."""
+    if federation.policy.visibility == "members" and not vault.keys:
+        raise FedNodeError(
+            "this federation's artefacts are sealed for its members: give --key with the file of "
+            "the member's key; `fednode key new` makes one"
+        )

@@ -42,8 +42,17 @@ def commit(table: Table, salts_seed: bytes) -> DatasetCommitment:
     """Commit to a table's encoded rows and labels; the seed is secret, at least 16 bytes."""
     if len(salts_seed) < LEAST_SEED:
         raise ValueError(f"the salts' seed must have at least {LEAST_SEED} random bytes")
-    salts = tuple(_salt(salts_seed, row) for row in range(len(table)))
+    return commit_salted(table, row_salts(salts_seed, len(table)))
+
+
+def commit_salted(table: Table, salts: tuple[bytes, ...]) -> DatasetCommitment:
+    """Commit with salts that were kept one by one, each for its row."""
     return DatasetCommitment(merkle.root(_leaves(table, salts)), len(table), salts)
+
+
+def row_salts(seed: bytes, rows: int) -> tuple[bytes, ...]:
+    """Derive a salt of 16 bytes for each row from a secret seed."""
+    return tuple(_salt(seed, row) for row in range(rows))
 
 
 def _salt(seed: bytes, row: int) -> bytes:

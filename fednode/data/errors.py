@@ -62,14 +62,14 @@ class UnknownSite(DataError):
 
 
 class DataNotPublic(DataError):
-    """Data that its owner has not marked public; it could only be used under seal."""
+    """Data that its owner has not marked public; it can only be used under seal."""
 
     def __init__(self, site: str) -> None:
         self.site = site
         super().__init__(
-            f"site '{site}': data.public does not name it, and sealed artefacts do not exist yet, "
-            "so its updates and evaluation rows would be readable by anybody; "
-            "set data.public only if the owner agrees"
+            f"site '{site}': data.public does not name it, so nothing that is computed from it may "
+            "be readable by anybody: set visibility = 'members', and evaluation.mode other than "
+            "'public'; or data.public, only if the owner agrees"
         )
 
 

@@ -26,7 +26,7 @@ from fednode.training.task import open_task
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Federations, deploy
 from ledger.history import Event, HistoryReader, Reorganised
-from ledger.state import Accepted
+from ledger.proceedings import Accepted
 from ledger.types import Digest, FederationId, Wei
 
 INVITATION_SECONDS = 86_400

@@ -8,7 +8,7 @@ multiples of 2t; a second measurement, at most t away, then lands on the same mu
 neighbour, and either is accepted (architecture, decision 2).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from fednode.data.schema import Schema
 from fednode.data.statistics import Preprocessing
-from fednode.evaluation.metrics import LabelledRows, Rows, known, minimum, utilities
+from fednode.evaluation.metrics import LabelledRows, Rows, counts, known, minimum, utilities
 from fednode.models.base import Model
 from fednode.models.layout import STATISTICS, Layout, Tensors, dequantise
 from fednode.training.task import SgdTask, TrainingTask
 
 Payload = NDArray[np.int32]
+Measure = Callable[[Model, Sequence[Tensors], Rows, str], list[int]]
 
 _CHUNK_VALUES = 1 << 24
 
@@ -106,15 +107,22 @@ class ExactEvaluator:
 
     def utilities(self, models: Iterable[Payload]) -> tuple[int, ...]:
         """Measure these model versions, a few at a time."""
+        return self._all(models, utilities)
+
+    def counts(self, models: Iterable[Payload]) -> tuple[int, ...]:
+        """Count what the metric of these model versions is summed from."""
+        return self._all(models, counts)
+
+    def _all(self, models: Iterable[Payload], measure: Measure) -> tuple[int, ...]:
         logits = len(self.scaling.rows.labels) * self.model.outputs
         size = max(1, _CHUNK_VALUES // max(1, self.scaling.layout.size, logits))
         left = iter(models)
         values: list[int] = []
         while chunk := list(islice(left, size)):
-            values += self._measure(chunk)
+            values += self._chunk(chunk, measure)
         return tuple(values)
 
-    def _measure(self, models: Sequence[Payload]) -> list[int]:
+    def _chunk(self, models: Sequence[Payload], measure: Measure) -> list[int]:
         """Measure model versions; those that scale rows alike in one pass."""
         alike: dict[bytes, list[int]] = {}
         versions = [self.scaling.layout.unpack(model) for model in models]
@@ -124,7 +132,7 @@ class ExactEvaluator:
         for members in alike.values():
             group = [versions[i] for i in members]
             rows = self.scaling.of(group[0])
-            measured = utilities(self.model, group, rows, self.metric)
+            measured = measure(self.model, group, rows, self.metric)
             for i, value in zip(members, measured, strict=True):
                 values[i] = value
         return values

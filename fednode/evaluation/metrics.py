@@ -13,7 +13,7 @@ labels and the groups:
 - with no rows, the metric's minimum; with rows but without any pair, half.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, get_args
 
@@ -102,12 +102,41 @@ def utility(model: Model, tensors: Tensors, rows: Rows, metric: str) -> int:
 
 def utilities(model: Model, versions: Sequence[Tensors], rows: Rows, metric: str) -> list[int]:
     """Measure many model versions (the coalitions of a round) in one pass."""
-    values = [minimum(metric)] * len(versions)
+
+    def measured(logits: Logits) -> list[int]:
+        return measure_all(logits, rows.labels, rows.groups, metric)
+
+    return _each(model, versions, rows, measured, otherwise=minimum(metric))
+
+
+def counts(model: Model, versions: Sequence[Tensors], rows: Rows, metric: str) -> list[int]:
+    """Count what a metric of many model versions is summed from: right answers, or concordant pairs
+    within groups, twice each. A model that is not admissible counts nothing.
+    """
+
+    def counted(logits: Logits) -> list[int]:
+        logits = np.clip(logits, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        if known(metric) == "accuracy":
+            return [int(count) for count in _right(logits, rows.labels)]
+        return [int(count) for count in _pairs(logits, rows.labels, rows.groups)[0]]
+
+    return _each(model, versions, rows, counted, otherwise=0)
+
+
+def _each(
+    model: Model,
+    versions: Sequence[Tensors],
+    rows: Rows,
+    measure: Callable[[Logits], list[int]],
+    *,
+    otherwise: int,
+) -> list[int]:
+    """Measure the logits of the admissible versions, of all at once."""
+    values = [otherwise] * len(versions)
     sound = [i for i, version in enumerate(versions) if model.admissible(version)]
     if sound and len(rows.labels):
         logits = model.logits_of_all([versions[i] for i in sound], rows.features)
-        measured = measure_all(logits, rows.labels, rows.groups, metric)
-        for i, value in zip(sound, measured, strict=True):
+        for i, value in zip(sound, measure(logits), strict=True):
             values[i] = value
     return values
 
@@ -159,13 +188,25 @@ def concordance(scores: Logits, positive: NDArray[np.bool_], groups: Labels) -> 
 
 
 def _accuracy(logits: Logits, labels: Labels) -> list[int]:
+    return [int(count) * PPM // len(labels) for count in _right(logits, labels)]
+
+
+def _right(logits: Logits, labels: Labels) -> Labels:
     several = logits.shape[2] > 1
     said = logits.argmax(axis=2) if several else (logits[:, :, 0] > 0).astype(np.int64)
-    right = (said == labels).sum(axis=1)
-    return [int(count) * PPM // len(labels) for count in right]
+    right: Labels = (said == labels).sum(axis=1)
+    return right
 
 
 def _auc(logits: Logits, labels: Labels, groups: Labels) -> list[int]:
+    doubled, pairs = _pairs(logits, labels, groups)
+    if pairs == 0:
+        return [PPM // 2] * len(logits)
+    return [int(count) * PPM // (2 * pairs) for count in doubled]
+
+
+def _pairs(logits: Logits, labels: Labels, groups: Labels) -> tuple[Labels, int]:
+    """Count concordant pairs, twice each, per version, and all pairs."""
     outputs = logits.shape[2]
     real = (labels >= 0) & (labels < max(outputs, 2))
     classes = range(outputs) if outputs > 1 else range(1, 2)
@@ -174,9 +215,7 @@ def _auc(logits: Logits, labels: Labels, groups: Labels) -> list[int]:
         positive = labels[real] == positive_class
         counted, of = concordance(logits[:, real, column], positive, groups[real])
         doubled, pairs = doubled + counted, pairs + of
-    if pairs == 0:
-        return [PPM // 2] * len(logits)
-    return [int(count) * PPM // (2 * pairs) for count in doubled]
+    return doubled, pairs
 
 
 def _log_loss(logits: Logits, labels: Labels) -> list[int]:

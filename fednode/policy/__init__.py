@@ -4,8 +4,10 @@ from fednode.policy.cost import Cost, predict, require_windows
 from fednode.policy.document import Policy, require_header, require_same
 from fednode.policy.errors import PolicyError
 from fednode.policy.load import built_in, load_policy, parse_policy
+from fednode.policy.sections import CREATOR
 
 __all__ = [
+    "CREATOR",
     "Cost",
     "Policy",
     "PolicyError",

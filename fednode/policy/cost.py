@@ -1,8 +1,10 @@
 """What a round will cost in gas, seconds and bytes, and whether its windows can hold it.
 
 Constants were measured on a 2-core machine: hashing and the RFC 6962 tree of 40 MB take 26 and 75
-ms, an int64 weighted sum of 5 x 10M int32 80 ms. Gas is what the receipts of rounds of four say,
-rounded up. An evaluator, proposer or attester alike, values all coalitions itself.
+ms, an int64 weighted sum of 5 x 10M int32 80 ms, a median of 4 x 10M int32 730 ms. Gas is what the
+receipts of rounds of four say, rounded up. An evaluator, proposer or attester alike, values all
+coalitions itself; by shards every participant does, on its own shard and before its next update,
+and a voter adds up counts.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ FAN: Final = 16
 
 SECONDS_PER_HASHED_BYTE: Final = (0.026 + 0.075) / 40e6
 SECONDS_PER_SUMMED_BYTE: Final = 0.080 / 200e6
+SECONDS_PER_SORTED_BYTE: Final = 0.730 / 160e6
 SAFETY: Final = 2.0
 OVERHEAD_SECONDS: Final = 1.0
 
@@ -36,6 +39,7 @@ class Cost:
 
     gas_per_round: int
     seconds_per_evaluator: float
+    seconds_per_voter: float
     bytes_per_update: int
     bytes_per_round: int
     evaluations: int
@@ -45,6 +49,7 @@ class Cost:
         return {
             "gas_per_round": self.gas_per_round,
             "seconds_per_evaluator": round(self.seconds_per_evaluator, 3),
+            "seconds_per_voter": round(self.seconds_per_voter, 3),
             "bytes_per_update": self.bytes_per_update,
             "bytes_per_round": self.bytes_per_round,
             "evaluations": self.evaluations,
@@ -52,8 +57,10 @@ class Cost:
 
 
 def evaluations(policy: Policy) -> int:
-    """Count the models that a round with a valuation measures."""
-    players = policy.federation.max_participants
+    """Count the models that an evaluator measures in a round with a valuation; on its own shard
+    nobody measures itself.
+    """
+    players = policy.federation.max_participants - (policy.evaluation.mode == "shards")
     if policy.evaluation.mode == "none":
         return 0
     return {"none": 2, "leave-one-out": players + 2, "exact": 1 << players}[policy.valuation.kind]
@@ -62,27 +69,33 @@ def evaluations(policy: Policy) -> int:
 def predict(policy: Policy, *, seconds_per_evaluation: float, leaves: int | None = None) -> Cost:
     """Predict a round's cost.
 
-    `seconds_per_evaluation` is the measured time of one model on all evaluation rows; `leaves`
-    must be given for a user's own model.
+    `seconds_per_evaluation` is the measured time of one model on all rows that an evaluator
+    measures on; `leaves` must be given for a user's own model.
     """
     players = policy.federation.max_participants
+    seats = min(players, policy.federation.committee)
     payload = LEAF * (policy.leaves() if leaves is None else leaves)
     models = evaluations(policy)
     nodes = _nodes(players)
+    sums = nodes if policy.aggregation.rule == "fedavg" else 0
     update = payload + HEADER_BYTES
-    summed = payload * players * (1 + models / 2)
-    hashed = payload * (players + 1 + 2 * nodes)
-    seconds = (
-        models * seconds_per_evaluation
-        + summed * SECONDS_PER_SUMMED_BYTE
-        + hashed * SECONDS_PER_HASHED_BYTE
-    )
+    per_byte = SECONDS_PER_SUMMED_BYTE if sums else SECONDS_PER_SORTED_BYTE
+    measuring = models * (seconds_per_evaluation + payload * players / 2 * per_byte)
+    hashed = payload * (players + 1 + 2 * sums)
+    aggregating = payload * players * per_byte + hashed * SECONDS_PER_HASHED_BYTE
+    apart = policy.evaluation.mode == "shards"
     return Cost(
-        gas_per_round=players * (COMMIT_GAS + VOTE_GAS) + PROPOSE_GAS + ACCEPT_GAS + SETTLE_GAS,
-        seconds_per_evaluator=SAFETY * seconds + OVERHEAD_SECONDS,
+        gas_per_round=players * COMMIT_GAS
+        + seats * VOTE_GAS
+        + PROPOSE_GAS
+        + ACCEPT_GAS
+        + SETTLE_GAS,
+        seconds_per_evaluator=_safely(measuring if apart else measuring + aggregating),
+        seconds_per_voter=_safely(aggregating if apart else measuring + aggregating),
         bytes_per_update=update,
         bytes_per_round=players * update
-        + nodes * (2 * payload + NODE_BYTES)
+        + nodes * NODE_BYTES
+        + sums * 2 * payload
         + payload
         + 8 * models
         + HEADER_BYTES,
@@ -91,16 +104,23 @@ def predict(policy: Policy, *, seconds_per_evaluation: float, leaves: int | None
 
 
 def require_windows(policy: Policy, cost: Cost) -> None:
-    """Refuse a policy whose proposer or committee could not finish in time."""
-    for name in ("propose", "attest"):
+    """Refuse a policy whose evaluators, proposer or committee could not finish in time."""
+    needed = [("propose", cost.seconds_per_voter), ("attest", cost.seconds_per_voter)]
+    if policy.evaluation.mode == "shards":
+        needed.append(("commit", cost.seconds_per_evaluator))
+    for name, seconds in needed:
         window: int = getattr(policy.windows, name)
-        if cost.seconds_per_evaluator > window:
+        if seconds > window:
             raise PolicyError(
                 f"windows.{name}",
-                f"{window} s, but an evaluator needs about {cost.seconds_per_evaluator:.0f} s for "
+                f"{window} s, but an evaluator needs about {seconds:.0f} s for "
                 f"{cost.evaluations} models: lengthen it, lower evaluation.rows or "
                 "federation.max_participants, or choose another valuation.kind",
             )
+
+
+def _safely(seconds: float) -> float:
+    return SAFETY * seconds + OVERHEAD_SECONDS
 
 
 def _nodes(entries: int) -> int:

@@ -17,17 +17,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fednode.data.schema import Schema, SchemaField, plain
 from fednode.data.sources import DataSpec
 from fednode.data.statistics import LEAST_CELL, STATISTICS_BITS
+from fednode.evaluation.shards import LEAST_ROWS
+from fednode.evaluation.shards import METRICS as SHARD_METRICS
 from fednode.models.base import ModelSpec
 from fednode.models.layout import Layout
 from fednode.models.registry import build, describe
 from fednode.policy.errors import PolicyError
 from fednode.policy.messages import first_error
 from fednode.policy.sections import (
+    CREATOR,
     MOST_WEIGHT,
-    NOT_YET,
     AggregationSection,
     EvaluationSection,
     FederationSection,
+    FeesSection,
+    PrivacySection,
     RewardSection,
     StakeSection,
     StopSection,
@@ -38,13 +42,21 @@ from fednode.policy.sections import (
 )
 from ledger import cbor
 from ledger.headers import POLICY_TAG, Common, Evaluation, PolicyHeader, Rule, Valuation, Visibility
+from ledger.sealing import MAX_READERS
 from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Address, Digest, FederationId
 
 MOST_EXACT_PLAYERS: Final = 12
+MOST_TRIMMED: Final = 64
+MOST_TRIMMED_RELAYED: Final = 48
+MOST_LEFT_OUT: Final = 128
 MOST_LEAVES: Final = 1 << 20
 NO_FEDERATION: Final = FederationId(bytes(32))
 
-_RULES: Final = {"fedavg": Rule.WEIGHTED_MEAN}
+_RULES: Final = {
+    "fedavg": Rule.WEIGHTED_MEAN,
+    "trimmed-mean": Rule.TRIMMED_MEAN,
+    "median": Rule.MEDIAN,
+}
 _VALUATIONS: Final = {
     "none": Valuation.NONE,
     "leave-one-out": Valuation.LEAVE_ONE_OUT,
@@ -72,34 +84,14 @@ class Policy(BaseModel):
     stop: StopSection = StopSection()
     release: Literal["last", "best"] = "last"
     visibility: Literal["public", "members"] = "public"
+    privacy: PrivacySection = PrivacySection()
     aggregation: AggregationSection = AggregationSection()
     evaluation: EvaluationSection = EvaluationSection()
     valuation: ValuationSection = ValuationSection()
     reward: RewardSection = RewardSection()
     stake: StakeSection = StakeSection()
+    fees: FeesSection = FeesSection()
     windows: WindowsSection = WindowsSection()
-
-    @model_validator(mode="after")
-    def _enforceable(self) -> Self:
-        later = {
-            "visibility": (self.visibility == "members", "sealed artefacts come later"),
-            "evaluation.mode": (
-                self.evaluation.mode in ("slices", "shards"),
-                "only 'none' and 'public' rows can be checked by everybody",
-            ),
-            "aggregation.staleness": (self.aggregation.staleness > 0, "set 0"),
-            "windows.batch": (self.windows.batch > 0, "batched commits come later; set 0"),
-            "windows.unbonding": (self.windows.unbonding > 0, "slashing comes later; set 0"),
-            "stake.challenge_bond": (self.stake.challenge_bond > 0, "challenges come later; set 0"),
-            "stake.proposer_fee": (self.stake.proposer_fee > 0, "fees come later; set 0"),
-            "stake.attester_fee": (self.stake.attester_fee > 0, "fees come later; set 0"),
-            "stake.unavailable_fee": (self.stake.unavailable_fee > 0, "fees come later; set 0"),
-            "stake.rejection_fee": (self.stake.rejection_fee > 0, "fees come later; set 0"),
-        }
-        for key, (asked, why) in later.items():
-            if asked:
-                raise ValueError(f"{key}: {NOT_YET}: {why}")
-        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -111,8 +103,21 @@ class Policy(BaseModel):
     def _contradictions(self) -> tuple[tuple[str, bool, str], ...]:
         unmeasured = self.evaluation.mode == "none"
         most = self.federation.max_participants
-        needs = "needs evaluation.mode = 'public'"
+        needs = "needs evaluation.mode = 'public', 'slices' or 'shards'"
+        auditors = self.privacy.auditors
         return (
+            (
+                "privacy.auditors",
+                bool(auditors) and self.visibility == "public",
+                "everybody can read a public federation; set visibility = 'members'",
+            ),
+            ("privacy.auditors", len(set(auditors)) < len(auditors), "a key is named twice"),
+            (
+                "federation.max_participants",
+                self.visibility == "members" and 2 * most + len(auditors) > MAX_READERS,
+                f"an artefact is sealed for at most {MAX_READERS} keys, two of each participant "
+                "(it may take another one in any round) and those of the auditors; lower it",
+            ),
             ("valuation.kind", self.valuation.kind != "none" and unmeasured, needs),
             ("stop.patience", self.stop.patience > 0 and unmeasured, needs),
             ("release", self.release == "best" and unmeasured, f"'best' {needs}"),
@@ -123,9 +128,21 @@ class Policy(BaseModel):
                 "lower federation.max_participants or choose leave-one-out",
             ),
             (
+                "valuation.kind",
+                self.valuation.kind == "leave-one-out" and most > MOST_LEFT_OUT,
+                f"leave-one-out values are for at most {MOST_LEFT_OUT} participants; "
+                "lower federation.max_participants or choose none",
+            ),
+            (
                 "reward.pool",
-                self.reward.pool > 0 and self.valuation.kind == "none",
-                "nothing is ever paid out without a valuation; set valuation.kind or pool = 0",
+                self.reward.pool < self.reserve,
+                f"the fees of all rounds may come to {self.reserve}; put at least that in the pool",
+            ),
+            (
+                "reward.pool",
+                self.reward.pool > self.reserve and self.valuation.kind == "none",
+                "nothing but fees is ever paid out without a valuation; set valuation.kind or "
+                f"pool = {self.reserve}",
             ),
             (
                 "reward.period",
@@ -138,6 +155,7 @@ class Policy(BaseModel):
                 f"'{self.evaluation.metric}' is for two classes, "
                 f"the schema has {self.data_schema.classes}",
             ),
+            *self._measured_apart(),
             (
                 "windows.attest",
                 self.windows.attest < self.windows.reveal,
@@ -153,6 +171,33 @@ class Policy(BaseModel):
                 "windows.challenge",
                 max(self.windows.reveal + self.windows.propose, self.windows.challenge) >= 1 << 32,
                 "the windows are longer than a contract can hold",
+            ),
+            (
+                "windows.batch",
+                self.windows.batch > 0 and self.federation.relay is None,
+                "needs federation.relay, whose batch it is",
+            ),
+            (
+                "windows.batch",
+                self.federation.relay is not None
+                and not 0 < self.windows.batch < self.windows.commit,
+                "must be above 0 and shorter than windows.commit, so that whoever the relay leaves "
+                "out can still commit",
+            ),
+            (
+                "fees.relay",
+                self.fees.relay > 0 and self.federation.relay is None,
+                "needs federation.relay, who earns it",
+            ),
+            (
+                "stake.rejection_fee",
+                self.stake.rejection_fee > self.stake.proposer_bond,
+                "is taken from stake.proposer_bond and cannot be above it",
+            ),
+            (
+                "stake.unavailable_fee",
+                self.stake.unavailable_fee > self.stake.stake,
+                "is taken from stake.stake and cannot be above it",
             ),
             (
                 "windows.idle",
@@ -171,6 +216,12 @@ class Policy(BaseModel):
                 "too small for the statistics of even ten rows; raise it",
             ),
             (
+                "aggregation.rule",
+                self.aggregation.rule != "fedavg" and most > MOST_TRIMMED,
+                f"'{self.aggregation.rule}' is for at most {MOST_TRIMMED} participants, whose "
+                "updates one proof can open; lower federation.max_participants or choose 'fedavg'",
+            ),
+            (
                 "aggregation.weight_cap",
                 not self.federation.open and most * self.aggregation.weight_cap >= MOST_WEIGHT,
                 f"{most} participants of this weight reach 2^31; lower it",
@@ -181,6 +232,65 @@ class Policy(BaseModel):
                 f"{len(self.data.site_names)} sites, but federation.max_participants = {most}",
             ),
         )
+
+    def _measured_apart(self) -> tuple[tuple[str, bool, str], ...]:
+        """Say what slices and shards cannot go together with."""
+        evaluation, rounds = self.evaluation, self.training.rounds
+        by_shards, most = evaluation.mode == "shards", self.federation.max_participants
+        return (
+            (
+                "evaluation.mode",
+                evaluation.mode == "slices" and self.visibility == "members",
+                "a slice is opened to everybody; choose 'shards', or visibility = 'public'",
+            ),
+            (
+                "evaluation.holder",
+                evaluation.holder not in (CREATOR, *self.data.site_names),
+                f"must be '{CREATOR}' or one of data.sites",
+            ),
+            (
+                "evaluation.slices",
+                0 < evaluation.slices < rounds,
+                f"fewer than the {rounds} training rounds; 0 means one for each of them",
+            ),
+            (
+                "evaluation.metric",
+                by_shards and evaluation.metric not in SHARD_METRICS,
+                f"'{evaluation.metric}' is no sum over shards of counts that may be shown; "
+                f"choose {' or '.join(SHARD_METRICS)}",
+            ),
+            (
+                "evaluation.rows",
+                by_shards and evaluation.rows < LEAST_ROWS,
+                f"a shard needs at least {LEAST_ROWS} rows, or its counts would tell of single "
+                "rows; raise it",
+            ),
+            (
+                "evaluation.least_shards",
+                by_shards and evaluation.least_shards > most,
+                f"above federation.max_participants ({most}), so nothing would ever be valued",
+            ),
+            (
+                "evaluation.utility_tolerance",
+                by_shards and evaluation.utility_tolerance > 0,
+                "shards are counted with the exact forward pass, which this model does not have",
+            ),
+            (
+                "training.rounds",
+                by_shards and rounds == 1,
+                "by shards the last round only carries counts; set at least 2",
+            ),
+            (
+                "reward.period",
+                by_shards and self.reward.period == 1,
+                "by shards a period's last round only carries counts; set 0 or at least 2",
+            ),
+        )
+
+    @property
+    def slices(self) -> int:
+        """Slices that evaluation rows are cut into: one a training round, or more."""
+        return self.evaluation.slices or self.training.rounds
 
     @property
     def schema(self) -> Schema:  # type: ignore[override]
@@ -196,6 +306,13 @@ class Policy(BaseModel):
     def statistics(self) -> int:
         """Leading payload coordinates that hold the federation's statistics."""
         return 3 * self.numeric_columns
+
+    @property
+    def reserve(self) -> int:
+        """The most that the fees of all results can come to."""
+        results = self.training.rounds + (1 if self.statistics else 0)
+        ballots = self.federation.committee * self.fees.attester
+        return results * (self.fees.proposer + ballots + self.fees.relay)
 
     @property
     def most_rows(self) -> int:
@@ -255,14 +372,15 @@ class Policy(BaseModel):
         leaves = self.leaves() if leaves is None else leaves
         if leaves > MOST_LEAVES:
             raise PolicyError("task.model", f"its payload has {leaves} KiB, at most {MOST_LEAVES}")
-        windows, stake, reward = self.windows, self.stake, self.reward
+        windows, stake, fees, reward = self.windows, self.stake, self.fees, self.reward
+        relay = self.federation.relay
         return PolicyHeader(
             common=Common(POLICY_TAG, chain_id, ledger, NO_FEDERATION, 0, parent),
             ancestor=ancestor,
             initial_model_root=initial_model_root,
             rest=rest,
             rule=_RULES[self.aggregation.rule],
-            rule_parameters=ZERO_DIGEST,
+            rule_parameters=Digest(self.aggregation.rule_parameter.to_bytes(32, "big")),
             leaves=leaves,
             coordinates=self.layout().writable if coordinates is None else coordinates,
             bound=self.aggregation.bound_units,
@@ -283,12 +401,14 @@ class Policy(BaseModel):
             idle_window=windows.idle,
             batch_window=windows.batch,
             unbonding_window=windows.unbonding,
-            relay=ZERO_ADDRESS,
+            answer_window=windows.answer,
+            relay=ZERO_ADDRESS if relay is None else Address(relay),
             stake=stake.stake,
             proposer_bond=stake.proposer_bond,
             challenge_bond=stake.challenge_bond,
-            proposer_fee=stake.proposer_fee,
-            attester_fee=stake.attester_fee,
+            proposer_fee=fees.proposer,
+            attester_fee=fees.attester,
+            relay_fee=fees.relay,
             unavailable_fee=stake.unavailable_fee,
             rejection_fee=stake.rejection_fee,
             rounds=self.training.rounds,

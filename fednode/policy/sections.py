@@ -13,11 +13,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from fednode.data.schema import ExactDecimal, Name, Section, StrictBool, StrictInt
 from ledger.address import parse_address
+from ledger.sealing import usable
 
-MOST_COMMITTEE: Final = 256
+MOST_COMMITTEE: Final = 128
+MOST_PARTICIPANTS: Final = 1 << 15
+USUAL_COMMITTEE: Final = 16
 MOST_WEIGHT: Final = 1 << 31
 MOST_TOLERANCE: Final = 1_000_000
-NOT_YET: Final = "cannot be enforced yet"
+MILLION: Final = 1_000_000
+CREATOR: Final = "creator"
+MOST_AUDITORS: Final = 64
 
 UInt32 = Annotated[StrictInt, Field(ge=0, lt=1 << 32)]
 Window = Annotated[StrictInt, Field(ge=1, lt=1 << 32)]
@@ -50,7 +55,7 @@ def _wei(value: object) -> object:
 
 
 WeiAmount = Annotated[
-    int, BeforeValidator(_wei), Field(ge=0, lt=1 << 128), PlainSerializer(str, return_type=str)
+    int, BeforeValidator(_wei), Field(ge=0, lt=1 << 96), PlainSerializer(str, return_type=str)
 ]
 AddressText = Annotated[str, AfterValidator(parse_address)]
 
@@ -65,6 +70,7 @@ class FederationSection(Section):
     least_updates: Count = 1
     committee_size: Count | None = None
     quorum: ExactDecimal = Field(default=Decimal("0.6"), gt=Decimal("0.5"), le=1)
+    relay: AddressText | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -72,11 +78,8 @@ class FederationSection(Section):
             raise ValueError("start_participants: above max_participants")
         if self.least_updates > self.start_participants:
             raise ValueError("least_updates: above start_participants, so no round would count")
-        if self.max_participants > self.committee:
-            raise ValueError(
-                f"max_participants: above committee_size ({self.committee}) {NOT_YET}: "
-                "drawing a committee comes later"
-            )
+        if self.max_participants > MOST_PARTICIPANTS:
+            raise ValueError(f"max_participants: at most {MOST_PARTICIPANTS}")
         if self.committee > MOST_COMMITTEE:
             raise ValueError(f"committee_size: at most {MOST_COMMITTEE} seats")
         if self.quorum * 10_000 % 1:
@@ -85,10 +88,10 @@ class FederationSection(Section):
 
     @property
     def committee(self) -> int:
-        """Seats: sixteen, or as many as there may be participants."""
-        return (
-            max(16, self.max_participants) if self.committee_size is None else self.committee_size
-        )
+        """Seats: sixteen, or as many as there may be participants, if these are fewer."""
+        if self.committee_size is not None:
+            return self.committee_size
+        return min(USUAL_COMMITTEE, self.max_participants)
 
     @property
     def quorum_bps(self) -> int:
@@ -147,13 +150,31 @@ class StopSection(Section):
 
 
 class AggregationSection(Section):
-    """How updates become a model, in fixed point; `bound` limits a coordinate of an update."""
+    """How updates become a model, in fixed point; `bound` limits a coordinate of an update, `trim`
+    is the share of its values that the trimmed mean cuts off at each end.
+    """
 
-    rule: Literal["fedavg"] = "fedavg"
+    rule: Literal["fedavg", "trimmed-mean", "median"] = "fedavg"
+    trim: ExactDecimal = Field(default=Decimal(0), ge=0, lt=Decimal("0.5"))
     fraction_bits: Annotated[StrictInt, Field(ge=8, le=30)] = 20
     bound: ExactDecimal = Field(default=Decimal(16), gt=0)
     weight_cap: Annotated[StrictInt, Field(ge=1, lt=MOST_WEIGHT)] = 1_000_000
     staleness: Annotated[StrictInt, Field(ge=0, lt=256)] = 0
+
+    @model_validator(mode="after")
+    def _trims(self) -> Self:
+        if self.rule == "trimmed-mean" and self.trim == 0:
+            raise ValueError("trim: missing; say what share to cut off at each end, such as 0.1")
+        if self.rule != "trimmed-mean" and self.trim > 0:
+            raise ValueError("trim: only for rule = 'trimmed-mean'")
+        if self.trim * MILLION % 1:
+            raise ValueError("trim: six decimals at most")
+        return self
+
+    @property
+    def rule_parameter(self) -> int:
+        """The rule's parameter: the trimmed mean's share in millionths."""
+        return int(self.trim * MILLION)
 
     @property
     def bound_units(self) -> int:
@@ -162,11 +183,16 @@ class AggregationSection(Section):
 
 
 class EvaluationSection(Section):
-    """Which rows utilities are measured on, and how."""
+    """Which rows utilities are measured on, and how: at most `rows` in all, in a slice, or in a
+    participant's shard.
+    """
 
     mode: Literal["none", "public", "slices", "shards"] = "none"
     metric: Literal["accuracy", "auc", "auc_within", "log_loss"] = "accuracy"
     rows: Count = 1000
+    holder: Name = CREATOR
+    slices: UInt32 = 0
+    least_shards: Annotated[StrictInt, Field(ge=2, lt=1 << 32)] = 2
     utility_tolerance: Annotated[StrictInt, Field(ge=0, le=MOST_TOLERANCE)] = 0
 
 
@@ -189,15 +215,36 @@ class RewardSection(Section):
 
 
 class StakeSection(Section):
-    """What participants and proposers put at stake."""
+    """What participants, proposers and challengers put at stake, in ether; and what they lose."""
 
     stake: WeiAmount = 0
     proposer_bond: WeiAmount = 0
     challenge_bond: WeiAmount = 0
-    proposer_fee: WeiAmount = 0
-    attester_fee: WeiAmount = 0
-    unavailable_fee: WeiAmount = 0
     rejection_fee: WeiAmount = 0
+    unavailable_fee: WeiAmount = 0
+
+
+class FeesSection(Section):
+    """What a settled result earns those who made it, out of the pool and in its currency."""
+
+    proposer: WeiAmount = 0
+    attester: WeiAmount = 0
+    relay: WeiAmount = 0
+
+
+def _sealing_key(text: str) -> str:
+    if not usable(bytes.fromhex(text)):
+        raise ValueError("not a public key that can be sealed for; `fednode key new` prints one")
+    return text
+
+
+KeyText = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), AfterValidator(_sealing_key)]
+
+
+class PrivacySection(Section):
+    """Who may read sealed artefacts beside the members: keys as `fednode key new` prints them."""
+
+    auditors: Annotated[tuple[KeyText, ...], Field(max_length=MOST_AUDITORS)] = ()
 
 
 class WindowsSection(Section):
@@ -208,6 +255,7 @@ class WindowsSection(Section):
     propose: Window = 600
     attest: Window = 600
     challenge: Window = 3600
+    answer: Window = 3600
     idle: Window = 86_400
     batch: UInt32 = 0
     unbonding: UInt32 = 0

@@ -51,10 +51,14 @@ class PreparedUpdate:
     private: Tensors
 
     @property
+    def header(self) -> UpdateHeader:
+        """What the digest is of."""
+        return UpdateHeader.decode(self.artefact.blocks[CID(Codec.RAW, self.digest)])
+
+    @property
     def parent(self) -> Digest:
-        """The result that the update was trained from."""
-        header = UpdateHeader.decode(self.artefact.blocks[CID(Codec.RAW, self.digest)])
-        return Digest(header.common.parent)
+        """The result that the update's round builds on."""
+        return Digest(self.header.common.parent)
 
 
 class Journal:

@@ -4,22 +4,28 @@ recomputes and votes.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
+from fednode.roles.carrier import Carrier, Direct
+from fednode.roles.carrying import carried_over
 from fednode.roles.journal import Journal, PreparedUpdate
-from fednode.roles.role import Progress, advance_if_due, attempt, finished
+from fednode.roles.role import Progress, advance_if_due, finished
 from fednode.roles.trainer import Trainer
-from ledger.artefacts import ResultReader, result_artefact
+from fednode.roles.watcher import Watcher
+from ledger.batch import BLOCK_LEAVES
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Ballot
 from ledger.errors import MalformedRecord
+from ledger.members import Participant as Member
 from ledger.nodes import Reason
-from ledger.round import Published, Slot
-from ledger.state import Commit, Phase, Proposal, Round
-from ledger.state import Participant as Member
+from ledger.proceedings import Proposal, Round
+from ledger.round import NOTHING, Slot, awaited, deciding
+from ledger.sealing import Content, NotForUs
+from ledger.state import Phase
 from ledger.stores import BlockUnavailable
-from ledger.types import Digest
+from ledger.types import Digest, RoundIndex
 
 log = logging.getLogger("fednode")
 
@@ -43,75 +49,121 @@ class Participant:
     """
 
     def __init__(
-        self, federation: Federation, account: Account, trainer: Trainer, journal: Journal
+        self,
+        federation: Federation,
+        account: Account,
+        trainer: Trainer,
+        journal: Journal,
+        carrier: Carrier | None = None,
     ) -> None:
         self._federation = federation
         self._account = account
         self._trainer = trainer
         self._journal = journal
-        self._judged: tuple[Digest, int, tuple[bool, ...]] | None = None
-        self._noted: set[Digest] = set()
+        self._carrier = carrier or Direct(federation.contract, federation.id, account)
+        self._judged: tuple[Digest, int, tuple[int, ...]] | None = None
+        self._ready: tuple[tuple[RoundIndex, Digest], Digest] | None = None
+        self._ballot: Ballot | None = None
+        self._watcher = Watcher(federation, account, journal)
+        self._noted: set[str] = set()
+        self._collected: tuple[RoundIndex, Digest] | None = None
         self.failures: dict[int, str] = {}
 
     def step(self) -> Progress:
-        """Do what is due: publish, commit or vote; else move the federation on where a deadline has
-        passed.
+        """Do what is due: publish, commit or vote; else see to disputes; else move the federation
+        on where a deadline has passed.
         """
         state = self._federation.refresh()
+        self._federation.honour()
         member = state.member(self._account.address)
         if member is None:
             raise NotAMember(self._account)
         if finished(self._federation):
             return Progress.DONE
-        if state.rounds and (self._publish() or self._act(member, state.round)):
+        try:
+            acted = bool(state.rounds) and self._act(member, state.round)
+        except (BlockUnavailable, MalformedRecord):
+            # What keeps a node from going on may be the very thing to dispute.
+            if self._watch():
+                return Progress.ACTED
+            raise
+        if acted or self._watch():
             return Progress.ACTED
         moved = advance_if_due(self._federation, self._account)
         return Progress.ACTED if moved else Progress.WAITING
 
-    def _act(self, member: Member, round_: Round) -> bool:
-        if not member.active(round_.index):
+    def _watch(self) -> bool:
+        """See to disputes; a result that cannot be judged must not keep a node from going on."""
+        try:
+            return self._watcher.step() is Progress.ACTED
+        except (BlockUnavailable, MalformedRecord) as error:
+            log.warning("a result cannot be judged: %s", error)
             return False
+
+    def _act(self, member: Member, round_: Round) -> bool:
+        """Do what is due in the round; sit it out where it builds on what is sealed for others, as
+        it is for who joined after its parent was proposed.
+        """
+        if self._publish(member):
+            return True
+        ours = member.signer_in(round_.index) == self._account.address
+        try:
+            return ours and member.active(round_.index) and self._take_part(member, round_)
+        except NotForUs as error:
+            if round_.index not in self.failures:
+                log.error("round %d: %s", round_.index, error)
+                self.failures[round_.index] = str(error)
+            return False
+
+    def _take_part(self, member: Member, round_: Round) -> bool:
         phase = self._federation.state.phase
         if phase is Phase.COMMIT:
             return self._commit(member, round_)
         if phase is Phase.PROPOSE:
             self._collect(round_)
-        elif phase is Phase.ATTEST and member.index not in round_.proposal.votes:
-            return self._vote(round_)
+        elif phase is Phase.ATTEST and self._may_vote(member, round_.proposal):
+            return self._vote(member, round_)
         return False
+
+    def _may_vote(self, member: Member, proposal: Proposal) -> bool:
+        return member.index in proposal.committee.seated and member.index not in proposal.votes
 
     # -- commit and reveal
 
     def _commit(self, member: Member, round_: Round) -> bool:
-        """Commit to this round's update; train it first unless the journal has it already."""
-        if any(commit.participant == member.index for commit in round_.commits):
+        """Commit to this round's update, until it is in the round."""
+        if round_.committed(member.index):
             return False
+        key = (round_.index, round_.parent)
+        if self._ready is None or self._ready[0] != key:
+            update = self._prepare(member, round_)
+            if update is None:
+                return False
+            self._ready = key, update.digest
+        if self._federation.chain.now() >= round_.commit_deadline:
+            return False
+        return self._carrier.commit(round_, member.index, self._ready[1])
+
+    def _prepare(self, member: Member, round_: Round) -> PreparedUpdate | None:
+        """Give this round's update from the journal, or train it."""
         update = self._journal.update(round_.index)
         if update is not None and update.parent != round_.parent:
             # The chain was reorganised: what was trained on another result counts for nothing.
             self._journal.forget_update(round_.index)
             update = None
-        if update is None:
-            update = self._train(member, round_)
-        if update is None:
-            return False
-        if self._federation.chain.now() > round_.commit_deadline:
-            return False
-        return attempt(
-            f"committed update {update.digest.hex()[:16]} to round {round_.index}",
-            lambda: self._federation.contract.commit_update(
-                self._account, self._federation.id, round_.index, update.digest
-            ),
-        )
+        return self._train(member, round_) if update is None else update
 
     def _train(self, member: Member, round_: Round) -> PreparedUpdate | None:
-        """Train and journal an update. A model that others drove out of bounds must not take this
-        node's vote away too: it sits the round out, and says so when all is over.
+        """Train and journal an update, unless one that missed its round will do. A model that
+        others drove out of bounds must not take this node's vote away too: it sits the round out,
+        and says so when all is over.
         """
         if round_.index in self.failures:
             return None
         try:
-            update = self._trainer.prepare(self._federation, member, round_, self._journal)
+            update = carried_over(self._federation, member, round_, self._journal, self._trainer)
+            if update is None:
+                update = self._trainer.prepare(self._federation, member, round_, self._journal)
         except FedNodeError as error:
             log.error("round %d: no update of ours: %s", round_.index, error)
             self.failures[round_.index] = str(error)
@@ -119,7 +171,7 @@ class Participant:
         self._journal.save_update(round_.index, update)
         return update
 
-    def _publish(self) -> bool:
+    def _publish(self, member: Member) -> bool:
         """Publish this round's update once nobody can commit any more: until then it is the
         journal's secret.
         """
@@ -127,7 +179,8 @@ class Participant:
         if round_.closed is None or self._journal.marked(round_.index, PUBLISHED):
             return False
         update = self._journal.update(round_.index)
-        if update is None or all(c.digest != update.digest for c in round_.commits):
+        replica = self._federation.replica
+        if update is None or not replica.committed(round_, member.index, update.digest):
             return False
         self._federation.store.put(update.artefact)
         self._journal.mark(round_.index, PUBLISHED)
@@ -136,106 +189,168 @@ class Participant:
 
     # -- attest
 
-    def _collect(self, round_: Round) -> list[Published]:
-        """Fetch what the others published; until the reveal deadline, note in the journal what is
+    def _collect(self, round_: Round) -> list[Slot]:
+        """Fetch batch, slice and updates; until the reveal deadline, note in the journal what is
         held.
         """
-        self._noted &= {commit.digest for commit in round_.commits}
-        return [self._fetch(round_, commit) for commit in round_.commits]
+        if self._collected != (round_.index, round_.parent):
+            self._collected, self._noted = (round_.index, round_.parent), set()
+        claims = self._federation.replica.claims(round_)
+        for place, slot in enumerate(claims[: round_.batched]):
+            if slot.unbound is not Reason.MISSING:
+                self._note(round_, _leaf(round_, place))
+        announced = self._federation.announced(round_)
+        if announced is not None and self._federation.opened(round_) is not None:
+            self._note(round_, announced.hex())
+        for place in deciding(claims, round_.batched):
+            claims[place] = self._fetch(round_, claims[place])
+        return claims
 
-    def _fetch(self, round_: Round, commit: Commit) -> Published:
+    def _fetch(self, round_: Round, slot: Slot) -> Slot:
         """Fetch one update. One that is missing may take long to be missed; so each is noted as
         held when it arrives, and nothing is ever taken off the list.
         """
+        found = self._federation.published(slot)
+        if found.payload is not None:
+            self._note(round_, slot.digest.hex())
+        return replace(slot, published=found)
+
+    def _note(self, round_: Round, what: str) -> None:
+        """Note in the journal what is held before the reveal deadline."""
         assert round_.closed is not None
-        found = self._federation.published(commit)
-        if found.payload is None or commit.digest in self._noted:
-            return found
-        self._noted.add(commit.digest)
-        if self._federation.chain.now() <= round_.closed.reveal_deadline:
+        if what in self._noted:
+            return
+        self._noted.add(what)
+        if self._federation.chain.now() < round_.closed.reveal_deadline:
             held = self._held(round_)
-            if commit.digest.hex() not in held:
-                self._journal.mark(round_.index, HELD, sorted({*held, commit.digest.hex()}))
-        return found
+            if what not in held:
+                self._journal.mark(round_.index, HELD, sorted({*held, what}))
 
     def _held(self, round_: Round) -> set[str]:
-        """Name the updates that this node held at the reveal deadline."""
+        """Name the batch's blocks, updates and slice that this node held at the reveal deadline."""
         held = self._journal.marked(round_.index, HELD)
         return {str(digest) for digest in held} if isinstance(held, list) else set()
 
-    def _vote(self, round_: Round) -> bool:
+    def _vote(self, member: Member, round_: Round) -> bool:
         """Recompute the standing result and vote; wait while bytes may still come."""
         proposal = round_.proposal
-        support = self._judge(round_, proposal)
-        if support is None or self._federation.chain.now() > proposal.attest_deadline:
+        ballot = self._ballot
+        if ballot is None or (ballot.result, ballot.attempt) != (proposal.result, proposal.attempt):
+            support = self._judge(round_, proposal)
+            if support is None:
+                return False
+            ballot = Ballot(round_.index, proposal.attempt, proposal.result, support)
+            self._ballot = ballot
+        if self._federation.chain.now() >= proposal.attest_deadline:
             return False
-        return attempt(
-            f"voted {'for' if support else 'against'} result {proposal.result.hex()[:16]}",
-            lambda: self._federation.contract.vote(
-                self._account,
-                self._federation.id,
-                Ballot(round_.index, proposal.attempt, proposal.result, support),
-            ),
-        )
+        return self._carrier.vote(round_, member.index, ballot)
 
     def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
         """Say whether the result is right; None = not to be said yet.
 
         While bytes are missing nothing is computed twice: only new bytes can change the answer.
         """
-        published = self._collect(round_)
-        slots = self._federation.replica.slots(round_, published)
-        held = tuple(item.final for item in published)
-        seen = (proposal.result, proposal.attempt, held)
+        slots = self._collect(round_)
+        opened = self._federation.opened(round_) is not None
+        content = self._opened(round_, proposal)
+        lacking = (content is None, not opened, *awaited(slots, round_.batched))
+        seen = (proposal.result, proposal.attempt, lacking)
         if self._judged != seen:
-            if self._agrees(round_, slots, proposal):
+            if self._agrees(round_, slots, proposal, content):
                 return True
             self._judged = seen
         assert round_.closed is not None
         last = proposal.attest_deadline - self._federation.replica.policy.attest_window // 4
         patience = max(last, round_.closed.reveal_deadline)
-        if not all(held) and self._federation.chain.now() < patience:
+        if lacking != (False, False) and self._federation.chain.now() < patience:
             return None
-        return self._agrees(round_, self._conceded(round_, slots, proposal), proposal)
+        conceded = self._conceded(round_, slots, proposal)
+        unopened = self._concedes_slice(round_, proposal)
+        return self._agrees(round_, conceded, proposal, content, unopened=unopened)
 
-    def _agrees(self, round_: Round, slots: list[Slot], proposal: Proposal) -> bool:
+    def _opened(self, round_: Round, proposal: Proposal) -> Content | None:
+        """Open what the proposed result is sealed with; None where it cannot be opened (yet)."""
+        try:
+            return self._federation.replica.content(round_, proposal)
+        except (BlockUnavailable, MalformedRecord) as error:
+            log.info("round %d: the proposed result cannot be opened: %s", round_.index, error)
+            return None
+
+    def _agrees(
+        self,
+        round_: Round,
+        slots: list[Slot],
+        proposal: Proposal,
+        content: Content | None,
+        *,
+        unopened: bool = False,
+    ) -> bool:
         """Recompute the result and its index; keep what is right, and the updates that it was made
         from, so that all can be had whatever becomes of proposer and authors.
         """
-        outcome = self._federation.compose(round_, slots, stated=self._stated(proposal))
+        if content is None:
+            return False
+        stated = self._stated(round_, proposal)
+        outcome = self._federation.compose(
+            round_, slots, stated=stated, content=content, unopened=unopened
+        )
         if outcome.header.digest() != proposal.result:
             return False
-        artefact, index = result_artefact(outcome)
+        artefact, index = self._federation.bundle(outcome)
         if index != proposal.index:
             return False
         self._federation.keep(round_)
         self._federation.store.put(artefact)
+        self._watcher.trust(proposal)
         return True
 
-    def _stated(self, proposal: Proposal) -> Sequence[int]:
+    def _stated(self, round_: Round, proposal: Proposal) -> Sequence[int]:
         """Read a result's utilities where the model's own are not exact."""
         if self._federation.rulebook.task.utility_tolerance == 0:
             return ()
         try:
-            reader = ResultReader(self._federation.store, proposal.result, proposal.index)
-            return reader.records().utilities
+            return self._federation.replica.proposed(round_, proposal).records().utilities
         except (BlockUnavailable, MalformedRecord):
             return ()
 
+    def _concedes_slice(self, round_: Round, proposal: Proposal) -> bool:
+        """Whether the result measures nothing and this node did not hold the round's slice at the
+        reveal deadline either.
+        """
+        announced = self._federation.announced(round_)
+        if announced is None or announced.hex() in self._held(round_):
+            return False
+        try:
+            reader = self._federation.replica.proposed(round_, proposal)
+            return not reader.records().utilities
+        except (BlockUnavailable, MalformedRecord):
+            return False
+
     def _conceded(self, round_: Round, slots: list[Slot], proposal: Proposal) -> list[Slot]:
-        """Take for unavailable what the result calls so and this node did not hold at the reveal
-        deadline either.
+        """Take for missing and unavailable what the result calls so and this node did not hold at
+        the reveal deadline either.
         """
         known = self._held(round_)
         try:
-            reader = ResultReader(self._federation.store, proposal.result, proposal.index)
+            reader = self._federation.replica.proposed(round_, proposal)
             entries = [e for node in reader.levels(len(slots))[0] for e in node.entries]
         except (BlockUnavailable, MalformedRecord) as error:
             log.warning("round %d: the proposed result cannot be read: %s", round_.index, error)
             return slots
+        lost = {
+            place
+            for place, entry in enumerate(entries[: round_.batched])
+            if entry.reason == Reason.MISSING and _leaf(round_, place) not in known
+        }
+        bare = [Slot.missing() if place in lost else slot for place, slot in enumerate(slots)]
         return [
-            Slot(slot.participant, slot.digest, Published(None, None))
+            replace(slot, published=NOTHING)
             if entry.reason == Reason.UNAVAILABLE and slot.digest.hex() not in known
             else slot
-            for slot, entry in zip(slots, entries, strict=False)
+            for slot, entry in zip(self._federation.filled(round_, bare), entries, strict=False)
         ]
+
+
+def _leaf(round_: Round, place: int) -> str:
+    """Name the block of a round's batch that holds a leaf."""
+    return f"{round_.batch_root.hex()} {place // BLOCK_LEAVES}"

@@ -6,18 +6,19 @@ import logging
 
 from fednode.federation import Federation
 from fednode.roles.role import Progress, advance_if_due, attempt, finished
-from ledger.artefacts import result_artefact
 from ledger.chain.accounts import Account
-from ledger.round import Outcome
-from ledger.state import Phase, Round
+from ledger.proceedings import Round
+from ledger.round import Outcome, awaited
+from ledger.sealing import NotForUs
+from ledger.state import Phase
 from ledger.types import Digest, Wei
 
 log = logging.getLogger("fednode")
 
 
 Turn = tuple[int, Digest, tuple[Digest, ...]]
-"""What a result was computed for: the attempt, the parent, the commits. A reorganisation of the
-chain can change the last two.
+"""What a result was computed for: the attempt, the parent, batch and commits. A reorganisation of
+the chain can change the last two.
 """
 
 
@@ -30,10 +31,12 @@ class Proposer:
         self._federation = federation
         self._account = account
         self._ready: tuple[Turn, Outcome, Digest] | None = None
+        self._barred = -1
 
     def step(self) -> Progress:
         """Propose if it is time to; else move the federation on where a deadline has passed."""
         state = self._federation.refresh()
+        self._federation.honour()
         if finished(self._federation):
             return Progress.DONE
         if state.phase is Phase.PROPOSE and self._propose(state.round):
@@ -43,11 +46,17 @@ class Proposer:
 
     def _propose(self, round_: Round) -> bool:
         turn = self._federation.state.in_turn(round_)
-        if turn is not None and turn.signer != self._account.address:
+        if turn is not None and turn.signer_in(round_.index) != self._account.address:
             return False
-        if self._federation.chain.now() > round_.propose_deadline:
+        if self._federation.chain.now() >= round_.propose_deadline:
             return False
-        ready = self._prepared(round_)
+        try:
+            ready = self._prepared(round_)
+        except NotForUs as error:
+            if self._barred != round_.index:
+                log.error("round %d: cannot propose: %s", round_.index, error)
+                self._barred = round_.index
+            return False
         if ready is None:
             return False
         outcome, index = ready
@@ -63,21 +72,27 @@ class Proposer:
 
     def _prepared(self, round_: Round) -> tuple[Outcome, Digest] | None:
         """Compute and publish the round's result once everything is in, or the reveal deadline has
-        passed.
+        passed; where a slice may be opened until then, nothing is proposed earlier.
         """
-        turn = (round_.attempt, round_.parent, tuple(commit.digest for commit in round_.commits))
+        digests = tuple(commit.digest for commit in round_.commits)
+        turn = (round_.attempt, round_.parent, (round_.batch_root, *digests))
         if self._ready is not None and self._ready[0] == turn:
             return self._ready[1:]
         assert round_.closed is not None
-        published = [self._federation.published(commit) for commit in round_.commits]
-        missing = sum(not item.final for item in published)
-        if missing and self._federation.chain.now() < round_.closed.reveal_deadline:
+        slots = self._federation.slots(round_)
+        missing = len(awaited(slots, round_.batched))
+        unopened = self._federation.opened(round_) is None
+        in_time = self._federation.chain.now() < round_.closed.reveal_deadline
+        by_slices = self._federation.rulebook.opener is not None
+        if (missing or by_slices) and in_time:
             return None
         if missing:
-            log.warning("round %d: %d updates cannot be had", round_.index, missing)
-        slots = self._federation.replica.slots(round_, published)
-        outcome = self._federation.compose(round_, slots)
-        artefact, index = result_artefact(outcome)
+            log.warning("round %d: %d slots cannot be had", round_.index, missing)
+        if unopened:
+            log.warning("round %d: its slice of evaluation rows cannot be had", round_.index)
+        content = self._federation.replica.fresh(round_)
+        outcome = self._federation.compose(round_, slots, content=content)
+        artefact, index = self._federation.bundle(outcome)
         self._federation.store.put(artefact)
         self._ready = (turn, outcome, index)
         return outcome, index

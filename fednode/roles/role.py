@@ -62,11 +62,25 @@ def attempt(what: str, send: Callable[[], Receipt]) -> bool:
     return True
 
 
+def expire_if_due(federation: Federation, account: Account) -> bool:
+    """End a challenge whose clock has run out; anybody may, somebody must."""
+    state, now = federation.state, federation.chain.now()
+    late = (p.result for p, c in state.disputed() if c.deadline is not None and c.deadline <= now)
+    result = next(late, None)
+    if result is None:
+        return False
+    return attempt(
+        f"ended a challenge to result {result.hex()[:16]}",
+        lambda: federation.contract.expire_challenge(account, federation.id, result),
+    )
+
+
 def advance_if_due(federation: Federation, account: Account) -> bool:
     """Move the federation on where a deadline has passed; anybody may, somebody must."""
-    state = federation.state
-    deadline = state.deadline
-    if deadline is None or federation.chain.now() < deadline:
+    if expire_if_due(federation, account):
+        return True
+    due = federation.state.advances
+    if due is None or federation.chain.now() < due:
         return False
     return attempt("advanced", lambda: federation.contract.advance(account, federation.id))
 

@@ -6,23 +6,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fednode.data.evaluation_set import EvaluationSet
 from fednode.data.statistics import local_statistics
 from fednode.data.table import Table
 from fednode.errors import FedNodeError
 from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.federation import Federation
 from fednode.models.layout import STATISTICS, Tensors
+from fednode.roles.counting import counts_for
 from fednode.roles.journal import Journal, PreparedUpdate, private_tensors
 from fednode.training.environment import environment
 from fednode.training.run import LocalRun, TrainingSpec
 from fednode.training.task import TrainingTask, train
 from ledger import cbor
-from ledger.artefacts import record, update_artefact
+from ledger.artefacts import EVALUATION, PAYLOAD, TRAINING, record, update_artefact
+from ledger.cid import CID
 from ledger.headers import UpdateHeader
+from ledger.members import Participant as Member
 from ledger.payload import Payload, int32, pad
+from ledger.proceedings import Round
 from ledger.round import Int32, RoundContext
-from ledger.state import Participant as Member
-from ledger.state import Round
+from ledger.sealing import Content
 from ledger.types import ZERO_DIGEST
 
 
@@ -41,10 +45,11 @@ class UpdateBeyondBound(FedNodeError):
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """Trains on one site's rows."""
+    """Trains on one site's rows, and counts on its shard, if it has one."""
 
     task: TrainingTask
     rows: Table
+    shard: EvaluationSet | None = None
 
     def prepare(
         self, federation: Federation, member: Member, round_: Round, journal: Journal
@@ -54,11 +59,16 @@ class Trainer:
         private: Tensors = {}
         if context.statistics:
             values = self._statistics(federation)
+        elif self._idle(federation, context):
+            values, private = self._unchanged(federation, journal)
         else:
             values, private = self._trained(federation, member, round_, journal)
-        data = Payload(pad(values, context.policy.leaves))
+        content = federation.replica.fresh(round_)
+        clear = pad(values, context.policy.leaves)
+        data = Payload(clear, content.part(PAYLOAD), content.envelope)
         self._check(federation, context, data)
-        training = record(self._record(federation, context, member))
+        training = record(self._record(federation, context, member), content.part(TRAINING))
+        counts = self.counts(federation, member, content)
         header = UpdateHeader(
             common=context.common(UpdateHeader.TAG),
             participant=member.index,
@@ -67,9 +77,25 @@ class Trainer:
             dataset=context.seats[member.index].dataset,
             index=data.index_digest,
             training=training[0].digest,
-            evaluation=ZERO_DIGEST,
+            evaluation=counts[0].digest if counts else ZERO_DIGEST,
         )
-        return PreparedUpdate(header.digest(), update_artefact(header, data, training), private)
+        records = (training, counts) if counts else (training,)
+        return PreparedUpdate(header.digest(), update_artefact(header, data, *records), private)
+
+    def counts(
+        self, federation: Federation, member: Member, content: Content
+    ) -> tuple[CID, bytes] | None:
+        """Make the record of what is counted on the shard for the result before."""
+        return counts_for(federation, member, self.shard, content.part(EVALUATION))
+
+    def _idle(self, federation: Federation, context: RoundContext) -> bool:
+        """Whether the round's updates are there for what they carry alone."""
+        trained = federation.standing().trained + 1
+        return context.by_shards and context.policy.ends_period(trained)
+
+    def _unchanged(self, federation: Federation, journal: Journal) -> tuple[Int32, Tensors]:
+        nothing = np.zeros(federation.rulebook.layout.size, dtype=np.int32)
+        return nothing, private_tensors(federation, journal, len(federation.state.lineage))
 
     def _statistics(self, federation: Federation) -> Int32:
         values = np.zeros(federation.rulebook.layout.size, dtype=np.int32)
@@ -105,8 +131,13 @@ class Trainer:
             "seed": [spec.seed, context.round, member.index],
             "environment": environment(),
             "task": type(self.task).__name__,
-            "kind": STATISTICS if context.statistics else "training",
+            "kind": self._kind(federation, context),
         }
+
+    def _kind(self, federation: Federation, context: RoundContext) -> str:
+        if context.statistics:
+            return STATISTICS
+        return "counts" if self._idle(federation, context) else "training"
 
 
 def _spec(federation: Federation) -> TrainingSpec:

@@ -23,7 +23,6 @@ from ledger.audit.verdict import (
 from ledger.headers import ResultHeader
 from ledger.nodes import Entry, in_order
 from ledger.round import Outcome, Records
-from ledger.types import ZERO_DIGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def _selection(outcome: Outcome, published: PublishedResult) -> Iterator[Differe
             name = _first_difference(expected, found)
             subject = f"slot {slot}, participant {expected.participant}: {name}"
             yield Difference(SELECTION, subject, getattr(expected, name), getattr(found, name))
-    count = sum(entry.digest != ZERO_DIGEST for entry in ours)
+    count = sum(entry != Entry() for entry in ours)
     yield Difference(SELECTION, f"{count} commit slots", count, count)
 
 

@@ -5,7 +5,8 @@ participants.
 from dataclasses import dataclass, field
 
 from ledger.audit.compare import PublishedResult
-from ledger.audit.verdict import Check, Step, Terms
+from ledger.audit.verdict import Check, Lack, Step, Terms
+from ledger.headers import ResultHeader
 from ledger.replica import Replica
 from ledger.types import Digest
 
@@ -17,7 +18,9 @@ class Facts:
     replica: Replica
     terms: Terms | None = None
     names: dict[int, str] = field(default_factory=dict)
+    headers: dict[Digest, ResultHeader] = field(default_factory=dict)
     results: dict[Digest, PublishedResult] = field(default_factory=dict)
+    erased: dict[int, set[int]] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -28,6 +31,10 @@ class Facts:
     def failed(self, step: Step, round_: int | None, detail: str) -> None:
         """Note the check that does not."""
         self.checks.append(Check(step, round_, detail, ok=False))
+
+    def lacks(self, step: Step, round_: int | None, detail: str, lack: Lack) -> None:
+        """Note a check that could not be made."""
+        self.checks.append(Check(step, round_, detail, ok=False, lack=lack))
 
     def note(self, text: str) -> None:
         """Note something that is no failure, and that whoever reads the verdict should know."""

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from ledger.audit.markup import Markup, element, join
 from ledger.audit.verdict import UTILITY_UNIT, Check, ParticipantSummary, Step, Terms, Verdict
-from ledger.audit.wording import MINUS, clean, count, points, quality, rounded_amount
+from ledger.audit.wording import MINUS, clean, count, lacked, points, quality, rounded_amount
 
 WIDTH: Final = 760
 MOST_COLUMNS: Final = 24
@@ -131,7 +131,7 @@ def steps_picture(verdict: Verdict, steps: Sequence[Step]) -> Markup:
         height,
         "The audit's steps, for the whole federation and for each round",
         f"{count(len(steps), 'step')} in {count(len(columns), 'column')}; "
-        f"{count(sum(not c.ok for c in verdict.checks), 'mark fails', 'marks fail')}.",
+        f"{count(sum(c.failed for c in verdict.checks), 'mark fails', 'marks fail')}.",
         [*heads, *marks],
     )
 
@@ -239,12 +239,15 @@ def _round_heads(columns: Sequence[range], left: float, cell: float) -> Iterator
 def _mark(checks: Sequence[Check], x: float, y: float, place: str) -> Markup:
     if not checks:
         return element("circle", cx=x, cy=y, r=1.5, class_="none")
-    failed = [check for check in checks if not check.ok]
-    if failed:
+    if any(check.failed for check in checks):
         title = element("title", f"{place}: does not hold")
         cross = element("path", d=f"M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8", class_="cross")
         box = element("rect", x=x - 9, y=y - 9, width=18, height=18, rx=3, class_="fails")
         return element("g", title, box, cross)
+    if missing := lacked(checks):
+        title = element("title", f"{place}: {missing}")
+        dash = element("path", d=f"M{x - 4.5:.1f} {y:.1f}h9", class_="dash")
+        return element("g", title, element("circle", cx=x, cy=y, r=9, class_="lacks"), dash)
     title = element("title", f"{place}: {count(len(checks), 'check')} held")
     tick = element("path", d=f"M{x - 4.5:.1f} {y:.1f}l3.2 3.4l6 -7", class_="tick")
     return element("g", title, element("circle", cx=x, cy=y, r=9, class_="holds"), tick)

@@ -6,41 +6,64 @@ function that its proposer used (`ledger.round`), with the rules that the policy
 by the caller.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
-from ledger import artefacts
+from ledger import artefacts, committee, payload
 from ledger import history as ev
+from ledger.audit import signers
 from ledger.audit.compare import PublishedResult, comparisons
 from ledger.audit.evidence import Evidence
 from ledger.audit.facts import Facts
+from ledger.audit.remainder import Remainder
 from ledger.audit.summary import summarise
 from ledger.audit.verdict import (
+    AGGREGATION,
     BYTES,
     CLAIMS,
     CONTRACT,
+    CONTRIBUTIONS,
     HEADERS,
     HISTORY,
     LINEAGE,
     ORDER,
     PAYOUTS,
+    SELECTION,
     SIGNERS,
+    TREES,
+    UTILITIES,
     Finding,
+    Lack,
     Step,
     Terms,
     Verdict,
 )
 from ledger.cid import CID, Codec
+from ledger.erasure import declarations
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.headers import ResultHeader, federation_id
 from ledger.identity import ForgedIdentity, read_identity
-from ledger.nodes import Entry, Reason
+from ledger.nodes import Entry, Reason, counted
+from ledger.payload import Payload
+from ledger.proceedings import Accepted, Round
 from ledger.replica import Replica, first_standing
-from ledger.round import Outcome, Published, Rules, Slot, Standing, compose, follow
-from ledger.state import Commit, HistoryViolation, Round
+from ledger.round import (
+    Outcome,
+    Published,
+    RoundContext,
+    Rules,
+    Slot,
+    Standing,
+    compose,
+    deciding,
+    follow,
+)
+from ledger.sealing import NO_KEYS, NotForUs, Vault
+from ledger.signatures import Domain
 from ledger.stores import BlockUnavailable
+from ledger.strict import HistoryViolation
 from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Address, Digest
 
 
@@ -60,9 +83,13 @@ class PolicyRefused(LedgerError):
     """Policy records that do not say what the policy's header says, or nothing that can be run."""
 
 
-def audit(evidence: Evidence, read_rulebook: RulebookReader) -> Verdict:
-    """Replay everything that the evidence holds; the verdict names the first step that fails."""
-    run = _Run(evidence, read_rulebook)
+def audit(evidence: Evidence, read_rulebook: RulebookReader, *, vault: Vault = NO_KEYS) -> Verdict:
+    """Replay everything that the evidence holds; the verdict names the first step that fails.
+
+    What is sealed is opened with the keys of `vault`; without one of them everything is checked
+    that needs no contents.
+    """
+    run = _Run(evidence, read_rulebook, vault)
     finding = None
     try:
         run.all()
@@ -92,18 +119,21 @@ class _NoEvents:
 class _Run:
     """One replay, in the order in which things happened."""
 
-    def __init__(self, evidence: Evidence, read_rulebook: RulebookReader) -> None:
+    def __init__(self, evidence: Evidence, read_rulebook: RulebookReader, vault: Vault) -> None:
         self._evidence = evidence
         self._read_rulebook = read_rulebook
-        self._replica = Replica(_NoEvents(), evidence.store, origin=evidence.origin)
+        self._replica = Replica(_NoEvents(), evidence.store, origin=evidence.origin, vault=vault)
+        self._erased: set[tuple[int, int]] = set()
         self._book: Rulebook | None = None
-        self._standing: Standing | None = None
+        self._standings: list[Standing | None] = []
+        self._fallen = _fallen(evidence.events)
         self.facts = Facts(self._replica)
 
     def all(self) -> None:
         """Check everything."""
         self._contract()
         self._history()
+        self._erasures()
         for event in self._evidence.events:
             self._event(event)
 
@@ -130,6 +160,25 @@ class _Run:
         self._hold(HISTORY, None, "the accumulator at the trusted block", self._evidence.h, h)
         self._hold(HISTORY, None, "the number of events", "at least one", 0, holds=bool(events))
 
+    def _erasures(self) -> None:
+        """Learn what was erased by declaration. A stranger's bad record must not end everybody's
+        audit; it only excuses nothing.
+        """
+        if not any(isinstance(event, ev.DatasetAmended) for event in self._evidence.events):
+            return
+        ahead = Replica(_NoEvents(), self._evidence.store, origin=self._evidence.origin)
+        try:
+            for event in self._evidence.events:
+                ahead.take(event)
+        except (BlockUnavailable, MalformedRecord, HistoryViolation):
+            # The replay comes to the same place, and says so there.
+            return
+        for declared in declarations(self._evidence.store, ahead.state):
+            self._erased.update((declared.participant, round_) for round_ in declared.rounds)
+            if declared.refused is not None:
+                whose = f"{declared.record.hex()[:16]} of participant {declared.participant}"
+                self.facts.note(f"The erasure {whose} is not believed: {declared.refused}.")
+
     # -- one event
 
     def _event(self, event: ev.Event) -> None:
@@ -149,13 +198,19 @@ class _Run:
                 self._created(event)
             case ev.ParticipantJoined():
                 self._joined(event)
-            case ev.UpdateCommitted() | ev.Voted():
+            case ev.UpdateCommitted():
                 participant = self._replica.state.participants[event.participant]
-                self._signed(event.round, subject, participant.signer, event.meta.sender)
+                signer = participant.signer_in(event.round)
+                self._signed(event.round, subject, signer, event.meta.sender)
+            case ev.Voted():
+                self._voted(event, subject)
             case ev.ResultProposed():
                 self._proposed(event, subject)
             case ev.ResultAccepted():
-                self._accepted(event)
+                if event.h not in self._fallen:
+                    self._accepted(event)
+            case ev.ResultDisproved():
+                self._disproved(event)
             case ev.ResultRejected():
                 self._rejected(event)
             case ev.RoundOpened():
@@ -178,17 +233,46 @@ class _Run:
         self._hold(SIGNERS, round_, subject, who, sender, signer=sender)
 
     def _proposed(self, event: ev.ResultProposed, subject: str) -> None:
-        """A participant signs its proposals itself. Who else may propose may do so through a
-        contract of its own, and must not fail everybody's audit by that.
+        """A participant signs its proposals, in a transaction or for somebody who pays the bond.
+        Who else may propose may do so through a contract of its own, and must not fail everybody's
+        audit by that.
         """
+        sender = event.meta.sender
         known = {s for p in self._replica.state.participants for _, s in p.signers}
-        if event.proposer in known or event.proposer == event.meta.sender:
-            self._signed(event.round, subject, event.proposer, event.meta.sender)
+        if event.signer in (event.proposer, sender):
+            found: Address | None = sender
+        else:
+            found = signers.proposer(event, self._domain)
+        if event.signer in known or event.signer == found:
+            self._signed(event.round, subject, event.signer, found or sender)
         else:
             self.facts.note(
                 f"{subject}: no participant proposed it, but {event.proposer}, a contract that "
-                f"{event.meta.sender} called."
+                f"{sender} called."
             )
+
+    def _voted(self, event: ev.Voted, subject: str) -> None:
+        """Members of the committee vote in transactions of their own, or sign votes that anybody
+        posts.
+        """
+        state, sender = self._replica.state, event.meta.sender
+        places = state.rounds[event.round].proposal.committee.places
+        voices = signers.voices(event, self._domain)
+        for place, support in committee.places(event.ballots):
+            member = state.participants[places[place]].signer_in(event.round)
+            if voices is None:
+                self._signed(event.round, subject, member, sender)
+            else:
+                signed = f"a signature of {member}"
+                holds = (member, support) in voices
+                self._hold(
+                    SIGNERS, event.round, subject, signed, "none", holds=holds, signer=sender
+                )
+
+    @property
+    def _domain(self) -> Domain:
+        origin = self._evidence.origin
+        return Domain(origin.chain_id, origin.ledger)
 
     def _created(self, event: ev.FederationCreated) -> None:
         origin, policy = self._evidence.origin, self._replica.policy
@@ -211,7 +295,8 @@ class _Run:
             except PolicyRefused as refused:
                 header = f"records of policy {event.policy.hex()}"
                 self._fail(HEADERS, None, records, header, refused, event.creator)
-            self._standing = replace(first_standing(), model=self._replica.initial_model())
+            first = replace(first_standing(), model=self._replica.initial_model())
+            self._standings.append(first)
         self.facts.terms = self._book.terms
         self.facts.passed(BYTES, None, "policy, initial model and evaluation rows")
         self._ancestor(event.creator)
@@ -255,20 +340,16 @@ class _Run:
     def _stops(self, event: ev.Event, subject: str, round_: int) -> None:
         """Check that training goes on, or does not, as the newest result says."""
         state = self._replica.state
-        head = self.facts.results.get(state.head)
+        head = self.facts.headers.get(state.head)
         if head is None:
             return
         last = state.training_index(len(state.lineage)) == state.policy.rounds
-        expected = "the federation's end" if head.header.stop or last else "another round"
+        expected = "the federation's end" if head.stop or last else "another round"
         found = "another round" if isinstance(event, ev.RoundOpened) else "the federation's end"
         self._hold(ORDER, round_, subject, expected, found, signer=event.meta.sender)
 
     def _accepted(self, event: ev.ResultAccepted) -> None:
-        """Compute an accepted result again from the updates, and compare it with what was
-        published.
-        """
-        assert self._book is not None
-        assert self._standing is not None
+        """Check an accepted result: all of it, or what can be seen of it from outside."""
         state = self._replica.state
         round_, accepted = state.round, state.lineage[-1]
         context = self._replica.context(round_)
@@ -281,44 +362,160 @@ class _Run:
         self._hold(
             HEADERS, round_.index, f"{subject}: its header", expected, found, signer=proposer
         )
+        self.facts.headers[event.result] = reader.header
+        try:
+            before = self._standings[accepted.height - 1]
+            read = before is not None and self._replayed(accepted, reader, subject)
+        except NotForUs:
+            read = False
+        if not read:
+            self._outside(accepted, reader, subject)
+        self.facts.passed(LINEAGE, round_.index, f"{subject} builds on {found.parent.hex()[:16]}")
+
+    def _replayed(self, accepted: Accepted, reader: artefacts.ResultReader, subject: str) -> bool:
+        """Compute a result again from the updates, and compare it with what was published."""
+        assert self._book is not None
+        state = self._replica.state
+        round_, proposer = state.rounds[accepted.round], accepted.proposal.proposer
+        context = self._replica.context(round_)
         with self._bytes(round_.index, subject, proposer):
             published = PublishedResult.read(
-                reader, leaves=context.policy.leaves, slots=len(round_.commits)
+                reader, leaves=context.policy.leaves, slots=round_.slots
             )
         slots = self._slots(round_, published)
-        rules = self._book.rules.stating(published.records.utilities)
-        outcome = compose(context, self._standing, slots, rules)
-        self._available(round_, outcome, published)
+        rules = self._rules(context, published)
+        standing = self._standings[accepted.height - 1]
+        assert standing is not None
+        erased = self._missed(round_, slots, published)
+        if erased:
+            left = Remainder(context, standing, slots, erased, published, reader, rules)
+            outcome = self._left(round_, left)
+        else:
+            outcome = compose(context, standing, slots, rules, reader.content)
+            ours = [entry for node in outcome.levels[0] for entry in node.entries]
+            self._available(round_, slots, ours, published)
         for step, what, expect, got in comparisons(outcome, published):
             self._hold(step, round_.index, what, expect, got, signer=proposer)
-        self._standing = follow(
-            self._standing,
+        self._plain(round_, reader, outcome, proposer)
+        following = follow(
+            standing,
             outcome.records,
             outcome.model,
             trained=state.training_index(accepted.height),
             ends_period=state.ends_period(accepted.height, outcome.header.stop),
+            players=tuple(entry.participant for entry in counted(outcome.levels)),
         )
-        self.facts.passed(LINEAGE, round_.index, f"{subject} builds on {found.parent.hex()[:16]}")
-        self.facts.results[event.result] = published
+        self._standings[accepted.height :] = [following]
+        self.facts.results[accepted.result] = published
+        return True
+
+    def _plain(
+        self,
+        round_: Round,
+        reader: artefacts.ResultReader,
+        outcome: Outcome,
+        proposer: Address,
+    ) -> None:
+        """Check what a sealed result says inside only."""
+        if reader.content.envelope is None:
+            return
+        with self._bytes(round_.index, "the plain digest of the new model", proposer):
+            found = reader.inner().model
+        leaves = self._replica.policy.leaves
+        plain = Payload(payload.pad(outcome.model, leaves)).digest
+        subject = "plain digest of the new model"
+        self._hold(AGGREGATION, round_.index, subject, plain, found, signer=proposer)
+
+    def _missed(self, round_: Round, slots: Sequence[Slot], published: PublishedResult) -> set[int]:
+        """List the slots whose updates their own participants erased, and said so; a header holds
+        nothing to erase.
+        """
+        entries = zip(slots, published.entries(), strict=False)
+        missed = {
+            place
+            for place, (slot, entry) in enumerate(entries)
+            if entry.reason in _SEEN_IN_BYTES
+            and slot.published.header is not None
+            and slot.published.payload is None
+            and (slot.participant, round_.index) in self._erased
+        }
+        for place in missed:
+            self.facts.erased.setdefault(slots[place].participant, set()).add(round_.index)
+        return missed
+
+    def _left(self, round_: Round, left: Remainder) -> Outcome:
+        """Check what does not need the erased updates, and note what does."""
+        proposer = round_.proposal.proposer
+        self._available(round_, left.slots, left.judged, left.published, left.erased)
+        for step, what, expect, got in left.differences():
+            self._hold(step, round_.index, what, expect, got, signer=proposer)
+        for slot in sorted(left.erased):
+            who = f"participant {left.slots[slot].participant}"
+            for step, what in _ERASED:
+                self.facts.lacks(step, round_.index, f"{what} of {who}", Lack.ERASED)
+        if left.rules.summed is None:
+            self.facts.lacks(AGGREGATION, round_.index, "the new model", Lack.ERASED)
+        return left.conclusion()
+
+    def _outside(
+        self,
+        accepted: Accepted,
+        reader: artefacts.ResultReader,
+        subject: str,
+    ) -> None:
+        """Check of a sealed result what needs no contents, and note what was not checked."""
+        self._standings[accepted.height :] = [None]
+        round_, proposer = self._replica.state.rounds[accepted.round], accepted.proposal.proposer
+        leaves, access = self._replica.policy.leaves, self._replica.access(round_)
+        assert access is not None
+        assert self._book is not None
+        summed = self._book.rules.summed is not None
+        with self._bytes(round_.index, subject, proposer):
+            reader.check_stored(leaves, round_.slots, summed=summed)
+        self.facts.passed(BYTES, round_.index, f"{subject}: its sealed bytes")
+        with self._bytes(round_.index, "the batch of commits", proposer):
+            claims = self._replica.claims(round_)
+        for place, slot in enumerate(claims):
+            if slot.unbound is Reason.MISSING:
+                what = f"leaf {place} of the batch: not to be had"
+                self.facts.lacks(BYTES, round_.index, what, Lack.SEALED)
+        for place in deciding(claims, round_.batched):
+            slot = claims[place]
+            what = f"the sealed update of participant {slot.participant}"
+            if artefacts.update_is_stored(self._evidence.store, slot.digest, leaves, access):
+                self.facts.passed(BYTES, round_.index, what)
+            elif (slot.participant, round_.index) in self._erased:
+                self.facts.erased.setdefault(slot.participant, set()).add(round_.index)
+                self.facts.lacks(BYTES, round_.index, what, Lack.ERASED)
+            else:
+                self.facts.lacks(BYTES, round_.index, f"{what}: not to be had whole", Lack.SEALED)
+        for step in _CONTENTS:
+            self.facts.lacks(step, round_.index, f"{subject} is sealed", Lack.SEALED)
 
     def _rejected(self, event: ev.ResultRejected) -> None:
         """Say so where a result was voted down that its inputs do come to: a vote is no proof."""
         assert self._book is not None
-        assert self._standing is not None
+        standing = self._standings[len(self._replica.state.lineage)]
+        if standing is None:
+            return
         state = self._replica.state
+        if any(a.result not in self.facts.results for a in state.lineage):
+            return  # It was proposed on what fell later.
         round_ = state.rounds[event.round]
         proposal = round_.proposal
         context = self._replica.context(round_)
         try:
-            reader = artefacts.ResultReader(self._evidence.store, event.result, proposal.index)
+            reader = self._replica.proposed(round_, proposal)
             published = PublishedResult.read(
-                reader, leaves=context.policy.leaves, slots=len(round_.commits)
+                reader, leaves=context.policy.leaves, slots=round_.slots
             )
-            rules = self._book.rules.stating(published.records.utilities)
-            outcome = compose(
-                context, self._standing, self._claimed_slots(round_, published), rules
-            )
-        except (BlockUnavailable, MalformedRecord):
+            rules = self._book.rules
+            if published.records.utilities:
+                rules = rules.opening(context, self._evidence.store)
+            rules = rules.stating(published.records.utilities)
+            slots = self._claimed_slots(round_, published)
+            outcome = compose(context, standing, slots, rules, reader.content)
+        except (BlockUnavailable, MalformedRecord, NotForUs):
             return
         if outcome.header.digest() == event.result:
             against = [str(p) for p, support in sorted(proposal.votes.items()) if not support]
@@ -328,77 +525,146 @@ class _Run:
                 f"attempt {event.attempt}; {voters} voted against it."
             )
 
+    def _disproved(self, event: ev.ResultDisproved) -> None:
+        """Say what fell, and by what: the contract's word, since nothing of it is paid out."""
+        cause = f"a proof of kind {event.kind}" if event.kind else "a demand that nobody answered"
+        self.facts.note(
+            f"Round {event.round}: result {event.result.hex()[:16]}, attempt {event.attempt}, fell "
+            f"by {cause}, and with it all that was built on it; none of that is part of this audit."
+        )
+
+    def _rules(self, context: RoundContext, published: PublishedResult) -> Rules:
+        """Give the rules that a result is measured by, its slice opened where there are slices;
+        take its word for a slice that could not be had in time.
+        """
+        assert self._book is not None
+        rules, store, subject = self._book.rules, self._evidence.store, "its slice"
+        if published.records.utilities:
+            with self._bytes(context.round, subject):
+                rules = rules.opening(context, store)
+        elif context.slices and self._opens(context):
+            self.facts.note(
+                f"Round {context.round}: nothing was measured, and its slice of evaluation rows "
+                "can be had now; that it could not be had in time rests on the committee's "
+                "majority."
+            )
+        return rules.stating(published.records.utilities)
+
+    def _opens(self, context: RoundContext) -> bool:
+        """Whether a slice that measures something can be had now."""
+        assert self._book is not None
+        try:
+            opened = self._book.rules.opening(context, self._evidence.store)
+        except BlockUnavailable:
+            return False
+        return opened.measures
+
     def _claimed_slots(self, round_: Round, published: PublishedResult) -> list[Slot]:
         """Read the updates that a result counts, without a word about those that are missing."""
-        return [
-            self._slot(commit, entry)
-            for commit, entry in zip(round_.commits, published.entries(), strict=False)
-        ]
+        entries = published.entries()
+        slots = _as_stated(self._replica.claims(round_), entries, round_.batched)
+        for place in deciding(slots, round_.batched):
+            slots[place] = self._slot(round_, slots[place], entries[place])
+        return slots
 
-    def _slot(self, commit: Commit, entry: Entry) -> Slot:
+    def _slot(self, round_: Round, slot: Slot, entry: Entry) -> Slot:
         """Read the update of a slot, unless the result calls it unavailable."""
         unavailable = entry.reason == Reason.UNAVAILABLE
-        found = Published(None, None) if unavailable else self._update(commit)
-        return Slot(commit.participant, commit.digest, found)
+        return slot if unavailable else replace(slot, published=self._update(round_, slot))
 
     def _slots(self, round_: Round, published: PublishedResult) -> list[Slot]:
         """Read every update that the result counts; take its word for what could not be had in
         time.
         """
-        slots = []
-        for commit, entry in zip(round_.commits, published.entries(), strict=False):
-            subject = f"the update of participant {commit.participant}"
-            if entry.reason == Reason.UNAVAILABLE:
-                self._note_if_had(round_, commit, subject)
-            with self._bytes(round_.index, subject, commit.meta.sender):
-                slots.append(self._slot(commit, entry))
+        entries = published.entries()
+        slots = _as_stated(self._leaves(round_, entries), entries, round_.batched)
+        for place in deciding(slots, round_.batched):
+            subject = f"the update of participant {slots[place].participant}"
+            if entries[place].reason == Reason.UNAVAILABLE:
+                self._note_if_had(round_, slots[place], subject)
+            with self._bytes(round_.index, subject, self._author(round_, place, slots[place])):
+                slots[place] = self._slot(round_, slots[place], entries[place])
         return slots
 
-    def _available(self, round_: Round, outcome: Outcome, published: PublishedResult) -> None:
+    def _leaves(self, round_: Round, entries: Sequence[Entry]) -> list[Slot]:
+        """Read the batch; require every leaf that the result does not call missing."""
+        proposer = round_.proposal.proposer
+        with self._bytes(round_.index, "the batch of commits", proposer):
+            claims = self._replica.claims(round_)
+        for place, slot in enumerate(claims[: round_.batched]):
+            subject = f"leaf {place} of the batch"
+            stated, lost = entries[place].reason == Reason.MISSING, slot.unbound is Reason.MISSING
+            if lost and not stated:
+                self._fail(BYTES, round_.index, subject, "its bytes", "not to be had", proposer)
+            if stated and not lost:
+                self._note_late(round_, f"{subject} was left out as missing")
+        return claims
+
+    def _author(self, round_: Round, place: int, slot: Slot) -> Address:
+        """Say who answers for a slot's update: who sent the commit, or signed the leaf."""
+        if place >= round_.batched:
+            return round_.commits[place - round_.batched].meta.sender
+        return self._replica.state.participants[slot.participant].signer_in(round_.index)
+
+    def _available(
+        self,
+        round_: Round,
+        slots: Sequence[Slot],
+        ours: Sequence[Entry],
+        published: PublishedResult,
+        erased: Collection[int] = (),
+    ) -> None:
         """Require the bytes of every update that the result does not call unavailable, as far as
         judging it takes them.
         """
-        ours = [entry for node in outcome.levels[0] for entry in node.entries]
-        for commit, entry, found in zip(round_.commits, ours, published.entries(), strict=False):
-            named = found.digest == commit.digest and found.reason != Reason.UNAVAILABLE
-            if named and entry.reason == Reason.UNAVAILABLE:
-                subject = f"the update of participant {commit.participant}"
-                expected = f"the bytes behind {commit.digest.hex()}"
-                signer = commit.meta.sender
+        entries = published.entries()
+        for place in deciding(slots, round_.batched):
+            slot, entry, found = slots[place], ours[place], entries[place]
+            named = found.digest == slot.digest and found.reason != Reason.UNAVAILABLE
+            if named and entry.reason == Reason.UNAVAILABLE and place not in erased:
+                subject = f"the update of participant {slot.participant}"
+                expected = f"the bytes behind {slot.digest.hex()}"
+                signer = self._author(round_, place, slot)
                 self._fail(BYTES, round_.index, subject, expected, "not to be had", signer)
-        count = len(round_.commits)
+        count = round_.slots - len(erased)
         self.facts.passed(BYTES, round_.index, f"{count} updates and their result")
 
-    def _update(self, commit: Commit) -> Published:
-        leaves = self._replica.policy.leaves
-        return artefacts.read_update(self._evidence.store, commit.digest, leaves)
+    def _update(self, round_: Round, slot: Slot) -> Published:
+        leaves, access = self._replica.policy.leaves, self._replica.access(round_)
+        return artefacts.read_update(self._evidence.store, slot.digest, leaves, access)
 
-    def _note_if_had(self, round_: Round, commit: Commit, subject: str) -> None:
+    def _note_if_had(self, round_: Round, slot: Slot, subject: str) -> None:
         try:
-            found = self._update(commit).payload is not None
+            found = self._update(round_, slot).payload is not None
         except BlockUnavailable:
             found = False
         if found:
-            self.facts.note(
-                f"Round {round_.index}: {subject} was left out as unavailable and can be had "
-                "now; that it could not be had in time rests on the committee's majority."
-            )
+            self._note_late(round_, f"{subject} was left out as unavailable")
+
+    def _note_late(self, round_: Round, what: str) -> None:
+        self.facts.note(
+            f"Round {round_.index}: {what} and can be had now; that it could not be had in time "
+            "rests on the committee's majority."
+        )
 
     # -- money
 
     def _period_ended(self, event: ev.PeriodEnded) -> None:
-        header = self.facts.results[event.result].header
+        header = self.facts.headers[event.result]
         subject = f"the payouts of result {event.result.hex()[:16]}"
         self._hold(PAYOUTS, None, f"{subject}: root", header.payouts, event.payouts)
         self._hold(PAYOUTS, None, f"{subject}: total", header.payout_total, event.total)
 
     def _claimed(self, event: ev.PayoutClaimed) -> None:
         state = self._replica.state
-        result = state.period_ends[-1].result
-        leaves = self.facts.results[result].records.payouts
+        subject = f"what participant {event.participant} has claimed in all"
+        result = self.facts.results.get(state.period_ends[-1].result)
+        if result is None:
+            self.facts.lacks(CLAIMS, None, subject, Lack.SEALED)
+            return
+        leaves = result.records.payouts
         due = leaves[event.participant].amount if event.participant < len(leaves) else 0
         paid = state.participants[event.participant].paid
-        subject = f"what participant {event.participant} has claimed in all"
         self._hold(CLAIMS, None, subject, due, paid, signer=event.meta.sender)
 
     # -- what a check comes to
@@ -441,13 +707,51 @@ class _Run:
             self._fail(BYTES, round_, subject, "the bytes behind its digest", error, signer)
 
 
+T = TypeVar("T")
+
+
+def _as_stated(claims: Sequence[Slot], entries: Sequence[Entry], batched: int) -> list[Slot]:
+    """Take a result's word for the leaves of the batch that it calls missing."""
+    return [
+        Slot.missing() if place < batched and entry.reason == Reason.MISSING else slot
+        for place, (slot, entry) in enumerate(zip(claims, entries, strict=False))
+    ]
+
+
 _MONEY = (
     ev.PayoutClaimed,
     ev.Refunded,
     ev.StakeWithdrawn,
-    ev.BondReturned,
-    ev.BondWithdrawn,
+    ev.FeesCollected,
+    ev.Withdrawn,
+    ev.BondReleased,
+    ev.ChallengeReclaimed,
+    ev.UnavailableCharged,
 )
+
+
+_SEEN_IN_BYTES = (Reason.COUNTED, Reason.TOO_FEW, Reason.BEYOND_BOUND)
+_ERASED = (
+    (SELECTION, "the entry"),
+    (TREES, "the sums of the node"),
+    (UTILITIES, "the utilities of coalitions"),
+)
+_CONTENTS = (SELECTION, TREES, AGGREGATION, UTILITIES, CONTRIBUTIONS, PAYOUTS)
+
+
+def _fallen(events: Sequence[ev.Event]) -> frozenset[Digest]:
+    """Name the acceptances that a later event takes back, by the accumulator after them."""
+    lineage: list[ev.ResultAccepted] = []
+    fallen: set[Digest] = set()
+    for event in events:
+        if isinstance(event, ev.ResultAccepted):
+            lineage.append(event)
+        elif isinstance(event, ev.ResultDisproved):
+            places = [i for i, accepted in enumerate(lineage) if accepted.result == event.result]
+            for place in places[:1]:
+                fallen |= {accepted.h for accepted in lineage[place:]}
+                del lineage[place:]
+    return frozenset(fallen)
 
 
 def _text(value: object) -> str:

@@ -18,6 +18,7 @@ from ledger.audit.texts import GLOSSARY, LIMITS
 from ledger.audit.verdict import (
     STEPS,
     Finding,
+    Lack,
     Outcome,
     ParticipantSummary,
     RoundSummary,
@@ -30,6 +31,7 @@ from ledger.audit.wording import (
     amount,
     count,
     headline,
+    lacked,
     last_quality,
     percent,
     points,
@@ -110,7 +112,11 @@ def _facts(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
     pool = rounded_amount(verdict.terms.pool, verdict.terms)
     yield "Paid out", rounded_amount(verdict.paid, verdict.terms), f"of a pool of {pool}"
     held = sum(check.ok for check in verdict.checks)
-    yield "Checks", f"{held:,} of {len(verdict.checks):,}", "held"
+    yield (
+        "Checks",
+        f"{held:,} of {len(verdict.checks):,}",
+        ", ".join(part for part in ("held", lacked(verdict.checks)) if part),
+    )
 
 
 def _fact(name: str, value: str, more: str) -> Markup:
@@ -118,30 +124,35 @@ def _fact(name: str, value: str, more: str) -> Markup:
 
 
 def _banner(verdict: Verdict) -> Markup:
-    kind = "holds" if verdict.holds else "fails"
+    kind = "fails" if not verdict.holds else "lacks" if verdict.lacks else "holds"
     text = _good_news(verdict) if verdict.holds else _bad_news(verdict)
     words = element("div", element("h2", headline(verdict)), *(element("p", t) for t in text))
     return element(
         "section",
-        element("div", _badge(verdict.holds), class_="badge"),
+        element("div", _badge(kind), class_="badge"),
         words,
         class_=f"verdict {kind}",
     )
 
 
-def _badge(holds: bool) -> Markup:
-    shape = element("circle", cx=26, cy=26, r=24, class_="holds")
+def _badge(kind: str) -> Markup:
+    shape = element("circle", cx=26, cy=26, r=24, class_=kind)
     mark = element("path", d="M15 27l8 8l15 -17", class_="tick", style="stroke-width:5")
-    if not holds:
+    if kind == "lacks":
+        mark = element("path", d="M15 26h22", class_="dash", style="stroke-width:5")
+    elif kind == "fails":
         shape = element("rect", x=3, y=3, width=46, height=46, rx=8, class_="fails")
         mark = element(
             "path", d="M16 16l20 20m0 -20l-20 20", class_="cross", style="stroke-width:6"
         )
-    name = "Holds" if holds else "Does not hold"
+    name = {"holds": "Holds", "lacks": "Holds in part", "fails": "Does not hold"}[kind]
     return element("svg", element("title", name), shape, mark, viewBox="0 0 52 52", role="img")
 
 
 def _good_news(verdict: Verdict) -> Iterator[str]:
+    if verdict.lacks:
+        yield from _what_lacks(verdict)
+        return
     versions = sum(r.version is not None for r in verdict.rounds)
     yield (
         f"{count(len(verdict.participants), 'participant')} trained one model over "
@@ -155,6 +166,23 @@ def _good_news(verdict: Verdict) -> Iterator[str]:
         yield (
             "It came to the same models and amounts, to the last bit. Quality was measured again "
             "within the tolerance that the policy allows."
+        )
+
+
+def _what_lacks(verdict: Verdict) -> Iterator[str]:
+    yield "Nothing that could be checked was found wrong, but not everything could be checked."
+    if Lack.ERASED in verdict.lacks:
+        yield (
+            "Participants may erase their own updates once a round is over, and must say so on the "
+            "chain. What only these updates could show was not checked; sums, models, "
+            "contributions and payments of these rounds were computed again from what is left."
+        )
+    if Lack.SEALED in verdict.lacks:
+        yield (
+            "This federation's records are sealed for its members and auditors, and this audit had "
+            "no key to them. It checked the history, signatures, deadlines and headers, and that "
+            "the sealed bytes are there. It did not compute any model, contribution or payment: "
+            "figures for them are missing below, or zero. Run it with --key to check them."
         )
 
 
@@ -201,8 +229,8 @@ def _steps(verdict: Verdict) -> Markup:
         element(
             "p",
             "Each row is a step of the audit, each column a round or a group of rounds. A tick: "
-            "everything held. A cross: something did not. A dot: nothing to check there, or "
-            "not reached.",
+            "everything held. A cross: something did not. A dash: something could not be checked, "
+            "as it was erased or is sealed. A dot: nothing to check there, or not reached.",
         ),
         element("div", steps_picture(verdict, steps), class_="scroll"),
         _table(
@@ -228,9 +256,14 @@ def _used_steps(verdict: Verdict) -> list[Step]:
 
 
 def _answer(verdict: Verdict, step: Step) -> tuple[str, str, str | None]:
-    own = [check.ok for check in verdict.checks if check.step == step]
-    if not all(own) or (verdict.finding is not None and verdict.finding.step == step):
-        return f"{sum(own):,} of {len(own):,}", "Does not hold", "bad"
+    checks = [check for check in verdict.checks if check.step == step]
+    own = [check.ok for check in checks]
+    tally = f"{sum(own):,} of {len(own):,}"
+    failed = any(check.failed for check in checks)
+    if failed or (verdict.finding is not None and verdict.finding.step == step):
+        return tally, "Does not hold", "bad"
+    if not all(own):
+        return tally, f"Not all checked: {lacked(checks)}", "lack"
     if own:
         complete = verdict.holds or all(
             check.round is None for check in verdict.checks if check.step == step
@@ -436,11 +469,12 @@ def _result(summary: RoundSummary) -> Markup:
 
 
 def _reservation(verdict: Verdict) -> Markup | None:
-    if verdict.holds:
+    if verdict.holds and Lack.SEALED not in verdict.lacks:
         return None
-    return element(
-        "p", "These figures are on record; this audit does not confirm them.", class_="warn"
-    )
+    text = "These figures are on record; this audit does not confirm them."
+    if verdict.holds:
+        text = "What is sealed from this audit is missing here, or shown as zero."
+    return element("p", text, class_="warn")
 
 
 def _mono(text: str) -> Markup:

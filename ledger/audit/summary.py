@@ -6,6 +6,7 @@ from ledger.audit.evidence import Evidence
 from ledger.audit.facts import Facts
 from ledger.audit.verdict import (
     Entry,
+    Erased,
     Finding,
     Outcome,
     ParticipantSummary,
@@ -13,9 +14,11 @@ from ledger.audit.verdict import (
     Terms,
     Verdict,
 )
+from ledger.headers import Evaluation
+from ledger.proceedings import Accepted, Round
+from ledger.proceedings import Outcome as RoundOutcome
 from ledger.replica import UnknownFederation
-from ledger.state import FederationState, Phase, Round
-from ledger.state import Outcome as RoundOutcome
+from ledger.state import FederationState, Phase
 from ledger.types import Wei
 
 VALUE_UNIT = 27_720
@@ -42,7 +45,15 @@ def summarise(evidence: Evidence, facts: Facts, finding: Finding | None) -> Verd
         checks=tuple(facts.checks),
         finding=finding,
         notes=(*facts.notes, *_notes(state)),
+        erased=tuple(
+            Erased(participant, _name(facts, participant), tuple(sorted(rounds)))
+            for participant, rounds in sorted(facts.erased.items())
+        ),
     )
+
+
+def _name(facts: Facts, participant: int) -> str:
+    return facts.names.get(participant, f"participant {participant}")
 
 
 def _round(
@@ -51,8 +62,8 @@ def _round(
     accepted = next((a for a in state.lineage if a.round == round_.index), None)
     proposal = round_.proposals[-1] if round_.proposals else None
     published = facts.results.get(accepted.result) if accepted else None
-    measured = published.records.utilities if published else ()
-    entries = published.entries()[: len(round_.commits)] if published else []
+    measured = _measured(state, facts, accepted)
+    entries = published.entries()[: round_.slots] if published else []
     return RoundSummary(
         round=round_.index,
         outcome=_outcome(round_, settled=accepted is not None and accepted.settled),
@@ -60,10 +71,10 @@ def _round(
         ended_at=accepted.accepted_at if accepted else None,
         version=state.training_index(accepted.height) if accepted else None,
         result=accepted.result if accepted else None,
-        proposer=proposal.proposer if proposal else None,
+        proposer=proposal.signer if proposal else None,
         statistics=state.statistics_round(round_.parent),
         attempts=min(round_.attempt + 1, state.policy.attempts),
-        seats=round_.seats,
+        seats=proposal.committee.seats if proposal else round_.seats,
         votes_for=proposal.count(True) if proposal else 0,
         votes_against=proposal.count(False) if proposal else 0,
         entries=tuple(Entry(e.participant, e.weight, e.reason) for e in entries),
@@ -71,6 +82,16 @@ def _round(
         utility_after=measured[-1] if measured else None,
         gas=gas.get(round_.index),
     )
+
+
+def _measured(state: FederationState, facts: Facts, accepted: Accepted | None) -> tuple[int, ...]:
+    """Give the utilities of a round's coalitions; by shards, the next result carries them."""
+    if accepted is None:
+        return ()
+    late = state.policy.evaluation == Evaluation.SHARDS
+    holder = next(iter(state.lineage[accepted.height :][:1]), None) if late else accepted
+    published = facts.results.get(holder.result) if holder else None
+    return published.records.utilities if published else ()
 
 
 def _outcome(round_: Round, *, settled: bool) -> Outcome:
@@ -117,7 +138,7 @@ def _participants(state: FederationState, facts: Facts) -> tuple[ParticipantSumm
         ParticipantSummary(
             index=participant.index,
             signer=participant.signer,
-            name=facts.names.get(participant.index, f"participant {participant.index}"),
+            name=_name(facts, participant.index),
             identity=participant.identity,
             weight=state.scale(participant.index, state.round) if state.rounds else 0,
             value=value,

@@ -68,7 +68,7 @@ TREES = Step(
 AGGREGATION = Step(
     "aggregation",
     "New model",
-    "Is the new model, to the last bit, the weighted mean of the updates that count?",
+    "Is the new model, to the last bit, what the policy makes of the updates that count?",
 )
 UTILITIES = Step(
     "utilities",
@@ -114,16 +114,38 @@ STEPS: Final = (
 )
 
 
+class Lack(Enum):
+    """Why a check could not be made, though nothing was found wrong."""
+
+    ERASED = "erased"
+    SEALED = "sealed"
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison that the audit made; `round` is None where it concerns the whole
-    federation.
+    """One comparison of the audit; `round` is None where it concerns the whole federation, `lack`
+    says why it was not made, if it was not.
     """
 
     step: Step
     round: int | None
     detail: str
     ok: bool
+    lack: Lack | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was made and does not hold."""
+        return not self.ok and self.lack is None
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What a participant erased by a declaration on the chain, and the audit missed."""
+
+    participant: int
+    name: str
+    rounds: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +264,9 @@ class TrustedBlock:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Everything that an audit found. It holds if no step failed."""
+    """Everything that an audit found. It holds if no step failed; it is complete if, beside that,
+    nothing was erased or sealed from it.
+    """
 
     federation: FederationId
     chain_id: int
@@ -254,11 +278,23 @@ class Verdict:
     checks: tuple[Check, ...]
     finding: Finding | None = None
     notes: tuple[str, ...] = ()
+    erased: tuple[Erased, ...] = ()
 
     @property
     def holds(self) -> bool:
         """Whether everything that was checked holds."""
-        return self.finding is None and all(check.ok for check in self.checks)
+        return self.finding is None and not any(check.failed for check in self.checks)
+
+    @property
+    def lacks(self) -> tuple[Lack, ...]:
+        """Why checks could not be made."""
+        found = {check.lack for check in self.checks}
+        return tuple(lack for lack in Lack if lack in found)
+
+    @property
+    def word(self) -> str:
+        """Return the verdict in one word: holds, erased, sealed or fails."""
+        return "fails" if not self.holds else self.lacks[0].value if self.lacks else "holds"
 
     @property
     def paid(self) -> int:
@@ -272,7 +308,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, object]:
         """Return the verdict as JSON values: digests in hex, amounts and fractions as strings."""
-        return {"holds": self.holds, **_fields(self)}
+        return {"holds": self.holds, "verdict": self.word, **_fields(self)}
 
 
 _AMOUNTS: Final = frozenset({"pool", "payout", "claimed"})

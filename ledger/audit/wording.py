@@ -5,12 +5,14 @@ around, so both the terminal and the HTML report show nothing else than what the
 """
 
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Final
 
-from ledger.audit.verdict import UTILITY_UNIT, Terms, Verdict
+from ledger.audit.verdict import UTILITY_UNIT, Check, Erased, Lack, Terms, Verdict
 from ledger.types import Address, Digest
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -24,6 +26,9 @@ REASONS: Final = (
     "beyond the allowed size",
     "replaced by another update of the same participant",
     "too few updates in the round",
+    "its leaf of the batch could not be had",
+    "its leaf of the batch is not signed by its participant",
+    "came in a round that only carries evaluations",
 )
 _JOINERS: Final = "\u200c\u200d"  # zero-width, but Persian and Indic names are written with them
 _LAST_SECOND: Final = 253_402_300_799
@@ -103,12 +108,45 @@ def count(number: int, one: str, many: str | None = None) -> str:
 def headline(verdict: Verdict) -> str:
     """Return the verdict in one line."""
     if verdict.holds:
-        return "Everything that was checked holds."
+        return _holding(verdict)
     finding = verdict.finding
     if finding is None:
         return "A check does not hold."
     place = "" if finding.round is None else f" in round {finding.round}"
     return f"Does not hold: {finding.step.title.lower()}{place}."
+
+
+def _holding(verdict: Verdict) -> str:
+    missing = []
+    if Lack.ERASED in verdict.lacks:
+        whose = ", ".join(f"{clean(e.name, 60)} ({rounds(e)})" for e in verdict.erased)
+        missing.append(f"what was erased by {whose}")
+    if Lack.SEALED in verdict.lacks:
+        missing.append("what is sealed and was not read")
+    if missing:
+        return f"Holds, except for {' and '.join(missing)}."
+    return "Everything that was checked holds."
+
+
+def lacked(checks: Iterable[Check]) -> str:
+    """Return how many checks could not be made, and why."""
+    found = Counter(check.lack for check in checks if check.lack is not None)
+    return ", ".join(f"{found[lack]:,} {lack.value}" for lack in Lack if found[lack])
+
+
+def lacking(verdict: Verdict) -> str:
+    """Return how many checks could not be made, as part of a sentence."""
+    found = lacked(verdict.checks)
+    return f"{found}, " if found else ""
+
+
+def rounds(erased: Erased) -> str:
+    """Return the rounds of an erasure."""
+    some = ", ".join(str(round_) for round_ in erased.rounds[:12])
+    more = len(erased.rounds) - 12
+    return f"round{'s' if len(erased.rounds) > 1 else ''} {some}" + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 def last_quality(verdict: Verdict) -> tuple[int, int] | None:

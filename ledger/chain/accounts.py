@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from coincurve import PrivateKey
 from eth_account import Account as EthAccount
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 
 from ledger.chain.errors import AccountError
-from ledger.types import Address
+from ledger.types import Address, Digest
 
 LIGHT_SCRYPT = 4096
 """scrypt's work factor in geth's light keystores."""
@@ -26,6 +27,7 @@ class Account:
 
     def __init__(self, key: LocalAccount) -> None:
         self._key = key
+        self._secret = PrivateKey(bytes(key.key))
         self.address = Address(key.address)
 
     def __repr__(self) -> str:
@@ -41,6 +43,15 @@ class Account:
         return bytes(
             self._key.sign_message(encode_typed_data(full_message=dict(message))).signature
         )
+
+    def sign_digest(self, digest: Digest) -> bytes:
+        """Sign a digest as it is; return r, s, v (65 bytes). One digest has one signature
+        (RFC 6979), s in the lower half.
+
+        What is signed must be told from a transaction by how the digest was made, as EIP-712 does.
+        """
+        signature = self._secret.sign_recoverable(digest, hasher=None)
+        return signature[:64] + bytes([27 + signature[64]])
 
     def keystore(self, password: str, *, light: bool = False) -> dict[str, object]:
         """Encrypt the key under a password; `light` takes moments, for keys worth nothing."""

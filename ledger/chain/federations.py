@@ -1,38 +1,36 @@
-"""The `Federations` contract as typed methods, its deployment, and its errors by name.
+"""The `Federations` contract as typed methods, and its deployment.
 
 Calls are encoded with the shipped ABI; the contract's custom errors come back as ContractRejected.
 An address is ours if CREATE2 (EIP-1014) puts the shipped bytecode there: that needs no trust in the
 node, whoever sent the deployment.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import IntEnum
-from functools import cache
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
 
 import rlp
 from eth_abi.abi import decode as abi_decode
-from eth_abi.abi import encode as abi_encode
-from eth_abi.exceptions import DecodingError
 from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from ledger import words
 from ledger.address import parse_address
 from ledger.chain.accounts import Account
+from ledger.chain.calls import call, call_data
 from ledger.chain.client import Chain
 from ledger.chain.errors import (
     ContractRejected,
     Reverted,
     TokenUnusable,
-    TransactionFailed,
     UnknownContract,
 )
+from ledger.chain.refusals import naming_errors
 from ledger.chain.types import Log, Receipt
 from ledger.contracts import DETERMINISTIC_DEPLOYER, Deployment, artifact, deployment
+from ledger.credits import Credit
 from ledger.headers import PolicyHeader, ResultHeader
-from ledger.history import TOPIC_OF, FederationCreated, ParticipantJoined
+from ledger.history import TOPIC_OF, DemandOpened, FederationCreated, ParticipantJoined
+from ledger.signatures import Invitation, Signature
 from ledger.types import (
     ZERO_ADDRESS,
     ZERO_DIGEST,
@@ -43,57 +41,9 @@ from ledger.types import (
     RoundIndex,
     Wei,
 )
-from ledger.words import AddressWord, BoolWord, Bytes32, UInt8, UInt32, UInt64, UInt128
+from ledger.words import AddressWord, BoolWord, Bytes32, UInt8, UInt32, UInt64, UInt128, UInt256
 
 DEPLOYER_NONCES = 32
-
-ADVICE = {
-    "UnknownFederation": "no federation has this id on this contract",
-    "FederationExists": "you created a federation of this policy before; choose another salt",
-    "PolicyRefused": "the policy cannot be enforced; mend the key that is named",
-    "HeaderRefused": "the result header does not follow from the federation's state",
-    "WrongValue": "the ether sent is not what is due",
-    "TransferIncomplete": "the token moved another amount; tokens with transfer fees are refused",
-    "EtherRefused": "the address does not take ether",
-    "WrongPhase": "the call belongs to another phase of the round",
-    "HasEnded": "the federation has ended",
-    "WrongRound": "the call names another round than the current one",
-    "WrongAttempt": "the vote names another attempt than the current one",
-    "WrongResult": "the vote names another result than the standing proposal",
-    "DeadlinePassed": "the phase is over; send advance",
-    "NotSeated": "the address is not the signer of a seat in this round",
-    "AlreadyCommitted": "the participant has committed in this round",
-    "AlreadyVoted": "the participant has voted in this attempt",
-    "NotInTurn": "it is another participant's turn to propose",
-    "FederationFull": "the policy's number of participants is reached",
-    "ZeroAddress": "signer and payout address must be given",
-    "SignerTaken": "the address is or was a signer here; take a fresh key",
-    "ControllerTaken": "the address controls a participant of this federation already",
-    "InvitationRefused": "the creator did not sign this invitation, or none is wanted",
-    "InvitationExpired": "ask the creator for a new invitation",
-    "WeightOverflow": "the sum of all weights would reach 2^31; lower the rows or the cap",
-    "UnknownParticipant": "no participant has this index",
-    "NotController": "only the participant's controller may do this",
-    "AlreadyLeft": "the participant has left",
-    "StakeLocked": "a round that the participant acted in is neither settled nor void",
-    "NothingToDo": "no deadline has passed and no result can be settled",
-    "NotIdle": "close only after the idle window, and not while a result is voted on",
-    "InvalidProof": "the leaf is not in the payout tree of the claimable result",
-    "NothingToClaim": "everything due has been paid",
-    "RefundLocked": "the pool is locked until the last result has settled",
-    "NothingToRefund": "nothing of the pool is left",
-    "NothingToWithdraw": "no bond is waiting for this account",
-}
-
-
-class Phase(IntEnum):
-    """Phase of the current round, as the contract numbers them."""
-
-    FORMING = 0
-    COMMIT = 1
-    PROPOSE = 2
-    ATTEST = 3
-    ENDED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +52,18 @@ class FederationView:
 
     phase: UInt8
     round: UInt32
+    last_round: UInt32
     attempt: UInt8
     seats: UInt32
     known: UInt32
     commits: UInt32
-    votes_for: UInt32
-    votes_against: UInt32
+    batched: UInt32
     deadline: UInt64
     turn_missed: BoolWord
     head: Bytes32
     head_height: UInt32
     settled_height: UInt32
     standing: Bytes32
-    claimable: Bytes32
     last_accepted: UInt64
     joined: UInt32
     active: UInt32
@@ -122,37 +71,62 @@ class FederationView:
     token: AddressWord
     pool: UInt128
     paid: UInt128
+    fees: UInt128
     refunded: BoolWord
 
 
 @dataclass(frozen=True, slots=True)
-class Invitation:
-    """What a creator attests about a participant: who it is and how many rows it has.
+class ParticipantView:
+    """The contract's own summary of a participant."""
 
-    `dataset` is the index that the commitment will get in the participant's list, 0 in the one that
-    it joins with: so no invitation can be used twice.
-    """
+    signer: AddressWord
+    controller: AddressWord
+    payout: AddressWord
+    identity: Bytes32
+    datasets: UInt32
+    active_from: UInt32
+    active_until: UInt32
+    slashed: BoolWord
+    stake: UInt128
+    left_at: UInt64
+    paid: UInt128
 
-    federation: FederationId
-    controller: Address
-    identity: Digest
-    dataset_root: Digest
-    rows: int
-    expires: int
-    dataset: int = 0
+
+@dataclass(frozen=True, slots=True)
+class ResultView:
+    """What the contract keeps of a result."""
+
+    payouts: Bytes32
+    payout_total: UInt128
+    proposer: AddressWord
+    round: UInt32
+    attempt: UInt8
+    height: UInt32
+    known: UInt32
+    challenge_deadline: UInt64
+    challenges: UInt32
+    resolved: UInt32
+    status: UInt8
+    stop: BoolWord
+    ballots: UInt256
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What a participant joins with. An open federation takes no invitation."""
+    """What a participant joins with. An open federation takes no invitation; a transaction of the
+    controller's own needs no consent.
+    """
 
     signer: Address
     payout: Address
     identity: Digest
     dataset_root: Digest
     rows: int
+    key: bytes = ZERO_DIGEST
     expires: int = 0
     invitation: bytes = b""
+    controller: Address | None = None
+    consent: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,133 +149,16 @@ class PayoutProof:
     sums: Sequence[int]
 
 
-def sign_invitation(
-    account: Account, invitation: Invitation, *, chain_id: int, ledger: Address
-) -> bytes:
-    """Sign an invitation as a federation's creator (EIP-712)."""
-    return account.sign_typed(
-        {
-            "types": {
-                "EIP712Domain": [
-                    {"name": "name", "type": "string"},
-                    {"name": "version", "type": "string"},
-                    {"name": "chainId", "type": "uint256"},
-                    {"name": "verifyingContract", "type": "address"},
-                ],
-                "Invitation": [
-                    {"name": "federation", "type": "bytes32"},
-                    {"name": "controller", "type": "address"},
-                    {"name": "identity", "type": "bytes32"},
-                    {"name": "datasetRoot", "type": "bytes32"},
-                    {"name": "dataset", "type": "uint32"},
-                    {"name": "rows", "type": "uint32"},
-                    {"name": "expires", "type": "uint64"},
-                ],
-            },
-            "primaryType": "Invitation",
-            "domain": {
-                "name": "FedNode Federations",
-                "version": "1",
-                "chainId": chain_id,
-                "verifyingContract": ledger,
-            },
-            "message": {
-                "federation": invitation.federation,
-                "controller": invitation.controller,
-                "identity": invitation.identity,
-                "datasetRoot": invitation.dataset_root,
-                "dataset": invitation.dataset,
-                "rows": invitation.rows,
-                "expires": invitation.expires,
-            },
-        }
-    )
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A challenge to a result by its number."""
+
+    federation: FederationId
+    result: Digest
+    challenge: int = 0
 
 
-@cache
-def _errors() -> dict[bytes, tuple[str, tuple[tuple[str, str, str], ...]]]:
-    table = {}
-    for entry in artifact("Federations").abi:
-        if entry["type"] == "error":
-            inputs = tuple(
-                (i["name"] or f"_{n}", i["type"], i["internalType"])
-                for n, i in enumerate(entry["inputs"])
-            )
-            text = f"{entry['name']}({','.join(kind for _, kind, _ in inputs)})"
-            table[keccak(text=text)[:4]] = (str(entry["name"]), inputs)
-    return table
-
-
-def _readable(value: object, internal: str) -> object:
-    if internal == "enum Phase" and isinstance(value, int) and value < len(Phase):
-        return Phase(value).name.lower()
-    if internal == "bytes32" and isinstance(value, bytes):
-        text = value.rstrip(b"\0")
-        return text.decode() if text and text.isascii() and text.decode().isalnum() else value
-    return value
-
-
-def named_error(data: bytes) -> ContractRejected | None:
-    """Read a revert's data as one of the contract's errors; None if it is none of them."""
-    known = _errors().get(data[:4])
-    if known is None:
-        return None
-    name, inputs = known
-    try:
-        values = abi_decode([kind for _, kind, _ in inputs], data[4:])
-    except DecodingError:
-        return None
-    fields = {
-        field: _readable(value, internal)
-        for (field, _, internal), value in zip(inputs, values, strict=True)
-    }
-    return ContractRejected(name, fields, ADVICE.get(name, ""))
-
-
-@contextmanager
-def naming_errors() -> Iterator[None]:
-    """Turn reverts with the contract's own errors into ContractRejected."""
-    try:
-        yield
-    except Reverted as reverted:
-        named = named_error(reverted.data)
-        if named is None:
-            raise
-        raise named from reverted
-    except TransactionFailed as failed:
-        named = named_error(failed.data)
-        if named is None:
-            raise
-        raise TransactionFailed(
-            failed.transaction, failed.gas_used, str(named), failed.data
-        ) from failed
-
-
-@cache
-def _selector(signature: str) -> bytes:
-    return keccak(text=signature)[:4]
-
-
-def call_data(signature: str, *arguments: object) -> bytes:
-    """Encode a call of a function given by its Solidity signature, without structs."""
-    kinds = signature[signature.index("(") + 1 : -1]
-    return _selector(signature) + abi_encode(kinds.split(",") if kinds else [], arguments)
-
-
-@cache
-def _struct_selector(name: str) -> bytes:
-    entry = next(
-        e for e in artifact("Federations").abi if e["type"] == "function" and e["name"] == name
-    )
-    return _selector(f"{name}({','.join(_collapse(i) for i in entry['inputs'])})")
-
-
-def _collapse(item: dict[str, object]) -> str:
-    kind = str(item["type"])
-    components = item.get("components")
-    if not kind.startswith("tuple") or not isinstance(components, list):
-        return kind
-    return f"({','.join(_collapse(c) for c in components)}){kind.removeprefix('tuple')}"
+_EVIDENCE = keccak(text="Evidence(bytes32,bytes)")
 
 
 class Federations:
@@ -335,12 +192,23 @@ class Federations:
                 return log
         raise UnknownContract(self.address, "the contract there did not emit the expected event")
 
+    # -- federations and who takes part
+
     def create(
-        self, account: Account, policy: PolicyHeader, *, salt: Digest = ZERO_DIGEST
+        self,
+        account: Account,
+        policy: PolicyHeader,
+        *,
+        salt: Digest = ZERO_DIGEST,
+        ancestor: ResultHeader | None = None,
     ) -> tuple[FederationId, Receipt]:
-        """Create a federation and fund its pool; a pool in a token needs `approve` before."""
-        data = _struct_selector("createFederation") + policy.encode() + salt
+        """Create a federation and fund its pool; a pool in a token needs `approve` before.
+
+        `ancestor` is the settled result that it goes on from.
+        """
+        header = b"" if ancestor is None else ancestor.encode()
         value = policy.pool if policy.token == ZERO_ADDRESS else 0
+        data = call("createFederation", astuple(policy), salt, header)
         receipt = self._send(account, data, value=value)
         log = self._own_log(receipt, TOPIC_OF[FederationCreated])
         return FederationId(log.topics[1]), receipt
@@ -351,7 +219,7 @@ class Federations:
         Nobody can create a federation with the id zero.
         """
         try:
-            self._read(call_data("federationOf(bytes32)", bytes(32)))
+            self._read(call("federationOf", bytes(32)))
         except ContractRejected as rejected:
             if rejected.name == "UnknownFederation":
                 return
@@ -390,19 +258,19 @@ class Federations:
     def join(
         self, account: Account, federation: FederationId, membership: Membership, *, stake: Wei
     ) -> tuple[ParticipantId, Receipt]:
-        """Join with the policy's stake; the account becomes the participant's controller."""
-        data = call_data(
-            "join(bytes32,address,address,bytes32,bytes32,uint32,uint64,bytes)",
-            federation,
+        """Join with the policy's stake, which the sender pays and the controller gets back."""
+        application = (
+            membership.controller or account.address,
             membership.signer,
             membership.payout,
             membership.identity,
+            membership.key,
             membership.dataset_root,
             membership.rows,
             membership.expires,
-            membership.invitation,
         )
-        receipt = self._send(account, data, value=stake)
+        signed = (membership.invitation, membership.consent)
+        receipt = self._send(account, call("join", federation, application, *signed), value=stake)
         log = self._own_log(receipt, TOPIC_OF[ParticipantJoined])
         return ParticipantId(int.from_bytes(log.data[:32], "big")), receipt
 
@@ -410,7 +278,7 @@ class Federations:
         self, account: Account, federation: FederationId, participant: ParticipantId
     ) -> Receipt:
         """Give up the seat from the next round on; by the controller."""
-        return self._send(account, call_data("leave(bytes32,uint32)", federation, participant))
+        return self._send(account, call("leave", federation, participant))
 
     def rotate_signer(
         self,
@@ -419,9 +287,14 @@ class Federations:
         participant: ParticipantId,
         signer: Address,
     ) -> Receipt:
-        """Replace a participant's signer; by the controller."""
-        signature = "rotateSigner(bytes32,uint32,address)"
-        return self._send(account, call_data(signature, federation, participant, signer))
+        """Replace a participant's signer from the next round on; by the controller."""
+        return self._send(account, call("rotateSigner", federation, participant, signer))
+
+    def register_key(
+        self, account: Account, federation: FederationId, participant: ParticipantId, key: bytes
+    ) -> Receipt:
+        """Replace the key that sealed artefacts are encrypted to; by the controller."""
+        return self._send(account, call("registerKey", federation, participant, key))
 
     def commit_dataset(
         self,
@@ -432,8 +305,8 @@ class Federations:
         signature: bytes = b"",
     ) -> Receipt:
         """Commit to another data set, as the creator attests it; by the controller."""
-        data = call_data(
-            "commitDataset(bytes32,uint32,bytes32,uint32,uint64,bytes)",
+        data = call(
+            "commitDataset",
             invitation.federation,
             participant,
             invitation.dataset_root,
@@ -443,12 +316,27 @@ class Federations:
         )
         return self._send(account, data)
 
+    def amend_dataset(
+        self,
+        account: Account,
+        federation: FederationId,
+        participant: ParticipantId,
+        *,
+        root: Digest,
+        rows: int,
+        erasure: Digest = ZERO_DIGEST,
+    ) -> Receipt:
+        """Commit to a data set of no more rows than are attested; by the controller."""
+        data = call("amendDataset", federation, participant, root, rows, erasure)
+        return self._send(account, data)
+
     def withdraw_stake(
         self, account: Account, federation: FederationId, participant: ParticipantId
     ) -> Receipt:
-        """Take the stake back; by the controller."""
-        signature = "withdrawStake(bytes32,uint32)"
-        return self._send(account, call_data(signature, federation, participant))
+        """Take back what is left of the stake; by the controller."""
+        return self._send(account, call("withdrawStake", federation, participant))
+
+    # -- rounds
 
     def commit_update(
         self,
@@ -458,78 +346,218 @@ class Federations:
         digest: Digest,
     ) -> Receipt:
         """Commit to an update's header; by the signer of a seat."""
-        signature = "commitUpdate(bytes32,uint32,bytes32)"
-        return self._send(account, call_data(signature, federation, round_index, digest))
+        return self._send(account, call("commitUpdate", federation, round_index, digest))
+
+    def post_batch(
+        self,
+        account: Account,
+        federation: FederationId,
+        round_index: RoundIndex,
+        *,
+        root: Digest,
+        leaves: int,
+        index: Digest,
+    ) -> Receipt:
+        """Post the root over signed commits; by the policy's relay."""
+        data = call("postBatch", federation, round_index, root, leaves, index)
+        return self._send(account, data)
+
+    def open_slice(
+        self,
+        account: Account,
+        federation: FederationId,
+        round_index: RoundIndex,
+        digest: Digest,
+    ) -> Receipt:
+        """Announce the rows that a round is measured on; by their holder."""
+        return self._send(account, call("openSlice", federation, round_index, digest))
 
     def propose_result(
-        self, account: Account, header: ResultHeader, index: Digest, *, bond: Wei
+        self,
+        account: Account,
+        header: ResultHeader,
+        index: Digest,
+        *,
+        bond: Wei,
+        signature: bytes = b"",
     ) -> Receipt:
-        """Propose a result with the policy's bond."""
-        selector = _struct_selector("proposeResult")
-        data = selector + header.common.federation + header.encode() + index
+        """Propose a result with the policy's bond; with a signature, for who signed it."""
+        federation = header.common.federation
+        data = call("proposeResult", federation, astuple(header), index, signature)
         return self._send(account, data, value=bond)
 
     def vote(self, account: Account, federation: FederationId, ballot: Ballot) -> Receipt:
         """Vote on the standing proposal; by the signer of a seat."""
-        data = call_data(
-            "vote(bytes32,uint32,uint8,bytes32,bool)",
-            federation,
-            ballot.round,
-            ballot.attempt,
-            ballot.result,
-            ballot.support,
-        )
-        return self._send(account, data)
+        return self._send(account, call("vote", federation, *astuple(ballot)))
+
+    def post_votes(
+        self,
+        account: Account,
+        federation: FederationId,
+        ballot: Ballot,
+        signatures: Sequence[tuple[bool, Signature]],
+    ) -> Receipt:
+        """Post signed votes on the standing proposal, each with what it says; by anybody."""
+        votes = [(support, signed.r, signed.vs) for support, signed in signatures]
+        place = (ballot.round, ballot.attempt, ballot.result)
+        return self._send(account, call("postVotes", federation, *place, votes))
 
     def advance(self, account: Account, federation: FederationId) -> Receipt:
         """Do what is due: pass a deadline, settle results; by anybody."""
-        return self._send(account, call_data("advance(bytes32)", federation))
+        return self._send(account, call("advance", federation))
 
     def close(self, account: Account, federation: FederationId) -> Receipt:
         """End a federation that has been idle for its idle window; by anybody."""
-        return self._send(account, call_data("close(bytes32)", federation))
+        return self._send(account, call("close", federation))
 
     def checkpoint(self, account: Account, federation: FederationId) -> Receipt:
         """Emit the history accumulator unchanged; by anybody."""
-        return self._send(account, call_data("checkpoint(bytes32)", federation))
+        return self._send(account, call("checkpoint", federation))
 
-    def claim(self, account: Account, federation: FederationId, proof: PayoutProof) -> Receipt:
-        """Pay a participant, to its payout address; by anybody."""
-        data = call_data(
-            "claim(bytes32,uint32,uint128,bytes32[],uint256[])",
-            federation,
-            proof.participant,
-            proof.amount,
-            list(proof.hashes),
-            list(proof.sums),
+    # -- disputes
+
+    def commit_proof(
+        self,
+        account: Account,
+        federation: FederationId,
+        result: Digest,
+        *,
+        commitment: Digest,
+        bond: Wei,
+    ) -> Receipt:
+        """Challenge a result by a proof that is shown later; by anybody."""
+        return self._send(account, call("commitProof", federation, result, commitment), value=bond)
+
+    def demand(
+        self,
+        account: Account,
+        federation: FederationId,
+        result: Digest,
+        *,
+        evidence: bytes,
+        bond: Wei,
+    ) -> Receipt:
+        """Challenge a result by demanding bytes that it rests on; by anybody."""
+        return self._send(account, call("demand", federation, result, evidence), value=bond)
+
+    def answer(self, account: Account, demand: DemandOpened, data: bytes) -> Receipt:
+        """Open what was demanded; by anybody."""
+        target = (
+            demand.kind,
+            demand.root,
+            demand.total,
+            demand.size,
+            demand.level,
+            demand.position,
         )
-        return self._send(account, data)
+        which = (demand.federation, demand.result, demand.challenge)
+        return self._send(account, call("answer", *which, target, data))
+
+    def recommit_proof(self, account: Account, dispute: Dispute, commitment: Digest) -> Receipt:
+        """Go on with a proof after an answer; by the challenger."""
+        return self._send(account, call("recommitProof", *astuple(dispute), commitment))
+
+    def redemand(self, account: Account, dispute: Dispute, evidence: bytes) -> Receipt:
+        """Go on with a demand after an answer; by the challenger."""
+        return self._send(account, call("redemand", *astuple(dispute), evidence))
+
+    def open_proof(
+        self, account: Account, dispute: Dispute, proof: bytes, *, salt: Digest
+    ) -> Receipt:
+        """Open a committed proof, in a later block; by the challenger."""
+        return self._send(account, call("openProof", *astuple(dispute), proof, salt))
+
+    def expire_challenge(
+        self, account: Account, federation: FederationId, result: Digest
+    ) -> Receipt:
+        """Do what follows when a challenge's clock has run out; by anybody."""
+        return self._send(account, call("expireChallenge", federation, result))
+
+    def reclaim_challenge(self, account: Account, dispute: Dispute, *, attempt: int) -> Receipt:
+        """Credit a challenger's bond if the result fell for another reason; by anybody."""
+        which = (dispute.federation, dispute.result, attempt, dispute.challenge)
+        return self._send(account, call("reclaimChallenge", *which))
+
+    def release_bond(self, account: Account, federation: FederationId, result: Digest) -> Receipt:
+        """Credit the bond of a proposal whose round became void; by anybody."""
+        return self._send(account, call("releaseBond", federation, result))
+
+    def charge_unavailable(
+        self, account: Account, federation: FederationId, result: Digest, evidence: bytes
+    ) -> Receipt:
+        """Charge whose update a settled result calls unavailable; by anybody."""
+        return self._send(account, call("chargeUnavailable", federation, result, evidence))
+
+    # -- money
+
+    def claim(
+        self,
+        account: Account,
+        federation: FederationId,
+        proofs: Sequence[PayoutProof],
+        *,
+        leaves: int,
+    ) -> Receipt:
+        """Pay participants, to their payout addresses; by anybody. The payout tree has `leaves`
+        leaves.
+        """
+        claims = [(p.participant, p.amount, list(p.hashes), list(p.sums)) for p in proofs]
+        return self._send(account, call("claim", federation, leaves, claims))
 
     def refund(self, account: Account, federation: FederationId) -> Receipt:
-        """Pay the creator what the payouts leave of the pool; by anybody."""
-        return self._send(account, call_data("refund(bytes32)", federation))
+        """Pay the creator what payouts and fees leave of the pool; by anybody."""
+        return self._send(account, call("refund", federation))
 
-    def withdraw_bond(self, account: Account, federation: FederationId) -> Receipt:
-        """Take back the account's own bonds."""
-        return self._send(account, call_data("withdrawBond(bytes32)", federation))
+    def collect_fees(
+        self,
+        account: Account,
+        federation: FederationId,
+        participant: ParticipantId,
+        results: Sequence[Digest],
+    ) -> Receipt:
+        """Credit the fees of a participant's votes on settled results; by anybody."""
+        return self._send(account, call("collectFees", federation, participant, list(results)))
+
+    def withdraw(self, account: Account, federation: FederationId) -> Receipt:
+        """Take all that was credited to the account."""
+        return self._send(account, call("withdraw", federation))
+
+    # -- reading
+
+    def evidence(self, result: Digest, since: int) -> list[bytes]:
+        """Give what was opened of a result since a block, its header first."""
+        topics = (_EVIDENCE, bytes(result))
+        newest = self.chain.block_number()
+        logs = self.chain.logs(self.address, topics, since, newest)
+        return [abi_decode(["bytes"], log.data)[0] for log in logs]
 
     def view(self, federation: FederationId) -> FederationView:
         """Read the contract's summary of a federation."""
-        data = self._read(call_data("federationOf(bytes32)", federation))
+        data = self._read(call("federationOf", federation))
         return words.decode(FederationView, data, kind="federation's state")
+
+    def participant(self, federation: FederationId, participant: int) -> ParticipantView:
+        """Read the contract's summary of a participant."""
+        data = self._read(call("participantOf", federation, participant))
+        return words.decode(ParticipantView, data, kind="participant's state")
+
+    def result(self, federation: FederationId, result: Digest) -> ResultView:
+        """Read what the contract keeps of a result."""
+        data = self._read(call("resultOf", federation, result))
+        return words.decode(ResultView, data, kind="result's state")
 
     def accumulator(self, federation: FederationId, *, block: int | None = None) -> Digest:
         """Read the history accumulator, as a block left it or as the pending one would."""
-        return Digest(self._read(call_data("accumulator(bytes32)", federation), block=block))
+        return Digest(self._read(call("accumulator", federation), block=block))
 
     def result_at(self, federation: FederationId, height: int) -> Digest:
         """Read the digest of the accepted result of a height, or zero."""
-        return Digest(self._read(call_data("resultAt(bytes32,uint32)", federation, height)))
+        return Digest(self._read(call("resultAt", federation, height)))
 
-    def credit(self, federation: FederationId, account: Address) -> Wei:
-        """Read what withdraw_bond would pay."""
-        data = self._read(call_data("creditOf(bytes32,address)", federation, account))
-        return Wei(int.from_bytes(data, "big"))
+    def credit(self, federation: FederationId, account: Address) -> Credit:
+        """Read what `withdraw` would pay."""
+        data = self._read(call("creditOf", federation, account))
+        return Credit(int.from_bytes(data[:32], "big"), int.from_bytes(data[32:], "big"))
 
 
 def created_address(account: Address, nonce: int) -> Address:
@@ -539,12 +567,15 @@ def created_address(account: Address, nonce: int) -> Address:
 
 
 def deploy(chain: Chain, account: Account, *, salt: Digest = ZERO_DIGEST) -> Address:
-    """Deploy the shipped contract, or find it deployed; return its address."""
+    """Deploy the shipped contract and its libraries, as far as they are not there yet; return its
+    address.
+    """
     plan = deployment(_deployer(chain, account), salt)
-    if not chain.code(plan.address):
-        chain.send(account, plan.deployer, plan.call_data)
-        if not chain.code(plan.address):
-            raise UnknownContract(plan.address, "the deployer did not put the contract there")
+    for part in (*plan.libraries, plan):
+        if not chain.code(part.address):
+            chain.send(account, part.deployer, part.call_data)
+            if not chain.code(part.address):
+                raise UnknownContract(part.address, "the deployer did not put the contract there")
     return plan.address
 
 

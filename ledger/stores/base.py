@@ -4,7 +4,7 @@ Whoever serves a block is not trusted: `get` returns bytes only after their dige
 with the CID.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,6 +95,9 @@ class ContentStore(Protocol):
 
     def has(self, cid: CID) -> bool:
         """Tell whether this store holds the block itself, without asking anybody else."""
+
+    def remove(self, cids: Sequence[CID]) -> None:
+        """Let go of blocks, roots or not; those that are not here are passed over."""
 
 
 def too_long(cid: CID, store: str) -> BlockNotFound:

@@ -8,7 +8,7 @@ with it. There is no garbage collection, hence no pins.
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -76,6 +76,17 @@ class DirectoryStore:
     def has(self, cid: CID) -> bool:
         """Tell whether the block's file is here."""
         return self._file(cid).is_file()
+
+    def remove(self, cids: Sequence[CID]) -> None:
+        """Delete blocks' files."""
+        files = [file for cid in cids if (file := self._file(cid)).is_file()]
+        try:
+            for file in files:
+                file.unlink(missing_ok=True)
+            for folder in {file.parent for file in files}:
+                _sync_folder(folder)
+        except OSError as error:
+            raise StoreUnreachable(str(self.path), f"cannot delete: {_reason(error)}") from error
 
     def cids(self) -> Iterator[CID]:
         """List all blocks; files with other names are passed over."""

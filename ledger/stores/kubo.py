@@ -14,7 +14,7 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,6 +95,30 @@ class KuboStore:
         except BlockNotFound:
             return False
         return True
+
+    def remove(self, cids: Sequence[CID]) -> None:
+        """Unpin what is pinned of these, and delete the blocks; what another root still pins stays,
+        and is an error.
+        """
+        for cid in cids:
+            with self._errors(cid):
+                self._unpin(cid)
+        for cid in cids:
+            options = self._patience({"force": "true"})
+            with self._errors(cid):
+                answer = self._client()._client.request(
+                    "/block/rm", (str(cid),), decoder="json", **options
+                )
+            failures = [str(line["Error"]) for line in answer if line.get("Error")]
+            if failures:
+                raise StoreError(f"{self.address} did not delete {cid}: {failures[0]}")
+
+    def _unpin(self, cid: CID) -> None:
+        try:
+            self._client().pin.rm(str(cid), **self._patience())
+        except exceptions.ErrorResponse as error:
+            if "pinned" not in str(error):
+                raise
 
     def close(self) -> None:
         """Close this thread's connections."""

@@ -1,5 +1,7 @@
 """A content store in memory, for tests and for work that nobody else needs to see."""
 
+from collections.abc import Sequence
+
 from ledger.cid import CID
 from ledger.stores.base import Artefact, BlockNotFound, verified
 
@@ -26,3 +28,8 @@ class MemoryStore:
     def has(self, cid: CID) -> bool:
         """Tell whether the block is here."""
         return cid in self.blocks
+
+    def remove(self, cids: Sequence[CID]) -> None:
+        """Drop blocks."""
+        for cid in cids:
+            self.blocks.pop(cid, None)

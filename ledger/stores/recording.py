@@ -1,5 +1,7 @@
 """A store that remembers what was read through it: what an audit or an update is made of."""
 
+from collections.abc import Sequence
+
 from ledger.cid import CID
 from ledger.stores.base import Artefact, ContentStore
 
@@ -24,3 +26,7 @@ class RecordingStore:
     def has(self, cid: CID) -> bool:
         """Ask the store."""
         return self._store.has(cid)
+
+    def remove(self, cids: Sequence[CID]) -> None:
+        """Pass it on to the store; what was read was read."""
+        self._store.remove(cids)

@@ -188,6 +188,10 @@ class TimedStore:
         with self._clock.part("store"):
             return self._store.has(cid)
 
+    def remove(self, cids: Sequence[CID]) -> None:
+        with self._clock.part("store"):
+            self._store.remove(cids)
+
 
 def around(
     function: Callable[P, R],
@@ -228,8 +232,9 @@ def _result(outcome: Outcome) -> int:
     return sum(map(len, outcome.sums)) + outcome.model.nbytes
 
 
-def _composed(context: object, standing: object, slots: Sequence[Slot], rules: object) -> int:
-    return sum(len(slot.published.payload or b"") for slot in slots)
+def _composed(context: object, standing: object, slots: Sequence[Slot], *_rest: object) -> int:
+    payloads = (slot.published.payload for slot in slots)
+    return sum(len(payload.data) for payload in payloads if payload is not None)
 
 
 # The product's functions by part: where the name is looked up when it is called, the name, and how
@@ -241,8 +246,7 @@ SEAMS: tuple[tuple[object, str, str, Callable[..., int] | None], ...] = (
     (Layout, "pack_update", "encode", None),
     (fednode.roles.trainer, "pad", "encode", None),
     (fednode.roles.trainer, "update_artefact", "encode", _update),
-    (fednode.roles.proposer, "result_artefact", "encode", _result),
-    (fednode.roles.participant, "result_artefact", "encode", _result),
+    (ledger.artefacts, "result_artefact", "encode", _result),
     (ledger.payload, "pad", "encode", None),
     (ledger.payload, "pad_sums", "encode", None),
     (ledger.payload, "root_of_bytes", "hash", _first),

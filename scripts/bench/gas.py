@@ -15,11 +15,9 @@ from ledger.chain.accounts import Account, new_account
 from ledger.chain.federations import (
     Ballot,
     Federations,
-    Invitation,
     Membership,
     PayoutProof,
     deploy,
-    sign_invitation,
 )
 from ledger.chain.types import Receipt
 from ledger.headers import (
@@ -33,6 +31,7 @@ from ledger.headers import (
     Valuation,
     Visibility,
 )
+from ledger.signatures import Domain, Invitation
 from ledger.types import (
     ZERO_ADDRESS,
     ZERO_DIGEST,
@@ -168,12 +167,8 @@ class _Story:
         )
 
     def _signed(self, invitation: Invitation) -> bytes:
-        return sign_invitation(
-            self._engine.creator,
-            invitation,
-            chain_id=self._engine.chain.chain_id,
-            ledger=self._contract.address,
-        )
+        domain = Domain(self._engine.chain.chain_id, self._contract.address)
+        return domain.sign(self._engine.creator, invitation).full
 
     # -- rounds
 
@@ -282,7 +277,9 @@ class _Story:
         proof = PayoutProof(
             ParticipantId(participant), Wei(leaves[participant].amount), path.hashes, path.sums
         )
-        receipt = self._contract.claim(self._members[participant], self._federation, proof)
+        receipt = self._contract.claim(
+            self._members[participant], self._federation, [proof], leaves=len(leaves)
+        )
         self._meter.note("claim", case, receipt)
 
     def _leave_with_money(self) -> None:
@@ -294,8 +291,8 @@ class _Story:
             self._members[1], self._federation, ParticipantId(1)
         )
         self._meter.note("withdrawStake", "", receipt)
-        receipt = self._contract.withdraw_bond(self._members[0], self._federation)
-        self._meter.note("withdrawBond", "", receipt)
+        receipt = self._contract.withdraw(self._members[0], self._federation)
+        self._meter.note("withdraw", "", receipt)
 
 
 def _stranded(meter: Meter, contract: Federations) -> None:
@@ -344,12 +341,14 @@ def policy(chain_id: int, ledger: Address, *, open_: bool = False) -> PolicyHead
         idle_window=IDLE,
         batch_window=0,
         unbonding_window=0,
+        answer_window=WINDOW,
         relay=ZERO_ADDRESS,
         stake=STAKE,
         proposer_bond=BOND,
         challenge_bond=0,
         proposer_fee=0,
         attester_fee=0,
+        relay_fee=0,
         unavailable_fee=0,
         rejection_fee=0,
         rounds=ROUNDS,

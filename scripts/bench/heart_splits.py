@@ -45,7 +45,7 @@ def federated(policy: Policy, model: Model, sites: Sequence[Site]) -> tuple[Tens
     start = {**model.initial(policy.training.seed), **_no_statistics(layout)}
     first = [_statistics(policy, layout, table) for table in tables]
     ones = [1] * len(sites)
-    state = rule.step(layout.pack(start), rule.partial_sums(first, ones), len(sites))
+    state = rule.aggregate(layout.pack(start), first, ones)
     private = [model.private_initial() for _ in sites]
     for round_ in range(1, policy.training.rounds + 1):
         shared = layout.unpack(state)
@@ -56,7 +56,7 @@ def federated(policy: Policy, model: Model, sites: Sequence[Site]) -> tuple[Tens
             fitted = train(SgdTask(model), {**shared, **private[place]}, rows, run)
             updates.append(layout.pack_update(fitted.update))
             private[place] = fitted.private
-        state = rule.step(state, rule.partial_sums(updates, weights), sum(weights))
+        state = rule.aggregate(state, updates, weights)
     return layout.unpack(state), private
 
 

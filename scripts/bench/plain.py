@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fednode.aggregation.registry import rule_named
+from fednode.aggregation.fedavg import FedAvg
 from fednode.demo.baselines import training_spec
 from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.training.run import LocalRun
@@ -19,7 +19,6 @@ class Plain:
 
     def __init__(self, data: Data) -> None:
         self._policy = data.policy
-        self._rule = rule_named(data.policy.aggregation.rule)
         self._task = open_task(data.policy.model_spec)
         self._layout = layout_of(self._task)
         start = self._task.initial(data.policy.training.seed)
@@ -39,8 +38,7 @@ class Plain:
             with clock.part("train"):
                 updates = self.updates()
             with clock.part("aggregate"):
-                sums = self._rule.partial_sums(updates, [1] * len(updates))
-                self._model = self._rule.step(self._model, sums, len(updates))
+                self._model = FedAvg().aggregate(self._model, updates, [1] * len(updates))
         self._round += 1
         return clock.take()
 

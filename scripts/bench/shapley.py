@@ -44,9 +44,10 @@ def measure_shapley(folder: Path | None, players: int) -> ShapleyLine:
     team = Players(tuple(range(players)), tuple(updates), (1,) * players)
     header = _header(data.policy)
     rules = _rules(data, header)
-    context = RoundContext(0, ZERO_ADDRESS, NOWHERE, header, RoundIndex(0), ZERO_DIGEST, ())
+    nothing = (ZERO_DIGEST, (), (ZERO_DIGEST,))
+    context = RoundContext(0, ZERO_ADDRESS, NOWHERE, header, RoundIndex(0), *nothing)
     standing = replace(first_standing(), model=before)
-    model = rules.step(before, rules.partial_sums(updates, team.weights), players)
+    model = rules.aggregate(before, updates, team.weights)
 
     start = time.perf_counter()
     measured = rules.utilities(context, standing, model, team)

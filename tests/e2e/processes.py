@@ -36,7 +36,8 @@ from fednode.testnet import (
 from ledger.chain.accounts import create_keystore, from_key
 from ledger.chain.client import Chain
 from ledger.chain.federations import Federations
-from ledger.state import FederationState, Outcome, Phase
+from ledger.proceedings import Outcome
+from ledger.state import FederationState, Phase
 from ledger.stores import ContentStore, open_store
 from ledger.types import FederationId
 from tests.engines import Engine, embedded, keys, missing

@@ -12,9 +12,10 @@ from fednode.claims import claim_all
 from fednode.testnet import EngineMissing
 from ledger.audit.sources import evidence_from_chain
 from ledger.chain.accounts import Account
+from ledger.chain.calls import call_data
 from ledger.chain.client import Chain
 from ledger.chain.errors import TokenUnusable
-from ledger.chain.federations import Federations, call_data, deploy
+from ledger.chain.federations import Federations, deploy
 from ledger.stores import MemoryStore
 from ledger.types import Address, Wei
 from tests.engines import Engine, embedded, missing
@@ -36,7 +37,7 @@ def bytecode() -> bytes:
     compiler = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(compiler)
     made = compiler.compile_contracts(
-        {"TestToken": "test/TestToken.sol"}, compiler.find_compiler("npm")
+        {"TestToken": "test/Tokens.sol"}, compiler.find_compiler("npm")
     )
     return bytes.fromhex(made["TestToken"]["bytecode"][2:])
 
@@ -70,6 +71,7 @@ def test_a_pool_in_a_token_is_paid_out_to_the_last_unit(
     policy = policy_of(
         reward={"pool": str(POOL), "token": token, "target": 3_000_000},
         training={"rounds": 1, "seed": 4},
+        fees={"proposer": "50", "attester": "3", "relay": "0"},
     )
     cast = found(Stage(engine, [MemoryStore()], tmp_path), policy)
     assert balance(chain, token, contract.address) == POOL
@@ -81,10 +83,14 @@ def test_a_pool_in_a_token_is_paid_out_to_the_last_unit(
     claimed = {a.address: claim_all(view, a) for a in accounts[:5]}
     paid = sum(c.amount for each in claimed.values() for c in each if c.kind == "payout")
     assert 0 < paid < POOL
-    assert [c.amount for c in claimed[accounts[0].address] if c.kind == "refund"] == [POOL - paid]
+    fees = sum(c.amount for each in claimed.values() for c in each if c.kind == "fees")
+    votes = sum(len(accepted.proposal.votes) for accepted in view.state.lineage)
+    assert fees == view.state.fees == 2 * 50 + 3 * votes
+    refunds = [c.amount for c in claimed[accounts[0].address] if c.kind == "refund"]
+    assert refunds == [POOL - paid - fees]
     assert balance(chain, token, contract.address) == 0
     for account in accounts[1:5]:
-        due = sum(c.amount for c in claimed[account.address] if c.kind == "payout")
+        due = sum(c.amount for c in claimed[account.address] if c.kind in ("payout", "fees"))
         assert balance(chain, token, account) == due
         assert claim_all(cast.hospitals[0].view(), account) == []
     verdict = run_audit(evidence_from_chain(contract, cast.federation, view.store))

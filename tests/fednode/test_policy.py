@@ -23,10 +23,12 @@ from fednode.policy import (
 )
 from ledger import cbor
 from ledger.headers import PolicyHeader
+from ledger.sealing import SealingKey
 from ledger.types import ZERO_ADDRESS, Address, Digest
 
 LEDGER = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 
+BY_SHARDS = '[evaluation]\nmode = "shards"\n'
 SMALL = """
 [federation]
 name = "two"
@@ -97,7 +99,7 @@ def test_the_demos_header_says_what_the_file_says() -> None:
     found = header(built_in("heart"))
     assert (found.rule, found.valuation, found.visibility, found.evaluation) == (0, 2, 0, 1)
     assert (found.start_participants, found.max_participants, found.least_updates) == (4, 4, 2)
-    assert (found.open, found.committee_size, found.quorum_bps) == (False, 16, 6000)
+    assert (found.open, found.committee_size, found.quorum_bps) == (False, 4, 6000)
     assert (found.statistics, found.leaves, found.bound) == (18, 1, 16 << 20)
     assert (found.coordinates, found.valuation_every) == (built_in("heart").layout().size, 1)
     assert found.rule_parameters == bytes(32)
@@ -183,12 +185,17 @@ def test_a_wrong_key_is_named(change: tuple[str, str], key: str, reason: str) ->
             "federation.start_participants",
             "above",
         ),
-        (("max_participants = 3", "max_participants = 300"), "federation.committee_size", "256"),
         (
-            ("max_participants = 3", "max_participants = 30\ncommittee_size = 16"),
-            "federation.max_participants",
-            "cannot be enforced yet",
+            ("max_participants = 3", "max_participants = 300\ncommittee_size = 129"),
+            "federation.committee_size",
+            "128",
         ),
+        (
+            ("max_participants = 3", "max_participants = 32769"),
+            "federation.max_participants",
+            "32768",
+        ),
+        (("open = true", 'relay = "0x12"'), "federation.relay", "not an address"),
         (("[0, 120]", "[120, 0]"), "schema.columns[0].range", "lowest < highest"),
         (("[0, 120]", '["a", 1]'), "schema.columns[0].range[0]", "not a finite decimal"),
         (("[0, 120]", "[0]"), "schema.columns[0].range[1]", "missing"),
@@ -219,11 +226,15 @@ def test_a_wrong_value_is_named(change: tuple[str, str], key: str, reason: str) 
         ("[windows]\nattest = 119", "windows.attest", "at least windows.reveal"),
         ("[windows]\nattempts = 256", "windows.attempts", "255"),
         ("[windows]\nidle = 60", "windows.idle", "closed as idle"),
-        ("[windows]\nbatch = 1", "windows.batch", "cannot be enforced yet"),
-        ("[windows]\nunbonding = 1", "windows.unbonding", "cannot be enforced yet"),
+        ("[windows]\nbatch = 1", "windows.batch", "needs federation.relay"),
+        ("[windows]\nanswer = 0", "windows.answer", "greater than or equal to 1"),
         ("[windows]\npropose = 4294967295", "windows.challenge", "longer than a contract"),
-        ("[stake]\nattester_fee = 1", "stake.attester_fee", "cannot be enforced yet"),
-        ("[stake]\nchallenge_bond = 1", "stake.challenge_bond", "cannot be enforced yet"),
+        ("[fees]\nattester = 1", "reward.pool", "may come to 18"),
+        ("[fees]\nrelay = 1\n[reward]\npool = 6", "fees.relay", "needs federation.relay"),
+        ("[fees]\nproposer = 1\n[reward]\npool = 7", "reward.pool", "pool = 6"),
+        ("[stake]\nrejection_fee = 1", "stake.rejection_fee", "from stake.proposer_bond"),
+        ("[stake]\nunavailable_fee = 1", "stake.unavailable_fee", "from stake.stake"),
+        (f"[stake]\nstake = {1 << 96}", "stake.stake", "less than"),
         ("[stake]\nstake = -1", "stake.stake", "greater than or equal to 0"),
         ('[stake]\nstake = "1 euro"', "stake.stake", "unknown unit 'euro'"),
         ('[stake]\nstake = "0.5 wei"', "stake.stake", "whole wei"),
@@ -236,15 +247,34 @@ def test_a_wrong_value_is_named(change: tuple[str, str], key: str, reason: str) 
             "reward.token",
             "checksum is wrong",
         ),
-        ("[reward]\npool = 1", "reward.pool", "nothing is ever paid"),
+        ("[reward]\npool = 1", "reward.pool", "nothing but fees is ever paid"),
         ("[reward]\nperiod = 6", "reward.period", "longer than the 5"),
         ("[reward]\ntarget = 0", "reward.target", "greater than or equal to 1"),
         ("[stop]\npatience = 1", "stop.patience", "needs evaluation.mode"),
         ('[valuation]\nkind = "exact"', "valuation.kind", "needs evaluation.mode"),
         ('[valuation]\nkind = "banzhaf"', "valuation.kind", "'none', 'leave-one-out' or 'exact'"),
-        ('[evaluation]\nmode = "slices"', "evaluation.mode", "cannot be enforced yet"),
-        ('[evaluation]\nmode = "shards"', "evaluation.mode", "cannot be enforced yet"),
-        ("[aggregation]\nstaleness = 1", "aggregation.staleness", "cannot be enforced yet"),
+        ("[aggregation]\nstaleness = 256", "aggregation.staleness", "less than 256"),
+        ('[aggregation]\nrule = "trimmed-mean"', "aggregation.trim", "such as 0.1"),
+        ("[aggregation]\ntrim = 0.1", "aggregation.trim", "only for rule = 'trimmed-mean'"),
+        ('[aggregation]\nrule = "median"\ntrim = 0.1', "aggregation.trim", "only for"),
+        (
+            '[aggregation]\nrule = "trimmed-mean"\ntrim = 0.5',
+            "aggregation.trim",
+            "less than 0.5",
+        ),
+        (
+            '[aggregation]\nrule = "trimmed-mean"\ntrim = 0.1234567',
+            "aggregation.trim",
+            "six decimals",
+        ),
+        ('[evaluation]\nmode = "slices"\nholder = "c"', "evaluation.holder", "one of data.sites"),
+        ('[evaluation]\nmode = "slices"\nslices = 4', "evaluation.slices", "fewer than the 5"),
+        (BY_SHARDS + 'metric = "log_loss"', "evaluation.metric", "choose accuracy or auc_within"),
+        (BY_SHARDS + "rows = 19", "evaluation.rows", "at least 20 rows"),
+        (BY_SHARDS + "least_shards = 4", "evaluation.least_shards", "max_participants (3)"),
+        (BY_SHARDS + "least_shards = 1", "evaluation.least_shards", "greater than or equal to 2"),
+        (BY_SHARDS + "utility_tolerance = 1", "evaluation.utility_tolerance", "exact forward"),
+        (BY_SHARDS + "[reward]\nperiod = 1", "reward.period", "only carries counts"),
         ("[aggregation]\nbound = 2048", "aggregation.bound", "2^(31 - fraction_bits)"),
         ("[aggregation]\nbound = 0.03", "aggregation.bound", "statistics of even ten rows"),
         ('[aggregation]\nrule = "krum"', "aggregation.rule", "'fedavg'"),
@@ -256,12 +286,54 @@ def test_what_the_contract_would_refuse_is_refused(section: str, key: str, reaso
     assert reason in error.reason
 
 
+@pytest.mark.parametrize("mode", ["slices", "shards"])
+def test_rows_that_are_kept_back_are_a_mode_of_their_own(mode: str) -> None:
+    policy = parse_policy(SMALL + f'[evaluation]\nmode = "{mode}"\n[valuation]\nkind = "exact"\n')
+    assert policy.slices == policy.training.rounds == 5
+    again = Policy.from_record(cbor.decode(cbor.encode(policy.rest_record())))
+    assert again == policy
+
+
+def test_by_shards_one_round_is_too_few() -> None:
+    text = SMALL.replace("rounds = 5", "rounds = 1") + BY_SHARDS
+    assert refused(text).key == "training.rounds"
+
+
 def test_top_level_keys() -> None:
     assert refused('release = "best"\n' + SMALL).key == "release"
     assert refused('release = "first"\n' + SMALL).key == "release"
-    error = refused('visibility = "members"\n' + SMALL)
-    assert (error.key, "cannot be enforced yet" in error.reason) == ("visibility", True)
+    assert refused('visibility = "nobody"\n' + SMALL).key == "visibility"
+    assert parse_policy('visibility = "members"\n' + SMALL).visibility == "members"
     assert parse_policy('release = "best"\n' + MEASURED).release == "best"
+
+
+KEY = SealingKey.from_seed(bytes(range(32))).public.hex()
+
+
+@pytest.mark.parametrize(
+    ("auditors", "visibility", "key", "reason"),
+    [
+        (f'["{KEY}"]', "public", "privacy.auditors", "set visibility = 'members'"),
+        (f'["{KEY}", "{KEY}"]', "members", "privacy.auditors", "named twice"),
+        (f'["{KEY.upper()}"]', "members", "privacy.auditors[0]", "pattern"),
+        (f'["{"0" * 64}"]', "members", "privacy.auditors[0]", "not a public key"),
+        ('["00"]', "members", "privacy.auditors[0]", "pattern"),
+        ("[" + f'"{KEY}", ' * 65 + "]", "members", "privacy.auditors", "at most 64"),
+    ],
+)
+def test_auditors_are_keys_of_a_sealed_federation(
+    auditors: str, visibility: str, key: str, reason: str
+) -> None:
+    error = refused(f'visibility = "{visibility}"\n{SMALL}[privacy]\nauditors = {auditors}\n')
+    assert error.key == key
+    assert reason in error.reason
+
+
+def test_a_sealed_federation_has_room_for_everybodys_keys() -> None:
+    text = f'visibility = "members"\n{SMALL}[privacy]\nauditors = ["{KEY}"]\n'
+    assert parse_policy(text).privacy.auditors == (KEY,)
+    many = text.replace("max_participants = 3", "max_participants = 512\ncommittee_size = 512")
+    assert refused(many).key in ("federation.max_participants", "federation.committee_size")
 
 
 def test_exact_values_are_for_twelve_participants_at_most() -> None:
@@ -274,6 +346,43 @@ def test_weights_must_stay_below_the_sums_limit() -> None:
     text = SMALL.replace("open = true", "") + "[aggregation]\nweight_cap = 1000000000\n"
     assert refused(text).key == "aggregation.weight_cap"
     parse_policy(text.replace('name = "two"', 'name = "two"\nopen = true'))
+
+
+@pytest.mark.parametrize(
+    ("section", "number", "parameter"),
+    [
+        ('rule = "fedavg"', 0, 0),
+        ('rule = "trimmed-mean"\ntrim = 0.1', 1, 100_000),
+        ('rule = "trimmed-mean"\ntrim = 0.333333', 1, 333_333),
+        ('rule = "median"', 2, 0),
+    ],
+)
+def test_a_rule_and_its_parameter_reach_the_header(
+    section: str, number: int, parameter: int
+) -> None:
+    policy = parse_policy(SMALL + f"[aggregation]\n{section}\nstaleness = 2\n")
+    assert Policy.from_record(policy.rest_record()) == policy
+    found = header(policy)
+    assert (found.rule, int.from_bytes(found.rule_parameters)) == (number, parameter)
+    assert found.staleness == 2
+
+
+def test_rules_without_sums_are_for_64_participants_at_most() -> None:
+    text = SMALL + '[aggregation]\nrule = "median"\n'
+    parse_policy(text.replace("max_participants = 3", "max_participants = 64"))
+    error = refused(text.replace("max_participants = 3", "max_participants = 65"))
+    assert (error.key, "at most 64" in error.reason) == ("aggregation.rule", True)
+    parse_policy(SMALL.replace("max_participants = 3", "max_participants = 65"))
+
+
+def test_a_rule_without_sums_publishes_less_and_computes_longer() -> None:
+    costs = [
+        predict(parse_policy(SMALL + f'[aggregation]\nrule = "{rule}"\n'), seconds_per_evaluation=0)
+        for rule in ("fedavg", "median")
+    ]
+    leaves = parse_policy(SMALL).leaves()
+    assert costs[0].bytes_per_round - costs[1].bytes_per_round == 2 * 1024 * leaves
+    assert costs[0].seconds_per_evaluator < costs[1].seconds_per_evaluator
 
 
 def test_auc_needs_two_classes() -> None:
@@ -340,7 +449,7 @@ def _changed(path: str, value: cbor.Value) -> cbor.Value:
         ("training.rounds", "5", "valid integer"),
         ("training.extra", 1, "unknown key"),
         ("data.sites", 2, "not written canonically"),
-        ("windows.batch", 7, "cannot be enforced yet"),
+        ("windows.batch", 7, "needs federation.relay"),
         ("schema.kind", "drop", "not written canonically"),
         ("schema.kind", "tree", "schema"),
         ("schema", None, "schema"),
@@ -390,6 +499,21 @@ def test_windows_that_cannot_hold_the_valuation_are_refused() -> None:
     with pytest.raises(PolicyError, match="about 641 s for 16 models") as caught:
         require_windows(policy, cost)
     assert caught.value.key == "windows.propose"
+
+
+def test_by_shards_participants_measure_each_other_before_they_commit() -> None:
+    heart = built_in("heart").rest_record()
+    assert isinstance(heart["evaluation"], dict)
+    public = predict(Policy.from_record(heart), seconds_per_evaluation=20)
+    apart = {**heart, "evaluation": {**heart["evaluation"], "mode": "shards"}}
+    policy = Policy.from_record(apart)
+    cost = predict(policy, seconds_per_evaluation=20)
+    assert (cost.evaluations, public.evaluations) == (8, 16)
+    assert cost.seconds_per_voter < 2 < public.seconds_per_voter == public.seconds_per_evaluator
+    require_windows(policy, cost)
+    with pytest.raises(PolicyError, match="about 641 s for 8 models") as caught:
+        require_windows(policy, predict(policy, seconds_per_evaluation=40))
+    assert caught.value.key == "windows.commit"
 
 
 @given(st.integers(1, 12), st.integers(1, 100_000))

@@ -1,8 +1,10 @@
 """A round's outcome: defined for whatever was published, and the same in any order of arrival."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
+from statistics import median
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import artefacts, nodes, payload, payouts, utilities
-from ledger.headers import ResultHeader, UpdateHeader
+from ledger.errors import MalformedRecord
+from ledger.headers import Evaluation, ResultHeader, UpdateHeader
 from ledger.nodes import Reason
 from ledger.payload import Payload
 from ledger.round import (
@@ -24,11 +27,13 @@ from ledger.round import (
     Seat,
     Slot,
     Standing,
+    SummedRule,
     compose,
     extend,
     follow,
 )
-from ledger.stores import MemoryStore
+from ledger.sealing import PLAIN
+from ledger.stores import ContentStore, MemoryStore
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, RoundIndex
 from tests.ledger.chain.samples import digest, policy
 
@@ -44,6 +49,8 @@ POOL = 1000
 class PlainRules:
     """Rules in plain Python integers: the mean, the model's sum as its utility, leave-one-out."""
 
+    measures = True
+
     def stating(self, utilities: Sequence[int]) -> "PlainRules":
         return self
 
@@ -52,6 +59,13 @@ class PlainRules:
             if abs(value) > context.policy.bound:
                 return Exclusion(Reason.BEYOND_BOUND, position)
         return None
+
+    @property
+    def summed(self) -> SummedRule | None:
+        return self
+
+    def aggregate(self, previous: Int32, updates: Sequence[Int32], weights: Sequence[int]) -> Int32:
+        return self.step(previous, self.partial_sums(updates, weights), sum(weights))
 
     def partial_sums(self, updates: Sequence[Int32], weights: Sequence[int]) -> Int64:
         pairs = list(zip(updates, weights, strict=True))
@@ -74,14 +88,26 @@ class PlainRules:
             if not members:
                 return int(standing.model[:4].astype(np.int64).sum())
             weights = [players.weights[i] for i in members]
-            sums = self.partial_sums([players.updates[i] for i in members], weights)
-            return int(self.step(standing.model, sums, sum(weights))[:4].astype(np.int64).sum())
+            updates = [players.updates[i] for i in members]
+            made = self.aggregate(standing.model, updates, weights)
+            return int(made[:4].astype(np.int64).sum())
 
         everybody = range(len(players.participants))
         if not everybody:
             return (of(()),)
         without = [of([i for i in everybody if i != gone]) for gone in everybody]
         return (of(()), *without, of(everybody))
+
+    def opening(self, context: RoundContext, store: ContentStore) -> "PlainRules":
+        return self
+
+    def counted(
+        self, context: RoundContext, standing: Standing, reports: Mapping[int, bytes]
+    ) -> tuple[int, ...]:
+        """Add up numbers, one byte each; nothing where there are fewer than two reports."""
+        if len(reports) < 2:
+            return ()
+        return tuple(sum(column) for column in zip(*reports.values(), strict=True))
 
     def values(self, utilities: Sequence[int], players: int, trained: int) -> tuple[int, ...]:
         if not utilities:
@@ -113,7 +139,8 @@ RULES = PlainRules()
 def context(seats: Sequence[Seat], **terms: object) -> RoundContext:
     settled = {"leaves": LEAVES, "bound": BOUND, "max_participants": 256} | terms
     header = replace(policy(1, LEDGER), **settled)  # type: ignore[arg-type]
-    return RoundContext(1, LEDGER, FEDERATION, header, RoundIndex(4), PARENT, tuple(seats))
+    round_ = RoundIndex(4)
+    return RoundContext(1, LEDGER, FEDERATION, header, round_, PARENT, tuple(seats), (PARENT,))
 
 
 SEATS = tuple(Seat(weight=10 * (i + 1), scale=i + 1, dataset=i % 2) for i in range(5))
@@ -145,7 +172,7 @@ def values_of(seed: int) -> Int32:
 def slot_of(owner: int, values: Int32 | None = None, at: RoundContext = CONTEXT) -> Slot:
     data = Payload(payload.pad(values_of(owner) if values is None else values, LEAVES))
     header = header_of(owner, data, at)
-    return Slot(owner, header.digest(), Published(header.encode(), data.data))
+    return Slot(owner, header.digest(), Published(header.encode(), data))
 
 
 def with_header(slot: Slot, **changes: object) -> Slot:
@@ -177,12 +204,13 @@ def beyond(position: int) -> Slot:
 
 
 def published(header: bytes | None, data: bytes | None, *, hopeless: bool = False) -> Slot:
-    return Slot(1, GOOD.digest, Published(header, data, hopeless))
+    found = None if data is None else Payload(data)
+    return Slot(1, GOOD.digest, Published(header, found, hopeless))
 
 
-HEADER, DATA = GOOD.published.header, GOOD.published.payload
-assert HEADER is not None
-assert DATA is not None
+assert GOOD.published.header is not None
+assert GOOD.published.payload is not None
+HEADER, DATA = GOOD.published.header, GOOD.published.payload.data
 
 EXCLUDED = [
     ("nothing", published(None, None), Reason.UNAVAILABLE, 0),
@@ -201,6 +229,7 @@ EXCLUDED = [
     ("other owner", with_header(GOOD, participant=2), Reason.FOREIGN, 0),
     ("other base", with_header(GOOD, base=digest(4)), Reason.FOREIGN, 0),
     ("other data set", with_header(GOOD, dataset=0), Reason.FOREIGN, 0),
+    ("an evaluation", with_header(GOOD, evaluation=digest(4)), Reason.FOREIGN, 0),
     *(
         (
             f"other {name}",
@@ -258,10 +287,135 @@ def test_too_few_updates_leave_the_model_and_keep_their_reasons() -> None:
     outcome = compose(at, standing(), slots, RULES)
     reasons = [entry.reason for entry in entries(outcome)[:3]]
     assert reasons == [Reason.TOO_FEW, Reason.UNAVAILABLE, Reason.TOO_FEW]
-    assert (outcome.header.number, outcome.header.weight) == (0, 0)
+    assert [entry.number for entry in entries(outcome)[:3]] == [1, 0, 1]
+    assert (outcome.header.number, outcome.header.weight) == (2, 0)
     assert np.array_equal(outcome.model, standing().model)
     assert len(outcome.records.utilities) == 1
     assert outcome.header.gain == standing().gain
+
+
+def test_a_weight_of_zero_is_not_one_of_the_least_number() -> None:
+    seats = (replace(SEATS[0], weight=0), *SEATS[1:])
+    at = context(seats, least_updates=2)
+    outcome = compose(at, standing(), [slot_of(0, at=at), slot_of(1, at=at)], RULES)
+    assert [(e.reason, e.number) for e in entries(outcome)[:2]] == [
+        (Reason.TOO_FEW, 0),
+        (Reason.TOO_FEW, 1),
+    ]
+    assert outcome.header.number == 1 < at.policy.least_updates
+
+
+def test_an_update_may_be_as_stale_as_the_policy_says() -> None:
+    bases = (PARENT, digest(4), digest(5))
+    stale = [with_header(GOOD, base=base) for base in (*bases, digest(6))]
+    for at, counted in ((CONTEXT, 1), (replace(CONTEXT, bases=bases), 3)):
+        outcomes = [compose(at, standing(), [slot], RULES) for slot in stale]
+        reasons = [entries(outcome)[0].reason for outcome in outcomes]
+        assert reasons == [Reason.COUNTED] * counted + [Reason.FOREIGN] * (4 - counted)
+
+
+def test_evaluations_come_with_updates_where_shards_are_evaluated() -> None:
+    at = context(SEATS, evaluation=Evaluation.SHARDS, rounds=9)
+    slot = with_header(GOOD, evaluation=digest(4))
+    assert entries(compose(at, standing(), [slot], RULES))[0].reason == Reason.COUNTED
+
+
+@pytest.mark.parametrize(
+    ("terms", "trained", "idle"),
+    [
+        ({"rounds": 9, "reward_period": 0}, 8, True),
+        ({"rounds": 9, "reward_period": 0}, 7, False),
+        ({"rounds": 9, "reward_period": 3}, 2, True),
+        ({"rounds": 9, "reward_period": 3}, 3, False),
+        ({"rounds": 9, "evaluation": Evaluation.PUBLIC}, 8, False),
+        ({"rounds": 1, "statistics": 3}, 0, False),
+    ],
+)
+def test_a_periods_last_round_only_carries_counts(
+    terms: dict[str, object], trained: int, idle: bool
+) -> None:
+    at = context(SEATS, **{"evaluation": Evaluation.SHARDS, **terms})
+    if "statistics" in terms:
+        at = replace(at, parent=ZERO_DIGEST, bases=(ZERO_DIGEST,))
+    before = replace(standing(), trained=trained)
+    slots = [slot_of(0, at=at), published(None, None), slot_of(2, at=at)]
+    slots = [with_header(s, base=at.parent) if s.published.header else s for s in slots]
+    outcome = compose(at, before, slots, RULES)
+    reasons = [entry.reason for entry in entries(outcome)[:3]]
+    expected = Reason.IDLE if idle else Reason.COUNTED
+    assert reasons == [expected, Reason.UNAVAILABLE, expected]
+    assert (outcome.header.number, outcome.header.weight) == ((0, 0) if idle else (2, 40))
+    assert np.array_equal(outcome.model, before.model) == idle
+
+
+# -- rules without sums
+
+
+class Median(PlainRules):
+    """The median, coordinate by coordinate, in plain Python integers."""
+
+    @property
+    def summed(self) -> None:
+        return None
+
+    def aggregate(self, previous: Int32, updates: Sequence[Int32], weights: Sequence[int]) -> Int32:
+        if not updates:
+            return previous
+        columns = zip(*(update.tolist() for update in updates), strict=True)
+        change = [round(Fraction(median(map(Fraction, column)))) for column in columns]
+        return previous + np.array(change, dtype=np.int32)
+
+
+def test_a_rule_without_sums_publishes_none() -> None:
+    seats = tuple(Seat(1, 1, 0) for _ in range(20))
+    at = context(seats)
+    slots = [slot_of(i, values_of(i), at) for i in range(20)]
+    outcome = compose(at, standing(20), slots, Median())
+    everybody = [values_of(i) for i in range(20)]
+    expected = Median().aggregate(standing().model, everybody, [1] * 20)
+    assert np.array_equal(outcome.model, expected)
+    assert outcome.sums == ()
+    assert {node.root for node in nodes.in_order(outcome.levels)} == {ZERO_DIGEST}
+    assert (outcome.header.number, outcome.header.weight) == (20, 20)
+    reader, levels = published_result(outcome, 20)
+    reader.check_sums(LEAVES, levels)
+    assert levels == outcome.levels
+
+
+def test_coalitions_are_aggregated_by_the_same_rule() -> None:
+    slots = [slot_of(0), slot_of(1), slot_of(2)]
+    outcome = compose(CONTEXT, standing(), slots, Median())
+    before, *_, after = outcome.records.utilities
+    alone = [compose(CONTEXT, standing(), slots[:i] + slots[i + 1 :], Median()) for i in range(3)]
+    without = [int(one.model[:4].astype(np.int64).sum()) for one in alone]
+    assert outcome.records.utilities == (before, *without, after)
+
+
+def test_too_few_for_a_rule_without_sums() -> None:
+    at = context(SEATS, least_updates=2)
+    outcome = compose(at, standing(), [slot_of(0, at=at)], Median())
+    assert np.array_equal(outcome.model, standing().model)
+
+
+def published_result(outcome: Outcome, slots: int) -> tuple[artefacts.ResultReader, nodes.Levels]:
+    artefact, index = artefacts.result_artefact(outcome)
+    store = MemoryStore()
+    store.put(artefact)
+    reader = artefacts.ResultReader(store, outcome.header.digest(), index)
+    return reader, reader.levels(slots)
+
+
+def test_sums_are_read_for_nodes_that_name_some() -> None:
+    """A result that names sums must publish them, and one that names none must not."""
+    summed = compose(CONTEXT, standing(), [slot_of(0)], RULES)
+    none = replace(summed, sums=())
+    reader, levels = published_result(none, 1)
+    with pytest.raises(MalformedRecord, match="0 sums, expected 1"):
+        reader.check_sums(LEAVES, levels)
+    unsummed = compose(CONTEXT, standing(), [slot_of(0)], Median())
+    reader, levels = published_result(replace(unsummed, sums=summed.sums), 1)
+    with pytest.raises(MalformedRecord, match="1 sums, expected 0"):
+        reader.check_sums(LEAVES, levels)
 
 
 def test_a_round_without_commits() -> None:
@@ -279,10 +433,10 @@ def test_the_model_saturates() -> None:
 
 
 def test_statistics_measure_and_stop_nothing() -> None:
-    at = replace(context(SEATS, statistics=3), parent=ZERO_DIGEST)
+    at = replace(context(SEATS, statistics=3), parent=ZERO_DIGEST, bases=(ZERO_DIGEST,))
     data = Payload(payload.pad(values_of(0), LEAVES))
     header = replace(header_of(0, data, at), base=ZERO_DIGEST)
-    slot = Slot(0, header.digest(), Published(header.encode(), data.data))
+    slot = Slot(0, header.digest(), Published(header.encode(), data))
     outcome = compose(at, replace(standing(), gain=0), [slot], RULES)
     assert at.statistics
     assert outcome.header.number == 1
@@ -303,8 +457,10 @@ mangled = st.builds(
 anything = st.builds(
     Published,
     st.none() | st.just(HEADER) | mangled | st.binary(max_size=600),
-    st.none() | st.just(DATA) | st.binary(max_size=64) | st.just(b"\x80" * len(DATA)),
+    st.none()
+    | st.builds(Payload, st.just(DATA) | st.binary(max_size=64) | st.just(b"\x80" * len(DATA))),
     st.booleans(),
+    st.just(PLAIN),
 )
 
 
@@ -324,12 +480,8 @@ def test_any_bytes_give_a_result(found: list[tuple[int, bytes, Published]]) -> N
     assert header.common == CONTEXT.common(ResultHeader.TAG)
     assert header.number <= len(slots)
     assert sum(leaf.amount for leaf in outcome.records.payouts) == header.payout_total <= POOL
-    artefact, index = artefacts.result_artefact(outcome)
-    store = MemoryStore()
-    store.put(artefact)
-    reader = artefacts.ResultReader(store, header.digest(), index)
+    reader, levels = published_result(outcome, len(slots))
     assert reader.records() == outcome.records
-    levels = reader.levels(len(slots))
     reader.check_sums(LEAVES, levels)
     assert levels == outcome.levels
     assert np.array_equal(reader.model(LEAVES), outcome.model)
@@ -419,7 +571,8 @@ def test_a_standing_within_a_period_and_at_its_end() -> None:
     after = follow(standing(), records, outcome.model, trained=2, ends_period=True)
     assert (after.gain, after.values) == (0, (0,) * 5)
     assert after.paid == tuple(leaf.amount for leaf in records.payouts)
-    assert within.trail == after.trail == (1, 6, records.utilities[-1])
+    gain = records.utilities[-1] - records.utilities[0]
+    assert within.trail == after.trail == (1, 6, 6 + gain)
     assert (within.trained, after.trained) == (2, 2)
 
 
@@ -432,10 +585,16 @@ def test_newcomers_start_with_nothing() -> None:
 
 
 def test_a_trail_starts_with_the_model_before_it() -> None:
-    assert extend((), ()) == ()
-    assert extend((), (3, 4, 5)) == (3, 5)
-    assert extend((3, 5), (5, 1, 7)) == (3, 5, 7)
-    assert extend((3,), ()) == (3,)
+    assert extend((), (), 1) == ()
+    assert extend((), (3, 4, 5), 1) == (3, 5)
+    assert extend((3, 5), (5, 1, 7), 2) == (3, 5, 7)
+
+
+def test_a_trail_compares_nothing_across_rounds_rows() -> None:
+    """Every training result has its place in it, measured or not, and adds what it gained."""
+    assert extend((), (3, 4, 5), 3) == (3, 3, 3, 5)
+    assert extend((3, 5), (), 2) == (3, 5, 5)
+    assert extend((3, 5), (90, 88), 2) == (3, 5, 3)
 
 
 def test_payouts_prove_their_leaves() -> None:

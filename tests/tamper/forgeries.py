@@ -350,14 +350,14 @@ def _(rng: random.Random, of: Clean) -> Case | None:
 @forgery("second commit of a seat", ORDER)
 def _(rng: random.Random, of: Clean) -> Case | None:
     return _repeat(
-        rng, of, ev.UpdateCommitted, lambda _, __, event: replace(event, slot=event.slot + 1)
+        rng, of, ev.UpdateCommitted, lambda _, __, event: replace(event, order=event.order + 1)
     )
 
 
 @forgery("vote by a stranger", ORDER)
 def _(rng: random.Random, of: Clean) -> Case | None:
-    stranger = ParticipantId(len(of.world.members) + rng.randrange(3))
-    return _change(rng, of, ev.Voted, lambda _, __, event: replace(event, participant=stranger))
+    stranger = 1 << len(of.world.members) + rng.randrange(3)
+    return _change(rng, of, ev.Voted, lambda _, __, event: replace(event, ballots=stranger))
 
 
 @forgery("proposal out of turn", ORDER)
@@ -370,7 +370,8 @@ def _(rng: random.Random, of: Clean) -> Case | None:
         if missed or not state.participants[turn].active(event.round):
             return None
         meta = replace(event.meta, sender=NOBODY)
-        return replace(event, meta=meta, proposer=NOBODY) if event.proposer != NOBODY else None
+        usurper = replace(event, meta=meta, proposer=NOBODY, signer=NOBODY)
+        return usurper if event.signer != NOBODY else None
 
     return _change(rng, of, ev.ResultProposed, usurped)
 
@@ -464,7 +465,7 @@ def _(rng: random.Random, of: Clean) -> Case | None:
         return None
     at, event = picked
     after = of.world.events[at + 1 : at + 3]
-    if any(isinstance(e, ev.PeriodEnded | ev.BondReturned) for e in after):
+    if any(isinstance(e, ev.PeriodEnded) for e in after):
         return None
     header = of.world.headers[event.result]
     end = ev.PeriodEnded(
@@ -531,18 +532,30 @@ def _(rng: random.Random, of: Clean) -> Case | None:
     )
 
 
-@forgery("bond returned again", CLAIMS)
-def _(rng: random.Random, of: Clean) -> Case | None:
-    return _repeat(rng, of, ev.BondReturned, _same)
-
-
-@forgery("bond withdrawn again or too large", CLAIMS)
+@forgery("fees collected again or too many", CLAIMS)
 def _(rng: random.Random, of: Clean) -> Case | None:
     if rng.random() < 0.5:
-        return _repeat(rng, of, ev.BondWithdrawn, _same)
+        return _repeat(rng, of, ev.FeesCollected, _same)
+    more = of.world.header.attester_fee
     return _change(
-        rng, of, ev.BondWithdrawn, lambda _, __, event: replace(event, amount=Wei(event.amount + 1))
+        rng,
+        of,
+        ev.FeesCollected,
+        lambda _, __, event: replace(event, amount=Wei(event.amount + more)),
     )
+
+
+@forgery("bond released again", CLAIMS)
+def _(rng: random.Random, of: Clean) -> Case | None:
+    return _repeat(rng, of, ev.BondReleased, _same)
+
+
+@forgery("withdrawn again or too much", CLAIMS)
+def _(rng: random.Random, of: Clean) -> Case | None:
+    if rng.random() < 0.5:
+        return _repeat(rng, of, ev.Withdrawn, _same)
+    name = rng.choice(("ethers", "fees"))
+    return _change(rng, of, ev.Withdrawn, lambda _, __, event: _bent(event, name))
 
 
 @forgery("stake returned while bound", CLAIMS)

@@ -21,7 +21,7 @@ from tests.tamper.story import Lie, Story
 from tests.tamper.world import CREATOR, Setting, World, account
 
 POOL = 300
-MOST_DRAWS = 400
+MOST_DRAWS = 4000
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fednode.aggregation import MEDIAN, FedAvg
 from ledger import artefacts, cbor, nodes, payload
 from ledger.audit.verdict import (
     AGGREGATION,
@@ -18,7 +19,7 @@ from ledger.audit.verdict import (
     UTILITIES,
 )
 from ledger.cid import CID, Codec
-from ledger.headers import UpdateHeader
+from ledger.headers import Evaluation, UpdateHeader
 from ledger.nodes import Reason
 from ledger.payload import Payload
 from ledger.round import Exclusion, Int32, Int64, Outcome, Published, Slot
@@ -26,7 +27,7 @@ from ledger.stores import Artefact
 from ledger.types import ZERO_DIGEST, Digest
 from tests.tamper.kinds import lie
 from tests.tamper.policies import evaluation_rows
-from tests.tamper.story import Publication, Situation
+from tests.tamper.story import Bent, Publication, Situation
 
 PAID: dict[str, object] = {
     "mode": "public",
@@ -37,8 +38,16 @@ PAID: dict[str, object] = {
     "most": 4,
 }
 PERIODS = {**PAID, "target": 10**7, "period": 1, "rounds": 3}
-CROWD = {"most": 18, "start": 17, "mode": "none", "statistics": "false", "codes": "0, 1"}
+CROWD = {
+    "rule": "fedavg",
+    "most": 18,
+    "start": 17,
+    "mode": "none",
+    "statistics": "false",
+    "codes": "0, 1",
+}
 LEAST_1 = {"least": 1}
+RELAYED = {"relayed": True, "least": 1, "start": 3, "most": 5}
 
 
 def put(items: Sequence[Slot], at: int, item: Slot) -> list[Slot]:
@@ -102,10 +111,34 @@ def _(s: Situation) -> Publication | None:
     victim = s.slots[s.rng.choice(s.counted())].published.payload
 
     def select(context: object, update: Int32) -> Exclusion | None:
-        beyond = update.astype("<i4").tobytes() == victim
+        beyond = victim is not None and update.astype("<i4").tobytes() == victim.data
         return Exclusion(Reason.BEYOND_BOUND, s.rng.randrange(9)) if beyond else None
 
     return s.compose(select=select)
+
+
+@lie("honest update excluded as a leaf of no batch", SELECTION)
+def _(s: Situation) -> Publication | None:
+    if not s.counted():
+        return None
+    at = s.rng.choice(s.counted())
+    slot = s.slots[at]
+    leaf = s.rng.choice((Slot.missing(), Slot.unsigned(slot.participant, slot.digest)))
+    return s.compose(slots=put(s.slots, at, leaf))
+
+
+@lie("honest update excluded as superseded", SELECTION)
+def _(s: Situation) -> Publication | None:
+    if not s.counted():
+        return None
+    owner = s.slots[s.rng.choice(s.counted())].participant
+    return s.compose(slots=[replace(slot, participant=owner) for slot in s.slots])
+
+
+@lie("honest update excluded as idle", SELECTION)
+def _(s: Situation) -> Publication | None:
+    terms = replace(s.context.policy, evaluation=Evaluation.SHARDS, reward_period=1)
+    return s.compose(context=replace(s.context, policy=terms)) if s.counted() else None
 
 
 @lie("too few updates pretended", SELECTION)
@@ -146,7 +179,7 @@ def _(s: Situation) -> Publication | None:
 
 @lie("update on another base", SELECTION, fates=("other base",), policy=LEAST_1)
 def _(s: Situation) -> Publication | None:
-    return s.compose(slots=_counted_anyway(s, lambda _, h: h.base != s.context.parent))
+    return s.compose(slots=_counted_anyway(s, lambda _, h: h.base not in s.context.bases))
 
 
 @lie("update under another data set", SELECTION, fates=("other data set",), policy=LEAST_1)
@@ -192,7 +225,7 @@ def _invented(s: Situation, slot: Slot) -> Published:
         training=ZERO_DIGEST,
         evaluation=ZERO_DIGEST,
     )
-    return Published(header.encode(), data.data)
+    return Published(header.encode(), data)
 
 
 @lie("slot under another digest", SELECTION)
@@ -207,19 +240,59 @@ def _(s: Situation) -> Publication | None:
     return s.compose(slots=s.rng.sample(s.slots, len(s.slots)))
 
 
+# -- slots of a batch
+
+
+@lie("leaf passed over as forged", SELECTION, policy=RELAYED)
+def _(s: Situation) -> Publication | None:
+    leaves = [at for at in s.counted() if at < s.context.batched]
+    if not leaves:
+        return None
+    at = s.rng.choice(leaves)
+    slot = s.slots[at]
+    return s.compose(slots=put(s.slots, at, Slot.unsigned(slot.participant, slot.digest)))
+
+
+@lie("forged leaf counted", SELECTION, policy=RELAYED)
+def _(s: Situation) -> Publication | None:
+    for at, slot in enumerate(s.slots):
+        others = s.slots[s.context.batched :]
+        alone = all(other.participant != slot.participant for other in others)
+        if s.reason(at) == Reason.UNSIGNED and alone:
+            counted = replace(slot, unbound=None, published=_invented(s, slot))
+            return s.compose(slots=put(s.slots, at, counted))
+    return None
+
+
+@lie("leaf counted in place of a direct commit", SELECTION, policy=RELAYED)
+def _(s: Situation) -> Publication | None:
+    return s.compose(context=replace(s.context, batched=0)) if s.context.batched else None
+
+
+@lie("batch left out", SELECTION, policy=RELAYED)
+def _(s: Situation) -> Publication | None:
+    batched = s.context.batched
+    if not batched:
+        return None
+    bare = replace(s.context, batched=0)
+    return s.compose(context=bare, slots=s.slots[batched:]) if s.slots[batched:] else None
+
+
 # -- sums and trees
 
 
 @lie("wrong sum node", TREES)
 def _(s: Situation) -> Publication | None:
-    where, by = s.rng.random(), change(s.rng)
+    rule, where, by = s.rules.summed, s.rng.random(), change(s.rng)
+    if rule is None:
+        return None
 
     def partial_sums(updates: Sequence[Int32], weights: Sequence[int]) -> Int64:
-        sums = s.rules.partial_sums(updates, weights).copy()
+        sums = rule.partial_sums(updates, weights).copy()
         sums[int(where * sums.size)] += by
         return sums
 
-    return s.compose(partial_sums=partial_sums)
+    return s.compose(summed=Bent(rule, partial_sums=partial_sums))
 
 
 def _with_nodes(s: Situation, levels: nodes.Levels, sums: Sequence[bytes]) -> Publication:
@@ -234,6 +307,8 @@ def _top(s: Situation, top: nodes.Node) -> nodes.Levels:
 
 @lie("upper node that does not sum its children", TREES, policy=CROWD)
 def _(s: Situation) -> Publication | None:
+    if s.rules.summed is None:
+        return None
     sums = payload.int64(s.honest.sums[-1]).copy()
     sums[s.rng.randrange(sums.size)] += change(s.rng)
     data = Payload(payload.pad_sums(sums, s.context.policy.leaves))
@@ -257,19 +332,29 @@ def _(s: Situation) -> Publication | None:
     return _with_nodes(s, _top(s, replace(top, weight=top.weight + 1)), s.honest.sums)
 
 
+@lie("sums of a rule that has none", TREES, policy={"rule": "median"})
+def _(s: Situation) -> Publication | None:
+    return s.compose(summed=Bent(FedAvg(), step=lambda *_: s.honest.model))
+
+
 # -- the new model
+
+
+@lie("another rule than the policy's", AGGREGATION, policy={"rule": "trimmed-mean"})
+def _(s: Situation) -> Publication | None:
+    return s.compose(aggregate=s.rng.choice((FedAvg(), MEDIAN)).aggregate)
 
 
 @lie("wrong model", AGGREGATION)
 def _(s: Situation) -> Publication | None:
     where, by = s.rng.random(), np.int32(change(s.rng))
 
-    def step(previous: Int32, sums: Int64, weight: int) -> Int32:
-        model = s.rules.step(previous, sums, weight).copy()
+    def wrong(model: Int32) -> Int32:
+        model = model.copy()
         model[int(where * model.size)] += by
         return model
 
-    return s.compose(step=step)
+    return s.remodelled(wrong)
 
 
 @lie("model built on an old version", AGGREGATION)

@@ -11,10 +11,8 @@ from ledger.chain.client import Chain
 from ledger.chain.federations import (
     Ballot,
     Federations,
-    Invitation,
     Membership,
     PayoutProof,
-    sign_invitation,
 )
 from ledger.headers import UpdateHeader
 from ledger.history import HistoryReader
@@ -22,6 +20,7 @@ from ledger.identity import identity_artefact, sign_identity
 from ledger.payload import Payload, pad
 from ledger.replica import Origin, Replica
 from ledger.round import Outcome, compose
+from ledger.signatures import Domain, Invitation
 from ledger.state import Phase
 from ledger.stores import Artefact, MemoryStore
 from ledger.types import ZERO_DIGEST, Address, Digest, ParticipantId, Wei
@@ -48,6 +47,7 @@ def policy_terms() -> Terms:
         "target": 1,
         "period": 0,
         "codes": "0, 1",
+        "committee": 16,
     }
     return terms(draw(random.Random(1), **fixed))
 
@@ -85,20 +85,16 @@ class Live:
             rows=rows,
             expires=self.chain.now() + 1000,
         )
-        signature = sign_invitation(
-            self.creator,
-            invitation,
-            chain_id=self.chain.chain_id,
-            ledger=self.contract.address,
-        )
+        domain = Domain(self.chain.chain_id, self.contract.address)
+        signature = domain.sign(self.creator, invitation).full
         membership = Membership(
             who.address,
             who.address,
             invitation.identity,
             invitation.dataset_root,
             invitation.rows,
-            invitation.expires,
-            signature,
+            expires=invitation.expires,
+            invitation=signature,
         )
         stake = Wei(self.setting.header.stake)
         self.contract.join(who, self.federation, membership, stake=stake)

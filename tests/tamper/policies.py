@@ -19,6 +19,7 @@ from ledger.round import Int32
 
 ROWS = 24
 
+RELAY = "0x" + "ab" * 20
 _TEXT = """
 [federation]
 name = "Trial"
@@ -27,6 +28,8 @@ start_participants = {start}
 max_participants = {most}
 least_updates = {least}
 quorum = "{quorum}"
+committee_size = {committee}
+{relay}
 
 [task]
 model = "logistic"
@@ -64,6 +67,9 @@ patience = {patience}
 least_gain = {least_gain}
 
 [aggregation]
+rule = "{rule}"
+trim = {trim}
+staleness = {staleness}
 bound = 16
 weight_cap = {cap}
 
@@ -85,8 +91,14 @@ scale_exponent = {b}
 [stake]
 stake = {stake}
 proposer_bond = {bond}
+rejection_fee = {rejection}
+
+[fees]
+proposer = {proposer_fee}
+attester = {attester_fee}
 
 [windows]
+batch = {batch}
 commit = 60
 reveal = 20
 propose = 60
@@ -156,11 +168,21 @@ def draw(rng: random.Random, **fixed: object) -> str:
         "b": rng.choice((0, 0, 1)),
         "stake": rng.choice((0, 5)),
         "bond": rng.choice((0, 7)),
+        "committee": rng.choice((16, 16, 2, 3)),
         "challenge": rng.choice((61, 200)),
         "attempts": rng.choice((1, 2, 3)),
     }
+    chosen["rule"] = rng.choice(("fedavg", "fedavg", "fedavg", "trimmed-mean", "median"))
+    chosen["staleness"] = rng.choice((0, 0, 1, 3))
     chosen |= fixed
+    fees = rng.choice((0, 3)) if chosen["pool"] else 0
+    chosen |= {"proposer_fee": fees, "attester_fee": fees and 2}
+    chosen["rejection"] = rng.choice((0, 3)) if chosen["bond"] else 0
+    trim = rng.choice(("0.1", "0.3", "0.499999"))
+    chosen["trim"] = trim if chosen["rule"] == "trimmed-mean" else 0
     chosen["period"] = min(int(str(chosen["period"])), int(str(chosen["rounds"])))
+    relayed = bool(fixed.get("relayed"))
+    chosen |= {"relay": f'relay = "{RELAY}"' if relayed else "", "batch": 30 if relayed else 0}
     chosen.setdefault("least", rng.randint(1, min(2, int(str(chosen["start"])))))
     return _TEXT.format(**chosen)
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,9 @@ from ledger.audit import verdict as v
 from ledger.audit.sources import bundle_evidence, evidence_from_bundle
 from ledger.chain.client import Chain
 from ledger.chain.errors import ContractRejected
-from ledger.chain.federations import (
-    deploy,
-)
+from ledger.chain.federations import deploy, find_deployment
 from ledger.cid import CID
-from ledger.contracts import DETERMINISTIC_DEPLOYER, artifact, create2_address
+from ledger.contracts import DETERMINISTIC_DEPLOYER, create2_address
 from ledger.errors import LedgerError
 from ledger.stores import Artefact, RecordingStore
 from ledger.stores.car import read_car, write_car
@@ -55,12 +53,13 @@ def test_a_real_federation_passes() -> None:
 
 def test_claiming_twice_or_too_much_reverts() -> None:
     live = told()
+    claim = partial(live.contract.claim, account(STRANGER), live.federation, leaves=MEMBERS)
     with pytest.raises(ContractRejected, match="InvalidProof"):
-        live.contract.claim(account(STRANGER), live.federation, live.proof(more=1))
+        claim([live.proof(more=1)])
     if live.replica.refresh().claims == []:
-        live.contract.claim(account(STRANGER), live.federation, live.proof())
+        claim([live.proof()])
     with pytest.raises(ContractRejected, match="NothingToClaim"):
-        live.contract.claim(account(STRANGER), live.federation, live.proof())
+        claim([live.proof()])
     verdict = run_audit(live.evidence())
     assert verdict.holds, verdict.finding
     claimed = {p.index: p.claimed for p in verdict.participants}
@@ -70,7 +69,10 @@ def test_claiming_twice_or_too_much_reverts() -> None:
 @pytest.mark.parametrize("bytecode", ["the same, by a plain transaction", "altered"])
 def test_another_contract_that_emits_our_events(bytecode: str) -> None:
     """A look-alike that does everything right, today: the audit does not trust what it may do."""
-    on, code = chain(), artifact("Federations").bytecode
+    on = chain()
+    plan = find_deployment(deploy(on, account(CREATOR)))
+    assert plan is not None
+    code = plan.init_code
     if bytecode == "altered":
         # The trailing byte is never executed; the program is another one all the same.
         code += b"\0"

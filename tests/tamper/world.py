@@ -21,13 +21,17 @@ from ledger import artefacts, cbor
 from ledger import history as ev
 from ledger.audit.evidence import Deployment, Evidence
 from ledger.audit.verdict import TrustedBlock
+from ledger.batch import Batch, Leaf
 from ledger.chain.accounts import Account, from_key
+from ledger.chain.calls import call
 from ledger.cid import CID, Codec
 from ledger.headers import PolicyHeader, ResultHeader, federation_id
 from ledger.identity import identity_artefact, sign_identity
 from ledger.payload import Payload, pad
 from ledger.replica import Origin, Replica
 from ledger.round import RoundContext
+from ledger.sealing import NO_KEYS, Vault
+from ledger.signatures import Commit, Domain, Vote
 from ledger.stores import Artefact, MemoryStore
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, ParticipantId, RoundIndex, Wei
 from tests.tamper.policies import Terms, evaluation_rows
@@ -140,7 +144,7 @@ class Setting:
 class World:
     """One federation on a chain of its own, and everybody's blocks."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, vault: Vault = NO_KEYS) -> None:
         self.terms = setting.terms
         self.rows = setting.rows
         self.header = setting.header
@@ -150,10 +154,10 @@ class World:
         self.owners: dict[CID, Owner] = {}
         self.headers: dict[Digest, ResultHeader] = {}
         self.members: list[int] = []
-        self.signers: list[int] = []
+        self._accounts: dict[Address, Account] = {}
         self.time = START
         self._transactions = 0
-        self._sender = account(CREATOR).address
+        self._sender, self._call = account(CREATOR).address, b""
         self._bases: dict[Digest, int] = {}
         self.federation = federation_id(
             CHAIN_ID,
@@ -163,7 +167,7 @@ class World:
             salt=ZERO_DIGEST,
         )
         self.origin = Origin(CHAIN_ID, LEDGER, self.federation)
-        self.replica = Replica(NoEvents(), self.store, origin=self.origin)
+        self.replica = Replica(NoEvents(), self.store, origin=self.origin, vault=vault)
         self.store.put(setting.artefact)
         self.own(setting.artefact.blocks, Owner(None, account(CREATOR).address))
         # Whoever asks for the policy's header before any event has nobody to blame.
@@ -189,8 +193,10 @@ class World:
             self.owners.setdefault(cid, owner)
 
     def signer(self, index: int) -> Address:
-        """Give a participant's signer."""
-        return account(self.signers[index]).address
+        """Give a participant's signer in the current round."""
+        state = self.replica.state
+        now = state.round.index if state.rounds else 0
+        return state.participants[index].signer_in(now)
 
     def of_kind(self, kind: type[E]) -> list[E]:
         """List the events of a kind."""
@@ -202,7 +208,7 @@ class World:
         """Start a transaction in a block of its own."""
         self._transactions += 1
         self.time += 1
-        self._sender = sender
+        self._sender, self._call = sender, b""
 
     def wait(self, until: int) -> None:
         """Let time pass; the next transaction happens then."""
@@ -227,12 +233,13 @@ class World:
                 transaction=digest_of("transaction", number),
                 log_index=len(self.events),
                 sender=self._sender,
+                call=self._call,
             ),
             "federation": self.federation,
             "h": ZERO_DIGEST,
         }
 
-    def _emit(self, kind: type[E], **fields: object) -> None:
+    def _emit(self, kind: type[E], /, **fields: object) -> None:
         self.emit(kind(**self.base, **fields))  # type: ignore[arg-type]
 
     # -- the contract: participants
@@ -247,14 +254,22 @@ class World:
             pool=Wei(self.header.pool),
         )
 
-    def join(self, number: int, rows: int, *, record: Artefact | None = None) -> None:
+    def join(
+        self,
+        number: int,
+        rows: int,
+        *,
+        record: Artefact | None = None,
+        root: Digest | None = None,
+        key: bytes = bytes(32),
+    ) -> None:
         who = account(number)
         record = record or identity(number)
         self.store.put(record)
         self.own(record.blocks, Owner(None, who.address))
         self.begin(who.address)
         self.members.append(number)
-        self.signers.append(number)
+        self._accounts[who.address] = who
         self._emit(
             ev.ParticipantJoined,
             participant=ParticipantId(len(self.members) - 1),
@@ -262,7 +277,8 @@ class World:
             controller=who.address,
             payout=account(number + 1000).address,
             identity=record.roots[0].digest,
-            dataset_root=digest_of("data", number),
+            key=key,
+            dataset_root=root or digest_of("data", number),
             rows=rows,
         )
         active = sum(p.until is None for p in self.replica.state.participants)
@@ -275,10 +291,9 @@ class World:
 
     def rotate(self, index: int, number: int) -> None:
         self.begin(account(self.members[index]).address)
-        self.signers[index] = number
-        self._emit(
-            ev.SignerRotated, participant=ParticipantId(index), signer=account(number).address
-        )
+        signer = account(number)
+        self._accounts[signer.address] = signer
+        self._emit(ev.SignerRotated, participant=ParticipantId(index), signer=signer.address)
 
     def commit_dataset(self, index: int, rows: int) -> None:
         self.begin(account(self.members[index]).address)
@@ -291,26 +306,79 @@ class World:
             rows=rows,
         )
 
+    def amend_dataset(
+        self,
+        index: int,
+        *,
+        root: Digest | None = None,
+        rows: int | None = None,
+        erasure: Digest | None = None,
+    ) -> None:
+        self.begin(account(self.members[index]).address)
+        known = self.replica.state.participants[index].datasets
+        self._emit(
+            ev.DatasetAmended,
+            participant=ParticipantId(index),
+            dataset=len(known),
+            root=root or digest_of("less data", index, len(known)),
+            rows=known[-1].rows // 2 if rows is None else rows,
+            erasure=erasure or digest_of("erasure"),
+        )
+
+    def register_key(self, index: int, key: bytes | None = None) -> None:
+        self.begin(account(self.members[index]).address)
+        key = key or digest_of("key", self.time)
+        self._emit(ev.KeyRegistered, participant=ParticipantId(index), key=key)
+
     def withdraw_stake(self, index: int) -> None:
         self.begin(account(self.members[index]).address)
-        self._emit(
-            ev.StakeWithdrawn, participant=ParticipantId(index), amount=Wei(self.header.stake)
-        )
+        left = Wei(self.replica.state.participants[index].stake)
+        self._emit(ev.StakeWithdrawn, participant=ParticipantId(index), amount=left)
 
     # -- the contract: a round
 
     def commit(self, index: int, digest: Digest) -> None:
         round_ = self.replica.state.round
         self.begin(self.signer(index))
+        if self.header.drawn and round_.seed is None:
+            self._emit(ev.SeedDrawn, round=round_.index, seed=digest_of("seed", round_.index))
         self._emit(
             ev.UpdateCommitted,
             round=round_.index,
-            slot=len(round_.commits),
+            order=len(round_.commits),
             participant=ParticipantId(index),
             digest=digest,
         )
         if self.header.least_updates <= len(round_.commits) == round_.seats:
             self._close_commit()
+
+    def post_batch(self, leaves: Sequence[tuple[int, Digest, Account]]) -> None:
+        """Let the relay post commits, each with who signs it."""
+        round_ = self.replica.state.round
+        domain = Domain(CHAIN_ID, LEDGER)
+        signed = [
+            Leaf(
+                index, digest, domain.sign(by, Commit(self.federation, round_.index, index, digest))
+            )
+            for index, digest, by in leaves
+        ]
+        batch = Batch.of(signed)
+        self.store.put(batch.artefact())
+        self.begin(self.header.relay)
+        if self.header.drawn and round_.seed is None:
+            self._emit(ev.SeedDrawn, round=round_.index, seed=digest_of("seed", round_.index))
+        posted = batch.posted
+        self._emit(
+            ev.BatchPosted,
+            round=round_.index,
+            root=posted.root,
+            leaves=posted.leaves,
+            index=posted.index,
+        )
+
+    def signing(self, index: int) -> Account:
+        """Give the account that signs for a participant in the current round."""
+        return self._accounts[self.signer(index)]
 
     def refuses(self, header: ResultHeader) -> str | None:
         """Say which field of a result header the contract would refuse, if any."""
@@ -319,15 +387,15 @@ class World:
         height = len(state.lineage) + 1
         base = self._base_of_head()
         training = state.training_index(height) > 0
-        paid = bool(training and header.scores and header.gain > 0 and self.header.pool)
-        earned = self.header.pool * header.gain // self.header.target if paid else 0
+        purse = self.header.purse
+        paid = bool(training and header.scores and header.gain > 0 and purse)
+        earned = purse * header.gain // self.header.target if paid else 0
         checks = {
             "common": header.common == self.context().common(ResultHeader.TAG),
-            "weight": header.weight < 1 << 31,
-            "number": number <= len(state.round.commits)
-            and (number >= least or number == header.weight == 0),
+            "number": number <= state.round.slots,
+            "weight": header.weight < 1 << 31 and (number >= least or header.weight == 0),
             "stop": training or not header.stop,
-            "payoutTotal": header.payout_total == base + min(earned, self.header.pool - base),
+            "payoutTotal": header.payout_total == base + min(earned, purse - base),
         }
         return next((name for name, holds in checks.items() if not holds), None)
 
@@ -342,6 +410,7 @@ class World:
             round=round_.index,
             attempt=round_.attempt,
             proposer=sender,
+            signer=sender,
             result=digest,
             index=index,
             attest_deadline=self.time + self.header.attest_window,
@@ -351,34 +420,68 @@ class World:
     def vote(self, index: int, support: bool) -> None:
         round_ = self.replica.state.round
         self.begin(self.signer(index))
+        self._vote(round_.proposal.committee.ballot(index, support=support))
+
+    def vote_together(self, voters: Sequence[int], support: bool, sender: Address) -> None:
+        """Let somebody post votes that their owners signed."""
+        proposal = self.replica.state.round.proposal
+        place = (self.federation, proposal.round, proposal.attempt, proposal.result)
+        domain = Domain(CHAIN_ID, LEDGER)
+        posted, ballots = [], 0
+        for index in voters:
+            signature = domain.sign(self._accounts[self.signer(index)], Vote(*place, support))
+            posted.append((support, signature.r, signature.vs))
+            ballots |= proposal.committee.ballot(index, support=support)
+        self.begin(sender)
+        self._call = call("postVotes", *place, posted)
+        self._vote(ballots)
+
+    def _vote(self, ballots: int) -> None:
+        round_ = self.replica.state.round
         self._emit(
             ev.Voted,
             round=round_.index,
             attempt=round_.attempt,
-            participant=ParticipantId(index),
             result=round_.proposal.result,
-            support=support,
+            ballots=ballots,
         )
-        votes = round_.proposal.count(support)
-        if votes * 10_000 >= self.header.quorum_bps * round_.seats:
-            if support:
-                self._accept()
-            else:
-                self._reject()
+        proposal = round_.proposal
+        quorum = self.header.quorum_bps * proposal.committee.seats
+        if proposal.count(True) * 10_000 >= quorum:
+            self._accept()
+        elif proposal.count(False) * 10_000 >= quorum:
+            self._reject()
+
+    def disprove(self, result: Digest, attempt: int, challenger: Address) -> None:
+        """Let somebody commit to a proof against a result, and open it."""
+        which: dict[str, object] = {"result": result, "attempt": attempt, "challenge": 0}
+        self.begin(challenger)
+        commitment = digest_of("proof")
+        self._emit(ev.ProofCommitted, **which, challenger=challenger, commitment=commitment)
+        self.begin(challenger)
+        proposal = self.replica.state.proposal(result, attempt)
+        assert proposal is not None
+        last = attempt + 1 == self.header.attempts
+        deadline = 0 if last else self.time + self.header.propose_window
+        self._emit(
+            ev.ResultDisproved, **which, round=proposal.round, kind=1, propose_deadline=deadline
+        )
+        if last:
+            self._void()
 
     def advance(self, sender: Address) -> None:
         self.begin(sender)
         state = self.replica.state
         phase = state.phase.value
         if phase == "commit" and self.time >= state.round.commit_deadline:
-            if len(state.round.commits) < self.header.least_updates:
+            if state.round.slots < self.header.least_updates:
                 self._void()
             else:
                 self._close_commit()
         elif phase == "propose" and self.time >= state.round.propose_deadline:
             self._miss()
         elif phase == "attest" and self.time >= state.round.proposal.attest_deadline:
-            if self._carried():
+            if state.round.proposal.majority():
                 self._accept()
             else:
                 self._reject()
@@ -388,10 +491,7 @@ class World:
         self.begin(sender)
         state = self.replica.state
         if state.rounds:
-            proposer = state.round.proposal.proposer if state.phase.value == "attest" else None
             self._emit(ev.RoundVoided, round=state.round.index)
-            if proposer is not None:
-                self._return_bond(proposer)
         self._emit(ev.FederationEnded, idle=True)
         lineage = state.lineage
         if lineage and all(a.settled for a in lineage) and not lineage[-1].ends_period:
@@ -408,14 +508,23 @@ class World:
 
     def refund(self, sender: Address) -> None:
         self.begin(sender)
-        head = self.headers.get(self.replica.state.head)
-        left = self.header.pool - (head.payout_total if head else 0)
-        self._emit(ev.Refunded, creator=account(CREATOR).address, amount=Wei(left))
+        left = Wei(self.replica.state.left)
+        self._emit(ev.Refunded, creator=account(CREATOR).address, amount=left)
 
-    def withdraw_bond(self, owner: Address) -> None:
+    def collect_fees(self, index: int, sender: Address) -> None:
+        self.begin(sender)
+        earned = Wei(self.replica.state.participants[index].fees)
+        self._emit(ev.FeesCollected, participant=ParticipantId(index), amount=earned)
+
+    def withdraw(self, owner: Address) -> None:
         self.begin(owner)
-        amount = Wei(self.replica.state.credits[owner])
-        self._emit(ev.BondWithdrawn, proposer=owner, amount=amount)
+        credit = self.replica.state.credits.of(owner)
+        ethers, fees = Wei(credit.ethers), Wei(credit.fees)
+        self._emit(ev.Withdrawn, account=owner, ethers=ethers, fees=fees)
+
+    def release_bond(self, result: Digest, owner: Address) -> None:
+        self.begin(owner)
+        self._emit(ev.BondReleased, result=result, proposer=owner)
 
     def checkpoint(self, sender: Address) -> None:
         self.begin(sender)
@@ -439,7 +548,7 @@ class World:
         self._emit(
             ev.CommitClosed,
             round=round_.index,
-            commits=len(round_.commits),
+            slots=round_.slots,
             reveal_deadline=reveal,
             propose_deadline=reveal + self.header.propose_window,
         )
@@ -459,11 +568,6 @@ class World:
     def _void(self) -> None:
         self._emit(ev.RoundVoided, round=self.replica.state.round.index)
         self._open()
-
-    def _carried(self) -> bool:
-        proposal = self.replica.state.round.proposal
-        voted, seats = len(proposal.votes), self.replica.state.round.seats
-        return 2 * voted >= seats and proposal.count(True) > proposal.count(False)
 
     def _accept(self) -> None:
         state = self.replica.state
@@ -485,7 +589,6 @@ class World:
             result=proposal.result,
             propose_deadline=deadline,
         )
-        self._return_bond(proposal.proposer)
         if deadline == 0:
             self._void()
 
@@ -497,7 +600,6 @@ class World:
             if self.time < accepted.proposal.challenge_deadline:
                 break
             self._emit(ev.ResultSettled, result=accepted.result, height=accepted.height)
-            self._return_bond(accepted.proposal.proposer)
             last = state.phase.value == "ended" and accepted is state.lineage[-1]
             if last or self._ends_period(accepted.height):
                 self._end_period(accepted.result)
@@ -523,11 +625,6 @@ class World:
         head = lineage[-1]
         ended = self._ends_period(head.height)
         return self.headers[head.result].payout_total if ended else self._bases[head.result]
-
-    def _return_bond(self, proposer: Address) -> None:
-        if self.header.proposer_bond:
-            bond = Wei(self.header.proposer_bond)
-            self._emit(ev.BondReturned, proposer=proposer, amount=bond)
 
     def context(self) -> RoundContext:
         """Give what the chain says about the current round."""

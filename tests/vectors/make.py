@@ -12,6 +12,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from eth_utils.crypto import keccak
+
 from ledger import merkle, merkle_sum, nodes, payouts
 from ledger.headers import Common, PolicyHeader, ResultHeader, UpdateHeader
 from ledger.types import ZERO_DIGEST, Digest
@@ -26,6 +28,7 @@ KINDS: dict[str, type[Header]] = {
     "result": ResultHeader,
 }
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33)
+DRAWS = ((1, 1), (2, 2), (3, 16), (2, 1), (4, 3), (5, 4), (16, 3), (17, 16), (65, 16), (300, 128))
 PAYOUT_SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 16)
 
 
@@ -419,14 +422,16 @@ def _value_cases(size: int) -> Iterator[Json]:
 
 def nodes_file() -> Json:
     cases: list[Json] = []
-    for size in (1, 4, 17):
+    for name, size in (("one", 1), ("four", 4), ("two levels", 17), ("too few", 4)):
+        slots = [_slot(size, i) for i in range(size)]
         levels = nodes.levels(
-            [_slot(size, i) for i in range(size)],
+            [_too_few(slot) for slot in slots] if name == "too few" else slots,
             sum_root=lambda part: digest("sum", part.start, part.stop),
         )
         listed = nodes.in_order(levels)
         cases.append(
             {
+                "name": name,
                 "slots": size,
                 "encoded": [text(node.encode()) for node in listed],
                 "digests": [text(node.digest()) for node in listed],
@@ -452,13 +457,27 @@ def _slot(size: int, index: int) -> nodes.Entry:
     )
 
 
+def _too_few(entry: nodes.Entry) -> nodes.Entry:
+    counted = entry.reason == nodes.Reason.COUNTED
+    reason = nodes.Reason.TOO_FEW if counted else entry.reason
+    return replace(entry, weight=0, reason=reason)
+
+
 # One leaf of an aggregate
 
 
 def aggregate_file() -> Json:
-    """Weighted sums of four leaves, the mean rounded half to even, and the saturated model."""
+    """Weighted sums of four leaves, the mean rounded half to even, and the saturated model; and
+    what a trim of leaves at both ends leaves of them.
+    """
     cases = [_aggregate(name, weights) for name, weights in AGGREGATES.items()]
-    return {"count": len(cases), "cases": cases}
+    trimmed = [_trimmed(*case) for case in TRIMMED]
+    return {
+        "count": len(cases),
+        "cases": cases,
+        "trimmedCount": len(trimmed),
+        "trimmed": trimmed,
+    }
 
 
 AGGREGATES = {
@@ -467,6 +486,8 @@ AGGREGATES = {
     "one excluded": (7, 0, 3, 2),
     "nobody counts": (0, 0, 0, 0),
 }
+TRIMMED = ((1, 100_000, 1), (1, 100_000, 10), (1, 333_333, 7), (2, 0, 4), (2, 0, 5))
+"""Rule, its parameter, and how many leaves."""
 INT32 = range(-(1 << 31), 1 << 31)
 
 
@@ -475,10 +496,7 @@ def _aggregate(name: str, weights: tuple[int, ...]) -> Json:
     previous = [_lane(name, "previous", j) for j in range(256)]
     sums = [sum(w * lanes[j] for w, lanes in zip(weights, inputs, strict=True)) for j in range(256)]
     means = [_round_half_even(total, sum(weights)) for total in sums]
-    model = [
-        min(max(old + mean, INT32.start), INT32.stop - 1)
-        for old, mean in zip(previous, means, strict=True)
-    ]
+    model = _moved(previous, means)
     return {
         "name": name,
         "weights": list(weights),
@@ -487,6 +505,28 @@ def _aggregate(name: str, weights: tuple[int, ...]) -> Json:
         "previous": text(_lanes(previous, 4)),
         "model": text(_lanes(model, 4)),
     }
+
+
+def _trimmed(rule: int, parameter: int, number: int) -> Json:
+    inputs = [[_lane("trim", rule, number, i, j) for j in range(256)] for i in range(number)]
+    previous = [_lane("trim", rule, number, "previous", j) for j in range(256)]
+    cut = number * parameter // 10**6 if rule == 1 else (number - 1) // 2
+    columns = zip(*inputs, strict=True)
+    sums = [sum(sorted(column)[cut : number - cut]) for column in columns]
+    means = [_round_half_even(total, number - 2 * cut) for total in sums]
+    return {
+        "rule": rule,
+        "parameter": parameter,
+        "inputs": [text(_lanes(lanes, 4)) for lanes in inputs],
+        "previous": text(_lanes(previous, 4)),
+        "model": text(_lanes(_moved(previous, means), 4)),
+    }
+
+
+def _moved(previous: Sequence[int], means: Sequence[int]) -> list[int]:
+    """Add means to a model, which saturates."""
+    pairs = zip(previous, means, strict=True)
+    return [min(max(old + mean, INT32.start), INT32.stop - 1) for old, mean in pairs]
 
 
 def _lane(*names: object) -> int:
@@ -508,6 +548,45 @@ def _round_half_even(total: int, weight: int) -> int:
     return quotient + (2 * remainder > weight or (2 * remainder == weight and quotient & 1 == 1))
 
 
+# Committees
+
+
+def committee_file() -> Json:
+    cases: list[Json] = [
+        {
+            "seed": text(digest("seed", known)),
+            "known": known,
+            "size": size,
+            "participants": _permutation(digest("seed", known), known, size),
+        }
+        for known, size in DRAWS
+    ]
+    return {"count": len(cases), "cases": cases}
+
+
+def _permutation(seed: Digest, known: int, size: int) -> list[int]:
+    """List the participants place by place, from a table of the Feistel network's values."""
+    if known <= size:
+        return list(range(known))
+    bits = next(b for b in range(2, 33) if 2**b >= known)
+    narrow, wide = 2 ** (bits // 2), 2 ** (bits - bits // 2)
+    image = []
+    for value in range(narrow * wide):
+        left, right = divmod(value, wide)
+        for number in range(4):
+            packed = seed + number.to_bytes(32, "big") + right.to_bytes(32, "big")
+            mixed = int.from_bytes(keccak(packed), "big") % (wide if number % 2 else narrow)
+            left, right = right, left ^ mixed
+        image.append(left * wide + right)
+    drawn = []
+    for place in range(known):
+        participant = image[place]
+        while participant >= known:
+            participant = image[participant]
+        drawn.append(participant)
+    return drawn
+
+
 def files() -> dict[str, Json]:
     """Make all files' contents."""
     return {
@@ -516,6 +595,7 @@ def files() -> dict[str, Json]:
         "payouts.json": payouts_file(),
         "nodes.json": nodes_file(),
         "aggregate.json": aggregate_file(),
+        "committee.json": committee_file(),
     }
 
 

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {PolicyHeader, ResultHeader} from "../Headers.sol";
+import {Target} from "../verifier/Types.sol";
 
 /// @notice Phase of a federation's current round. Reveal has no transaction of its own: it is the first part of Propose.
 enum Phase {
@@ -22,31 +23,69 @@ enum Status {
     Void
 }
 
+/// @notice What somebody who joins says of itself.
+/// @param controller Account that rotates the signer, amends the data set and leaves; it calls, or has signed `Join`.
+/// @param signer Hot key that commits, proposes and votes.
+/// @param payout Address that payouts and fees go to.
+/// @param identity Digest of the record that says who this is.
+/// @param key X25519 key that sealed artefacts are encrypted to; zero where nothing is sealed.
+/// @param datasetRoot Root of the salted Merkle tree of the participant's rows.
+/// @param rows Number of rows; its weight, capped, as the creator attests it.
+/// @param expires Time after which the invitation does not hold; ignored in an open federation.
+struct Application {
+    address controller;
+    address signer;
+    address payout;
+    bytes32 identity;
+    bytes32 key;
+    bytes32 datasetRoot;
+    uint32 rows;
+    uint64 expires;
+}
+
+/// @notice A vote that was signed and not sent: the EIP-2098 form of the signature.
+struct Ballot {
+    bool support;
+    bytes32 r;
+    bytes32 vs;
+}
+
+/// @notice A participant's leaf of the payout tree, and its path from the leaf up.
+/// @param amount Cumulative amount in the leaf.
+struct Claim {
+    uint32 participant;
+    uint128 amount;
+    bytes32[] hashes;
+    uint256[] sums;
+}
+
 /// @notice A federation's state, for readers.
+/// @param lastRound Number of the newest round; the current one is older after a result was disproved.
+/// @param seats Seats in the current round: of all participants while it commits, of its committee once a result was proposed.
 /// @param known Participants known when the round was opened: the leaves of the round's values and payout trees.
+/// @param commits Direct commits; the batch has `batched` more.
 /// @param deadline End of the current phase: commit, propose or attest.
 /// @param turnMissed Whether a turn of this round was missed, so that anybody may propose.
 /// @param head Digest of the newest accepted result, of height `headHeight`; zero before the first.
 /// @param standing Digest of the proposal voted on in phase Attest.
-/// @param claimable Digest of the result whose payouts can be claimed; zero before the first period has ended.
 /// @param lastAccepted Time of the last acceptance; before the first, of the opening of round 0 or of creation.
 /// @param paid Sum of the payouts claimed so far.
+/// @param fees Sum of the fees earned so far, withdrawn or not.
 struct FederationView {
     Phase phase;
     uint32 round;
+    uint32 lastRound;
     uint8 attempt;
     uint32 seats;
     uint32 known;
     uint32 commits;
-    uint32 votesFor;
-    uint32 votesAgainst;
+    uint32 batched;
     uint40 deadline;
     bool turnMissed;
     bytes32 head;
     uint32 headHeight;
     uint32 settledHeight;
     bytes32 standing;
-    bytes32 claimable;
     uint40 lastAccepted;
     uint32 joined;
     uint32 active;
@@ -54,12 +93,14 @@ struct FederationView {
     address token;
     uint128 pool;
     uint128 paid;
+    uint128 fees;
     bool refunded;
 }
 
 /// @notice A participant, for readers. It has a seat in the rounds from `activeFrom` to `activeUntil - 1`.
 /// @param datasets Length of its list of data-set commitments.
-/// @param staked Whether its stake is still here.
+/// @param stake What is left of its stake.
+/// @param leftAt When it left or was slashed; zero before.
 /// @param paid Payouts received so far.
 struct ParticipantView {
     address signer;
@@ -69,8 +110,9 @@ struct ParticipantView {
     uint32 datasets;
     uint32 activeFrom;
     uint32 activeUntil;
-    bool left;
-    bool staked;
+    bool slashed;
+    uint128 stake;
+    uint40 leftAt;
     uint128 paid;
 }
 
@@ -83,21 +125,24 @@ struct Dataset {
     uint32 fromRound;
 }
 
-/// @notice What the contract keeps of a result header.
-/// @param lastParticipant Highest index of a participant when the round was opened: the payout tree has one leaf more.
-/// @param stop Whether the federation ends with this result.
-/// @param base Payouts until the end of the reward period before.
+/// @notice What the contract keeps of a result, for readers.
+/// @param known Participants known when its round was opened: the payout tree has as many leaves.
+/// @param challenges Challenges opened so far, of which the first `resolved` are over.
+/// @param ballots Bit p: place p of the committee voted for it; bit 128 + p: against.
 struct Result {
     bytes32 payouts;
-    bytes32 modelRoot;
     uint128 payoutTotal;
-    uint128 base;
     address proposer;
     uint32 round;
+    uint8 attempt;
+    uint32 height;
+    uint32 known;
     uint40 challengeDeadline;
-    uint8 lastParticipant;
+    uint32 challenges;
+    uint32 resolved;
     Status status;
     bool stop;
+    uint256 ballots;
 }
 
 /// @title A ledger that holds any number of federations
@@ -108,13 +153,15 @@ struct Result {
 ///
 /// A phase lasts while `block.timestamp < deadline`; from `deadline` on it is over, and `advance` does what is due.
 ///
-/// WARNING: stakes and bonds are ether, whatever the pool is paid in.
+/// WARNING: stakes, bonds and what is slashed are ether, whatever the pool is paid in; fees are in the pool's currency.
 /// WARNING: a token that takes fees on transfer, rebases or can pause strands or shortens the pools paid in it, nothing else.
 /// Fees on transfer are refused; the others cannot be seen.
-/// WARNING: ether goes to the payout address, controller, creator or proposer by a plain call; an address that refuses it
+/// WARNING: ether goes to the payout address, controller, creator or creditor by a plain call; an address that refuses it
 /// keeps its own money here, and nobody else's.
-/// WARNING: what the bytes behind a digest hold is judged by the committee's votes, not by this contract.
-/// So a payout tree that a quorum let pass although it has no such leaves keeps what it released here for good.
+/// WARNING: what nobody can prove (whether bytes could be had, what a model scored) is judged by the committee's votes, not by
+/// this contract.
+/// WARNING: whoever makes the chain's blocks can choose among the hashes that draw a committee, by withholding a block.
+/// WARNING: a proposer, and every voter for a result, answers for it with bond and stake until its challenge window ends.
 interface IFederations {
     event FederationCreated(
         bytes32 indexed federation, address creator, bytes32 policy, bytes32 salt, uint256 pool, bytes32 h
@@ -126,56 +173,64 @@ interface IFederations {
         address controller,
         address payout,
         bytes32 identity,
+        bytes32 key,
         bytes32 datasetRoot,
         uint32 rows,
         bytes32 h
     );
     event ParticipantLeft(bytes32 indexed federation, uint32 participant, bytes32 h);
+    /// @dev From the next round on.
     event SignerRotated(bytes32 indexed federation, uint32 participant, address signer, bytes32 h);
+    event KeyRegistered(bytes32 indexed federation, uint32 participant, bytes32 key, bytes32 h);
     event DatasetCommitted(
         bytes32 indexed federation, uint32 participant, uint32 dataset, bytes32 root, uint32 rows, bytes32 h
     );
-    event StakeWithdrawn(bytes32 indexed federation, uint32 participant, uint128 amount, bytes32 h);
-    event RoundOpened(
-        bytes32 indexed federation, uint32 round, bytes32 parent, uint32 seats, uint40 commitDeadline, bytes32 h
-    );
-    event UpdateCommitted(
-        bytes32 indexed federation, uint32 round, uint32 slot, uint32 participant, bytes32 digest, bytes32 h
-    );
-    event CommitClosed(
+    /// @dev `erasure` is the digest of the record that says what was destroyed, or zero.
+    event DatasetAmended(
         bytes32 indexed federation,
-        uint32 round,
-        uint32 commits,
-        uint40 revealDeadline,
-        uint40 proposeDeadline,
+        uint32 participant,
+        uint32 dataset,
+        bytes32 root,
+        uint32 rows,
+        bytes32 erasure,
         bytes32 h
     );
+    event StakeWithdrawn(bytes32 indexed federation, uint32 participant, uint128 amount, bytes32 h);
+    event RoundOpened(bytes32 indexed federation, uint32 round, bytes32 parent, uint32 seats, uint40 commitDeadline, bytes32 h);
+    /// @dev The seed that draws the round's committee, the low bits of a block's hash; only where not everybody fits in.
+    event SeedDrawn(bytes32 indexed federation, uint32 round, bytes32 seed, bytes32 h);
+    /// @dev `leaves` signed commits under `root`: the round's slots from 0 on. `index` lists the blocks that they lie in.
+    event BatchPosted(bytes32 indexed federation, uint32 round, bytes32 root, uint32 leaves, bytes32 index, bytes32 h);
+    /// @dev The commit's slot is the number of batched commits plus `order`.
+    event UpdateCommitted(
+        bytes32 indexed federation, uint32 round, uint32 order, uint32 participant, bytes32 digest, bytes32 h
+    );
+    event CommitClosed(
+        bytes32 indexed federation, uint32 round, uint32 slots, uint40 revealDeadline, uint40 proposeDeadline, bytes32 h
+    );
+    /// @dev Whether `account` is the holder of the evaluation rows, and `digest` that of the round's slice, is the policy's to say.
+    event SliceOpened(bytes32 indexed federation, uint32 round, address account, bytes32 digest, bytes32 h);
     /// @dev `attempt` is the one that was missed; the round goes on with `attempt + 1` until `proposeDeadline`, or, if that
     /// is zero, is voided next.
     event TurnMissed(bytes32 indexed federation, uint32 round, uint8 attempt, uint40 proposeDeadline, bytes32 h);
+    /// @dev `proposer` pays the bond; `signer` proposes.
     event ResultProposed(
         bytes32 indexed federation,
         uint32 round,
         uint8 attempt,
         address proposer,
+        address signer,
         bytes32 result,
         bytes32 index,
         uint40 attestDeadline,
         uint40 challengeDeadline,
         bytes32 h
     );
-    event Voted(
-        bytes32 indexed federation,
-        uint32 round,
-        uint8 attempt,
-        uint32 participant,
-        bytes32 result,
-        bool support,
-        bytes32 h
-    );
+    /// @dev The ballots cast now. Bit p: place p for the result; bit 128 + p: against it.
+    event Voted(bytes32 indexed federation, uint32 round, uint8 attempt, bytes32 result, uint256 ballots, bytes32 h);
     event ResultAccepted(bytes32 indexed federation, uint32 round, bytes32 result, uint32 height, bytes32 h);
-    /// @dev `attempt` is the one that was rejected; the round goes on with `attempt + 1` until `proposeDeadline`, or, if that
-    /// is zero, is voided next.
+    /// @dev By votes. `attempt` is the one that was rejected; the round goes on with `attempt + 1` until `proposeDeadline`, or,
+    /// if that is zero, is voided next.
     event ResultRejected(
         bytes32 indexed federation, uint32 round, uint8 attempt, bytes32 result, uint40 proposeDeadline, bytes32 h
     );
@@ -183,23 +238,76 @@ interface IFederations {
     event ResultSettled(bytes32 indexed federation, bytes32 result, uint32 height, bytes32 h);
     /// @dev The payouts of `result` are claimable from now on.
     event PeriodEnded(bytes32 indexed federation, bytes32 result, bytes32 payouts, uint128 total, bytes32 h);
-    /// @dev No round opens any more: all rounds done, a result said stop, or `close` after the idle window.
+    /// @dev No round opens any more (unless the last result is disproved): all rounds done, a result said stop, or `close` after
+    /// the idle window.
     event FederationEnded(bytes32 indexed federation, bool idle, bytes32 h);
+
+    /// @dev Challenges to a result are numbered from 0 in each attempt. Proof and demand of one number are steps of one challenge.
+    event ProofCommitted(
+        bytes32 indexed federation,
+        bytes32 result,
+        uint8 attempt,
+        uint32 challenge,
+        address challenger,
+        bytes32 commitment,
+        bytes32 h
+    );
+    event DemandOpened(
+        bytes32 indexed federation,
+        bytes32 result,
+        uint8 attempt,
+        uint32 challenge,
+        address challenger,
+        uint8 kind,
+        bytes32 root,
+        uint256 total,
+        uint32 size,
+        uint8 level,
+        uint32 position,
+        bytes32 h
+    );
+    event DemandAnswered(
+        bytes32 indexed federation, bytes32 result, uint8 attempt, uint32 challenge, address answerer, bytes32 h
+    );
+    /// @dev Half of its bond goes to who answered last, or, for a proof that was never opened, to the proposer; half is burned.
+    event ChallengeFailed(bytes32 indexed federation, bytes32 result, uint8 attempt, uint32 challenge, bytes32 h);
+    /// @dev `kind` is the proof's, or 0 for a demand that nobody answered. The head becomes the result's parent; the round goes on
+    /// with `attempt + 1` until `proposeDeadline`, or, if that is zero, is voided next.
+    event ResultDisproved(
+        bytes32 indexed federation,
+        uint32 round,
+        uint8 attempt,
+        bytes32 result,
+        uint32 challenge,
+        uint8 kind,
+        uint40 proposeDeadline,
+        bytes32 h
+    );
+    /// @dev The bond of a challenge whose result was rejected for another reason, or whose round became void.
+    event ChallengeReclaimed(bytes32 indexed federation, bytes32 result, uint8 attempt, uint32 challenge, bytes32 h);
+    /// @dev The bond of a proposal whose round became void.
+    event BondReleased(bytes32 indexed federation, bytes32 result, address proposer, bytes32 h);
+    /// @dev A settled result says that what the participant committed to could not be had.
+    event UnavailableCharged(bytes32 indexed federation, uint32 participant, uint32 round, uint128 amount, bytes32 h);
+
     /// @dev `amount` is what was paid now.
     event PayoutClaimed(bytes32 indexed federation, uint32 participant, address payout, uint128 amount, bytes32 h);
     event Refunded(bytes32 indexed federation, address creator, uint128 amount, bytes32 h);
-    /// @dev The bond has become a credit that `withdrawBond` pays.
-    event BondReturned(bytes32 indexed federation, address proposer, uint128 amount, bytes32 h);
-    /// @dev `amount` is all that was credited to the proposer since it last withdrew.
-    event BondWithdrawn(bytes32 indexed federation, address proposer, uint128 amount, bytes32 h);
+    /// @dev The fees of a participant's votes, credited to its payout address.
+    event FeesCollected(bytes32 indexed federation, uint32 participant, uint128 amount, bytes32 h);
+    /// @dev All the ether that was credited to the account, and all of the pool's currency, or none of it if the token fails.
+    event Withdrawn(bytes32 indexed federation, address account, uint128 ethers, uint128 fees, bytes32 h);
     event Checkpoint(bytes32 indexed federation, bytes32 h);
+    /// @dev Bytes that a dispute may need and nobody may hide behind a contract of its own: the header of a proposed result, or
+    /// what answered a demand. Not taken into the accumulator, which has their digests.
+    event Evidence(bytes32 indexed result, bytes data);
 
     /// @notice No federation has this id.
     error UnknownFederation(bytes32 federation);
     /// @notice The creator has created a federation of this policy and salt before.
     error FederationExists(bytes32 federation);
     /// @notice The policy cannot be enforced. @param key The header's field in ASCII, or of several: common, windows, exponents,
-    /// relay, fees.
+    /// amounts.
     error PolicyRefused(bytes32 key);
     /// @notice The result header does not follow from the federation's state. @param key The header's field in ASCII, or common.
     error HeaderRefused(bytes32 key);
@@ -219,77 +327,101 @@ interface IFederations {
     error WrongAttempt(uint8 expected, uint8 given);
     /// @notice The vote names another result than the standing proposal.
     error WrongResult(bytes32 expected, bytes32 given);
-    /// @notice The phase is over; `advance` moves on.
+    /// @notice The phase, or the part of it that the call belongs to, is over; `advance` moves on.
     error DeadlinePassed(uint40 deadline);
-    /// @notice The address is not the signer of a seat in the round.
+    /// @notice Where a slice of rows may still be opened, nothing is proposed before `from`.
+    error TooEarly(uint40 from);
+    /// @notice The address is not the signer of a seat in the round, or its seat was not drawn.
     error NotSeated(address signer, uint32 round);
     error AlreadyCommitted(uint32 participant, uint32 round);
     error AlreadyVoted(uint32 participant, uint32 round, uint8 attempt);
+    /// @notice The hash that draws the committee cannot be had: yet, in the block that opened the round; any more, after 256 blocks.
+    error NoSeed(uint256 openedBlock);
     /// @notice It is another participant's turn to propose. @param participant The one whose turn it is.
     error NotInTurn(uint32 participant);
+    /// @notice Only the policy's relay posts batches.
+    error NotRelay(address relay);
+    /// @notice The round has a batch already, or the batch has no leaves or more than there are participants.
+    error BatchRefused();
     error FederationFull(uint32 maxParticipants);
     error ZeroAddress();
     /// @notice The address is, or was, a signer in this federation.
     error SignerTaken(address signer);
     /// @notice The address controls a participant of this federation already.
     error ControllerTaken(address controller);
+    /// @notice The controller has neither called nor signed.
+    error ConsentRefused(address controller);
     /// @notice The creator did not sign this invitation, or the federation is open and takes none.
     error InvitationRefused();
     error InvitationExpired(uint64 expires);
+    /// @notice An amendment takes rows away; more than are attested need an invitation.
+    error RowsNotAttested(uint32 attested);
     /// @notice The sum of all weights would reach 2^31.
     error WeightOverflow(uint256 sum);
     error UnknownParticipant(uint32 participant);
     error NotController(address controller);
     error AlreadyLeft(uint32 participant);
-    /// @notice The participant has a seat still, or a round that it had one in is neither settled nor void.
+    /// @notice The participant has a seat still, a round that it had one in is neither settled nor void, or its unbonding time is not over.
     error StakeLocked(uint32 participant);
     /// @notice No deadline has passed and no result can be settled.
     error NothingToDo();
     /// @notice The federation may not be closed before `until`, nor while its standing proposal is voted on or would be accepted by
     /// `advance`.
     error NotIdle(uint40 until);
-    /// @notice The leaf is not in the payout tree of the claimable result.
+    /// @notice The result does not stand, or its challenge window has ended.
+    error NotChallengeable(bytes32 result);
+    /// @notice The challenge does not wait for this: it is over, it waits for somebody else, or its clock has run out.
+    error ChallengeNotOpen(uint32 challenge);
+    error NotChallenger(address challenger);
+    /// @notice A proof is opened in a later block than it was committed in, and is what was committed to.
+    error CommitmentMismatch();
+    /// @notice The challenge has had all the steps that one bond buys.
+    error TooManySteps();
+    /// @notice The proof is well formed, and what it is about is as it should be.
+    error NothingWrong();
+    /// @notice Not what the open demand asks for.
+    error AnswerRefused();
+    /// @notice The evidence does not show an update that the settled result calls unavailable, or it was charged before.
+    error NothingToCharge();
+    /// @notice The leaf is not in the payout tree of the newest reward period that has ended.
     error InvalidProof();
     error NothingToClaim(uint32 participant);
     /// @notice The pool is locked until the last result has settled.
     error RefundLocked();
     error NothingToRefund();
+    /// @notice Nothing is owed to the account, or nothing that its currency can be made to pay now.
     error NothingToWithdraw(address account);
 
     /// @notice Create a federation and fund its pool: `policy.pool` in ether with the call, or in `policy.token`, which is
     /// pulled from the caller.
     /// @param policy What the contract enforces; refused if it cannot.
     /// @param salt Lets one creator have several federations of one policy.
+    /// @param ancestor ABI bytes of the header of the settled result that the federation goes on from; empty without an ancestor.
     /// @return federation keccak256(abi.encode(chain id, this contract, creator, sha256(abi.encode(policy)), salt)).
-    function createFederation(PolicyHeader calldata policy, bytes32 salt) external payable returns (bytes32 federation);
+    function createFederation(PolicyHeader calldata policy, bytes32 salt, bytes calldata ancestor)
+        external
+        payable
+        returns (bytes32 federation);
 
-    /// @notice Join with the policy's stake in ether; the caller becomes the controller. The seat starts with the next round.
+    /// @notice Join with the policy's stake in ether, which the controller gets back. The seat starts with the next round.
     /// The join that reaches `startParticipants` opens round 0.
-    /// @param signer Hot key that commits, proposes and votes.
-    /// @param payout Address that payouts go to.
-    /// @param identity Digest of the record that says who this is.
-    /// @param datasetRoot Root of the salted Merkle tree of the participant's rows.
-    /// @param rows Number of rows; its weight, capped, as the creator attests it.
-    /// @param expires Time after which the invitation does not hold; ignored in an open federation.
     /// @param invitation The creator's EIP-712 signature (ERC-1271 too) of `Invitation(bytes32 federation,address controller,
     /// bytes32 identity,bytes32 datasetRoot,uint32 dataset,uint32 rows,uint64 expires)` under the domain
     /// ("FedNode Federations", "1"), `dataset` being 0; empty in an open federation.
-    function join(
-        bytes32 federation,
-        address signer,
-        address payout,
-        bytes32 identity,
-        bytes32 datasetRoot,
-        uint32 rows,
-        uint64 expires,
-        bytes calldata invitation
-    ) external payable;
+    /// @param consent Empty if the controller calls; else its EIP-712 signature (ERC-1271 too) of `Join(bytes32 federation,
+    /// address signer,address payout,bytes32 identity,bytes32 key,bytes32 datasetRoot,uint32 rows)`.
+    function join(bytes32 federation, Application calldata application, bytes calldata invitation, bytes calldata consent)
+        external
+        payable;
 
     /// @notice Give up the seat from the next round on. By the controller.
     function leave(bytes32 federation, uint32 participant) external;
 
-    /// @notice Replace the signer at once, in the current round too. By the controller.
+    /// @notice Replace the signer from the next round on. By the controller.
     function rotateSigner(bytes32 federation, uint32 participant, address signer) external;
+
+    /// @notice Replace the key that sealed artefacts are encrypted to. By the controller.
+    function registerKey(bytes32 federation, uint32 participant, bytes32 key) external;
 
     /// @notice Append to the list of data-set commitments; it weighs from the next round on. By the controller.
     /// @param invitation The creator's signature as in `join`, with the identity that the participant joined with;
@@ -303,8 +435,12 @@ interface IFederations {
         bytes calldata invitation
     ) external;
 
-    /// @notice Pay the stake back to the controller, who calls: once it has left or the federation has ended, and every round
-    /// that it had a seat in is settled or void.
+    /// @notice Append a data-set commitment of no more rows than are attested; it weighs from the next round on. By the controller.
+    /// @param erasure Digest of the record of what was destroyed, or zero.
+    function amendDataset(bytes32 federation, uint32 participant, bytes32 root, uint32 rows, bytes32 erasure) external;
+
+    /// @notice Pay what is left of the stake back to the controller, who calls: once it has left or the federation has ended, every
+    /// round that it had a seat in is settled or void, and the unbonding window is over.
     function withdrawStake(bytes32 federation, uint32 participant) external;
 
     /// @notice Commit to an update of the current round. By the signer of a seat, once a round. The last seat's commit
@@ -312,17 +448,40 @@ interface IFederations {
     /// @param digest sha-256 of the update header.
     function commitUpdate(bytes32 federation, uint32 round, bytes32 digest) external;
 
+    /// @notice Post the root over the commits that participants signed (`Commit(bytes32 federation,uint32 round,uint32 participant,
+    /// bytes32 digest)`). By the policy's relay, once a round, within the batch window.
+    /// @param root RFC 6962 root over `leaves` leaves abi.encode(uint32 participant, bytes32 digest, bytes32 r, bytes32 vs).
+    /// @param index Digest of the dag-cbor index of the blocks that the leaves lie in.
+    function postBatch(bytes32 federation, uint32 round, bytes32 root, uint32 leaves, bytes32 index) external;
+
+    /// @notice Announce the slice of evaluation rows that the round is measured on: after the commits, before the reveal deadline.
+    /// By anybody; whose word counts is the policy's to say.
+    function openSlice(bytes32 federation, uint32 round, bytes32 digest) external;
+
     /// @notice Propose a result, with the policy's bond in ether. By the signer of the participant whose turn it is, which is
     /// (round + attempt) mod (participants known when the round was opened); by anybody if that one has no seat in the
-    /// round or if a turn of this round was missed.
+    /// round or if a turn of this round was missed. Where the policy measures on slices, not before the reveal deadline.
     /// @param index Digest of the record that says where the result's bytes are.
-    function proposeResult(bytes32 federation, ResultHeader calldata header, bytes32 index) external payable;
+    /// @param signature Empty if the proposer calls; else its signature of `Proposal(bytes32 federation,uint32 round,uint8 attempt,
+    /// bytes32 result,bytes32 index)`. The caller pays the bond, gets it back, and earns the fee.
+    function proposeResult(
+        bytes32 federation,
+        ResultHeader calldata header,
+        bytes32 index,
+        bytes calldata signature
+    ) external payable;
 
-    /// @notice Vote for or against the standing proposal. By the signer of a seat, once an attempt. A quorum accepts or
-    /// rejects in the same transaction.
+    /// @notice Vote for or against the standing proposal. By the signer of a seat of the committee, once an attempt. A quorum
+    /// accepts or rejects in the same transaction.
     function vote(bytes32 federation, uint32 round, uint8 attempt, bytes32 result, bool support) external;
 
-    /// @notice Do everything that is due: the passing of a deadline, and up to 16 settlements. By anybody.
+    /// @notice Post votes that were signed (`Vote(bytes32 federation,uint32 round,uint8 attempt,bytes32 result,bool support)`), by
+    /// anybody. Votes cast before are skipped.
+    function postVotes(bytes32 federation, uint32 round, uint8 attempt, bytes32 result, Ballot[] calldata ballots)
+        external;
+
+    /// @notice Do everything that is due: the draw of a committee's seed, the passing of a deadline, and up to 16 settlements. By
+    /// anybody.
     function advance(bytes32 federation) external;
 
     /// @notice End a federation in which nothing has been accepted for the idle window (counted from the opening of round 0
@@ -333,23 +492,54 @@ interface IFederations {
     /// @notice Emit the history accumulator unchanged. By anybody.
     function checkpoint(bytes32 federation) external;
 
-    /// @notice Pay a participant what its leaf exceeds its earlier payouts by. By anybody, to the payout address.
-    /// @param amount Cumulative amount in the participant's leaf of the claimable result's payout tree.
-    /// @param hashes Hashes of the siblings, from the leaf up.
-    /// @param sums Sums of the siblings, from the leaf up.
-    function claim(
-        bytes32 federation,
-        uint32 participant,
-        uint128 amount,
-        bytes32[] calldata hashes,
-        uint256[] calldata sums
-    ) external;
+    /// @notice Challenge a result that is not settled: commit to a proof, with the challenge bond in ether. By anybody.
+    /// @param commitment keccak256(abi.encode(challenger, keccak256(proof), salt)).
+    function commitProof(bytes32 federation, bytes32 result, bytes32 commitment) external payable;
 
-    /// @notice Pay the creator what the payouts leave of the pool, once the last result has settled. By anybody.
+    /// @notice Challenge a result that is not settled: demand bytes that it rests on, with the challenge bond in ether. By anybody.
+    /// @param evidence What leads from the result to the demanded place; see `Verifier`.
+    function demand(bytes32 federation, bytes32 result, bytes calldata evidence) external payable;
+
+    /// @notice Open what a demand asks for. By anybody.
+    function answer(bytes32 federation, bytes32 result, uint32 challenge, Target calldata target, bytes calldata data)
+        external;
+
+    /// @notice After an answer, commit to a proof under the same bond. By the challenger.
+    function recommitProof(bytes32 federation, bytes32 result, uint32 challenge, bytes32 commitment) external;
+
+    /// @notice After an answer, demand what lies below under the same bond. By the challenger.
+    function redemand(bytes32 federation, bytes32 result, uint32 challenge, bytes calldata evidence) external;
+
+    /// @notice Open a committed proof. By the challenger, in a later block. If it holds, the result is rejected, and proposer and
+    /// voters pay.
+    function openProof(bytes32 federation, bytes32 result, uint32 challenge, bytes calldata proof, bytes32 salt) external;
+
+    /// @notice Do what follows when the clock of a result's first open challenge has run out: an unanswered demand rejects the result,
+    /// anything else fails. By anybody.
+    function expireChallenge(bytes32 federation, bytes32 result) external;
+
+    /// @notice Credit a challenger's bond if the result fell for another reason. By anybody.
+    function reclaimChallenge(bytes32 federation, bytes32 result, uint8 attempt, uint32 challenge) external;
+
+    /// @notice Credit the bond of a proposal whose round became void. By anybody.
+    function releaseBond(bytes32 federation, bytes32 result) external;
+
+    /// @notice Charge the stake of a participant whose update a settled result calls unavailable. By anybody; the fee is burned.
+    /// @param evidence Opens the entry in the result's nodes; see `Verifier`.
+    function chargeUnavailable(bytes32 federation, bytes32 result, bytes calldata evidence) external;
+
+    /// @notice Pay participants what their leaves exceed their earlier payouts by. By anybody, to the payout addresses.
+    /// @param leaves Leaves of the payout tree.
+    function claim(bytes32 federation, uint256 leaves, Claim[] calldata claims) external;
+
+    /// @notice Pay the creator what payouts and fees leave of the pool, once the last result has settled. By anybody.
     function refund(bytes32 federation) external;
 
-    /// @notice Pay the caller the bonds that were returned to it.
-    function withdrawBond(bytes32 federation) external;
+    /// @notice Credit the fees of a participant's votes on settled results to its payout address. By anybody.
+    function collectFees(bytes32 federation, uint32 participant, bytes32[] calldata results) external;
+
+    /// @notice Pay the caller all that was credited to it. What a token fails to pay stays credited, and does not hold back the ether.
+    function withdraw(bytes32 federation) external;
 
     /// @notice State of a federation.
     function federationOf(bytes32 federation) external view returns (FederationView memory);
@@ -366,11 +556,11 @@ interface IFederations {
     /// @notice Digest of the accepted result of this height (the first has height 1), or zero.
     function resultAt(bytes32 federation, uint32 height) external view returns (bytes32);
 
-    /// @notice keccak256(abi.encode(update digest, commit slot)) of a participant's commit in a round, or zero.
+    /// @notice keccak256(abi.encode(update digest, order)) of a participant's direct commit in a round, or zero.
     function commitOf(bytes32 federation, uint32 round, uint32 participant) external view returns (bytes32);
 
-    /// @notice Bonds that `withdrawBond` would pay to an account.
-    function creditOf(bytes32 federation, address account) external view returns (uint256);
+    /// @notice Ether, and the pool's currency, that `withdraw` would pay to an account.
+    function creditOf(bytes32 federation, address account) external view returns (uint256 ethers, uint256 fees);
 
     /// @notice The history accumulator.
     function accumulator(bytes32 federation) external view returns (bytes32);

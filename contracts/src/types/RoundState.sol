@@ -5,8 +5,8 @@ import {Phase} from "../interfaces/IFederations.sol";
 
 /// @notice The one hot word of a federation: everything about its current round that changes while it runs, and the policy's
 /// constants that closing a commit phase needs, so that a commit reads no other word. Zero: no such federation.
-/// @dev From the lowest bit: round 32, attempt 8, phase 8, seats 16, known 16, commits 16, votes for 16, votes against 16,
-/// deadline 40, turn missed 8, least updates 16, reveal window 32, propose window 32.
+/// @dev From the lowest bit: round 32, attempt 8, phase 8, seats 16, known 16, direct commits 16, batched commits 16, places 16,
+/// deadline 40, flags 8 (turn missed, seed wanted), least updates 16, reveal window 32, propose window 32.
 type RoundState is uint256;
 
 using RoundStates for RoundState global;
@@ -18,10 +18,11 @@ library RoundStates {
     uint256 private constant SEATS = 48;
     uint256 private constant KNOWN = 64;
     uint256 private constant COMMITS = 80;
-    uint256 private constant FOR = 96;
-    uint256 private constant AGAINST = 112;
+    uint256 private constant BATCHED = 96;
+    uint256 private constant PLACES = 112;
     uint256 private constant DEADLINE = 128;
     uint256 private constant MISSED = 168;
+    uint256 private constant SEEDLESS = 169;
     uint256 private constant LEAST = 176;
     uint256 private constant REVEAL = 192;
     uint256 private constant PROPOSE = 224;
@@ -62,12 +63,12 @@ library RoundStates {
         return uint16(RoundState.unwrap(s) >> COMMITS);
     }
 
-    function votesFor(RoundState s) internal pure returns (uint32) {
-        return uint16(RoundState.unwrap(s) >> FOR);
+    function batched(RoundState s) internal pure returns (uint32) {
+        return uint16(RoundState.unwrap(s) >> BATCHED);
     }
 
-    function votesAgainst(RoundState s) internal pure returns (uint32) {
-        return uint16(RoundState.unwrap(s) >> AGAINST);
+    function places(RoundState s) internal pure returns (uint32) {
+        return uint16(RoundState.unwrap(s) >> PLACES);
     }
 
     function deadline(RoundState s) internal pure returns (uint40) {
@@ -75,7 +76,12 @@ library RoundStates {
     }
 
     function turnMissed(RoundState s) internal pure returns (bool) {
-        return uint8(RoundState.unwrap(s) >> MISSED) != 0;
+        return RoundState.unwrap(s) >> MISSED & 1 != 0;
+    }
+
+    /// @notice Whether the committee will be drawn and its seed is not stored yet.
+    function seedless(RoundState s) internal pure returns (bool) {
+        return RoundState.unwrap(s) >> SEEDLESS & 1 != 0;
     }
 
     function leastUpdates(RoundState s) internal pure returns (uint32) {
@@ -91,14 +97,28 @@ library RoundStates {
     }
 
     /// @notice A round's first state.
-    function opened(RoundState s, uint256 round_, uint256 seats_, uint256 known_, uint256 until)
+    function opened(RoundState s, uint256 round_, uint256 seats_, uint256 known_, uint256 until, bool drawn)
         internal
         pure
         returns (RoundState)
     {
+        uint256 word = RoundState.unwrap(s) & CONSTANTS | round_ | uint256(Phase.Commit) << PHASE | seats_ << SEATS
+            | known_ << KNOWN | until << DEADLINE;
+        return RoundState.wrap(drawn ? word | 1 << SEEDLESS : word);
+    }
+
+    /// @notice The round of a result as it was when that was voted on.
+    function restored(
+        RoundState s,
+        uint256 round_,
+        uint256 attempt_,
+        uint256 known_,
+        uint256 commits_,
+        uint256 batched_
+    ) internal pure returns (RoundState) {
         return RoundState.wrap(
-            RoundState.unwrap(s) & CONSTANTS | round_ | uint256(Phase.Commit) << PHASE | seats_ << SEATS | known_
-                << KNOWN | until << DEADLINE
+            RoundState.unwrap(s) & CONSTANTS | round_ | attempt_ << ATTEMPT | uint256(Phase.Attest) << PHASE
+                | known_ << KNOWN | commits_ << COMMITS | batched_ << BATCHED
         );
     }
 
@@ -106,6 +126,14 @@ library RoundStates {
         unchecked {
             return RoundState.wrap(RoundState.unwrap(s) + (1 << COMMITS));
         }
+    }
+
+    function withBatch(RoundState s, uint256 leaves) internal pure returns (RoundState) {
+        return RoundState.wrap(RoundState.unwrap(s) | leaves << BATCHED);
+    }
+
+    function seeded(RoundState s) internal pure returns (RoundState) {
+        return RoundState.wrap(RoundState.unwrap(s) & ~(uint256(1) << SEEDLESS));
     }
 
     /// @notice Waiting for a proposal of attempt 0.
@@ -121,15 +149,15 @@ library RoundStates {
         }
     }
 
-    /// @notice Voting, from no votes on.
-    function attesting(RoundState s, uint256 until) internal pure returns (RoundState) {
-        return RoundState.wrap(RoundState.unwrap(_moved(s, Phase.Attest, until)) & ~(uint256(type(uint32).max) << FOR));
-    }
-
-    function withVote(RoundState s, bool support) internal pure returns (RoundState) {
-        unchecked {
-            return RoundState.wrap(RoundState.unwrap(s) + (1 << (support ? FOR : AGAINST)));
-        }
+    /// @notice Voting, by a committee of so many seats among the first places.
+    function attesting(RoundState s, uint256 until, uint256 seats_, uint256 places_)
+        internal
+        pure
+        returns (RoundState)
+    {
+        uint256 mask = uint256(type(uint16).max) << SEATS | uint256(type(uint16).max) << PLACES;
+        uint256 word = RoundState.unwrap(_moved(s, Phase.Attest, until)) & ~mask;
+        return RoundState.wrap(word | seats_ << SEATS | places_ << PLACES);
     }
 
     function ended(RoundState s) internal pure returns (RoundState) {

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fednode.aggregation import (
+    MEDIAN,
     FedAvg,
-    Rule,
-    add_sums,
+    SummedRule,
+    TrimmedMean,
     first_beyond,
     integers,
     round_half_even_div,
-    rule_named,
     rule_numbered,
     saturating_add,
     weighted_sum,
@@ -108,7 +108,10 @@ def test_order_and_grouping_do_not_matter(
         for part in (order[i : i + group] for i in range(0, len(order), group))
     ]
     whole = FedAvg().partial_sums(updates, weights)
-    assert np.array_equal(add_sums(nodes, size=size), whole)
+    assert np.array_equal(np.sum(nodes, axis=0), whole)
+    previous = np.arange(size, dtype=np.int32)
+    stepped = FedAvg().step(previous, whole, sum(weights))
+    assert np.array_equal(FedAvg().aggregate(previous, updates, weights), stepped)
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7])
@@ -184,14 +187,15 @@ def test_inputs_that_no_federation_has_are_refused(
 def test_step_refuses_another_size() -> None:
     with pytest.raises(BadInputs):
         FedAvg().step(int32([1]), int64([1, 2]), 1)
-    with pytest.raises(BadInputs):
-        add_sums([int64([1])], size=2)
 
 
-def test_rules_are_found_by_number_and_name() -> None:
-    rule: Rule = rule_numbered(0)
-    assert rule is rule_named("fedavg")
-    with pytest.raises(UnknownRule):
+def test_rules_are_found_by_number() -> None:
+    assert rule_numbered(0, 7) == FedAvg()
+    assert rule_numbered(1, 100_000) == TrimmedMean(100_000)
+    assert rule_numbered(2) == MEDIAN
+    with pytest.raises(UnknownRule, match="use one of 0, 1, 2"):
         rule_numbered(9)
-    with pytest.raises(UnknownRule):
-        rule_named("krum")
+
+
+def test_only_the_mean_has_a_tree_of_sums() -> None:
+    assert [isinstance(rule_numbered(n), SummedRule) for n in (0, 1, 2)] == [True, False, False]

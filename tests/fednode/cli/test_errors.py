@@ -160,7 +160,7 @@ def test_with_json_an_error_is_an_object(desk: Desk, line: str) -> None:
     ("before", "after", "words"),
     [
         ("quorum", "quorun", ["federation.quorun", "did you mean 'quorum'"]),
-        ("public = true", "public = false", ["site 'north'", "data.public", "sealed"]),
+        ("public = true", "public = false", ["site 'north'", "data.public", "visibility"]),
         ('"logistic"', '"mine:make"', ["mine:make", "--allow-model mine:make"]),
         ("propose = 60", "propose = 1", ["windows.propose", "1 s"]),
         ("range = [0, 120]", "range = [0, 12]", ["site 'north'", "column 'age'", "data check"]),

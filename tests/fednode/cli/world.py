@@ -28,6 +28,7 @@ from fednode.training.task import open_task
 from ledger.chain.accounts import Account, create_keystore, from_key
 from ledger.chain.client import Chain
 from ledger.chain.federations import Federations
+from ledger.sealing import NO_KEYS, Vault
 from ledger.stores import DirectoryStore
 from ledger.types import FederationId
 from tests.federations import GivenTask
@@ -193,7 +194,7 @@ def build(folder: Path, anvil: Anvil) -> World:
     return World(desk, anvil, ended, forming, result.stdout.split()[-1])
 
 
-def play(desk: Desk, anvil: Anvil) -> None:
+def play(desk: Desk, anvil: Anvil, vaults: Mapping[str, Vault] | None = None) -> None:
     """Play the federation until all has settled; time jumps when everybody waits.
 
     The first site's update is right about the age, the other's wrong: so the first is paid.
@@ -204,14 +205,16 @@ def play(desk: Desk, anvil: Anvil) -> None:
     store = DirectoryStore(desk.folder / "store")
     roles: list[Role] = []
     for number, site in enumerate(SITES, start=NORTH):
-        view = Federation(contract, federation, store)
+        vault = (vaults or {}).get(site, NO_KEYS)
+        view = Federation(contract, federation, store, vault=vault)
         rows = load_site(view.policy, open_sites(view.policy, desk.folder), site)
         layout = view.rulebook.layout
         update = layout.pack_update({"weight": np.array([[AGE[site], 0, 0]], dtype=np.int32)})
         task = GivenTask(open_task(view.policy.model_spec), layout, {(1, number - 1): update})
         journal = Journal(desk.folder / "j" / site, federation)
-        roles.append(Participant(view, key(number), Trainer(task, rows.train), journal))
-        roles.append(Proposer(Federation(contract, federation, store), key(number)))
+        roles.append(Participant(view, key(number), Trainer(task, rows.train, rows.shard), journal))
+        other = Federation(contract, federation, store, vault=vault)
+        roles.append(Proposer(other, key(number)))
     for _ in range(200):
         progress = {role.step() for role in roles}
         if progress == {Progress.DONE}:

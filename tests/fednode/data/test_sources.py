@@ -280,7 +280,7 @@ def test_require_public() -> None:
     require_public(spec(source="heart", public=True))
     some = spec(source="heart", public=["zurich"])
     require_public(some, "zurich")
-    with pytest.raises(DataNotPublic, match="sealed artefacts do not exist yet"):
+    with pytest.raises(DataNotPublic, match="set visibility = 'members'"):
         require_public(some)
     with pytest.raises(DataNotPublic, match="cleveland"):
         require_public(spec(source="heart"), "cleveland")

@@ -15,6 +15,7 @@ from fednode.evaluation.metrics import (
     LabelledRows,
     UnknownMetric,
     concordance,
+    counts,
     maximum,
     measure,
     measure_all,
@@ -255,3 +256,30 @@ def test_concordance_counts_every_pair(rows: Sequence[tuple[int, bool, int]]) ->
             expected[0] += 2 * (one[0] > other[0]) + (one[0] == other[0])
             expected[1] += 2 * (one[0] < other[0]) + (one[0] == other[0])
     assert (counted.tolist(), pairs) == (expected, total)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_counts_are_what_metrics_are_summed_from(classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    model = build(ModelSpec("logistic", (4,), classes))
+    rows = LabelledRows(
+        rng.integers(-(1 << 16), 1 << 16, (50, 4)).astype(np.int32),
+        rng.integers(0, classes, 50),
+        np.zeros(50, dtype=np.int64),
+    )
+    versions = [
+        {
+            spec.name: rng.integers(-(1 << 20), 1 << 20, spec.shape).astype(np.int32)
+            for spec in model.tensors
+        }
+        for _ in range(5)
+    ]
+    versions.append({spec.name: np.full(spec.shape, 1 << 30, np.int32) for spec in model.tensors})
+    right = counts(model, versions, rows, "accuracy")
+    assert [n * 1_000_000 // 50 for n in right] == utilities(model, versions, rows, "accuracy")
+    if classes == 2:
+        positives = int(rows.labels.sum())
+        total = 2 * positives * (50 - positives)
+        pairs = counts(model, versions, rows, "auc_within")
+        measured = [n * 1_000_000 // total for n in pairs]
+        assert measured == utilities(model, versions, rows, "auc_within")

@@ -10,7 +10,8 @@ from fednode.roles.participant import NotAMember
 from fednode.roles.role import Progress, Role
 from fednode.training.run import LocalRun
 from fednode.training.task import SgdTask
-from ledger.state import FederationState, Outcome, Phase
+from ledger.proceedings import Outcome
+from ledger.state import FederationState, Phase
 from tests.engines import embedded
 from tests.federations import Cast, Stage, found, in_phase, peers, play, story
 from tests.fednode.roles.conftest import Found

@@ -6,7 +6,8 @@ from fednode.roles.participant import HELD
 from fednode.roles.role import Progress, Role
 from ledger.cid import CID, Codec
 from ledger.nodes import Reason
-from ledger.state import FederationState, Outcome, Phase
+from ledger.proceedings import Outcome
+from ledger.state import FederationState, Phase
 from tests.federations import Cast, Hospital, Peers, in_phase, opened, play
 from tests.fednode.roles.conftest import Found
 

@@ -9,8 +9,9 @@ from fednode.roles.proposer import Proposer
 from fednode.roles.role import Progress, Role
 from ledger.artefacts import result_artefact
 from ledger.cid import CID, Codec
+from ledger.proceedings import Outcome, Round
 from ledger.round import Outcome as Result
-from ledger.state import Outcome, Phase, Round
+from ledger.state import Phase
 from ledger.types import Digest, ParticipantId, Wei
 from tests.federations import Hospital, Peers, in_phase, join, play, story
 from tests.fednode.roles.conftest import Found
@@ -215,4 +216,7 @@ def test_everybody_gets_the_bond_of_its_proposals_back(start: Found) -> None:
     bond = Wei(cast.policy.stake.proposer_bond)
     for place, hospital in enumerate(cast.hospitals):
         proposed = sum(r.index % 4 == place for r in state.rounds)
-        assert cast.contract.credit(cast.federation, hospital.account.address) == bond * proposed
+        assert (
+            cast.contract.credit(cast.federation, hospital.account.address).ethers
+            == bond * proposed
+        )

@@ -11,8 +11,8 @@ from ledger import artefacts, cbor, payouts
 from ledger.audit import verdict as v
 from ledger.audit.replay import PolicyRefused, audit
 from ledger.cid import CID, Codec
+from ledger.proceedings import Outcome
 from ledger.replica import Replica
-from ledger.state import Outcome
 from ledger.stores import MemoryStore, StoreUnreachable
 from tests.tamper.kinds import Clean, clean
 from tests.tamper.policies import draw, terms
@@ -82,7 +82,7 @@ def test_what_goes_on_is_said() -> None:
 def test_attempts_that_ran_out_are_counted_once() -> None:
     voids = [
         (clean(seed).world, clean(seed).verdict, round_)
-        for seed in range(40)
+        for seed in range(60)
         for round_ in clean(seed).world.replica.state.rounds
         if round_.outcome is Outcome.VOID and round_.turn_missed
     ]

@@ -7,22 +7,15 @@ import pytest
 from ledger import history
 from ledger.chain import federations
 from ledger.chain.accounts import new_account
+from ledger.chain.calls import call_data
 from ledger.chain.errors import ContractRejected, UnknownContract
-from ledger.chain.federations import (
-    Federations,
-    Invitation,
-    Membership,
-    Phase,
-    call_data,
-    deploy,
-    find_deployment,
-    is_ours,
-    named_error,
-    sign_invitation,
-)
-from ledger.contracts import artifact
+from ledger.chain.federations import Federations, Membership, deploy, find_deployment, is_ours
+from ledger.chain.refusals import ADVICE, Phase, named_error
+from ledger.contracts import artifact, deployment
+from ledger.credits import Credit
 from ledger.headers import federation_id
 from ledger.history import HistoryReader
+from ledger.signatures import Domain, Invitation
 from ledger.types import Address, Digest, FederationId, ParticipantId, RoundIndex, Wei
 from tests.engines import Engine, embedded
 from tests.ledger.chain.samples import WINDOW, commit, digest, policy, start
@@ -128,9 +121,8 @@ def test_invitation_opens_the_door() -> None:
     invitation = Invitation(
         federation, guest.address, digest(1), digest(2), rows=50, expires=engine.chain.now() + 99
     )
-    signed = sign_invitation(
-        creator, invitation, chain_id=engine.chain.chain_id, ledger=contract.address
-    )
+    domain = Domain(engine.chain.chain_id, contract.address)
+    signed = domain.sign(creator, invitation).full
     membership = Membership(
         signer=new_account().address,
         payout=guest.address,
@@ -150,9 +142,7 @@ def test_invitation_opens_the_door() -> None:
     with pytest.raises(ContractRejected, match="InvitationRefused"):
         contract.commit_dataset(guest, invitation, participant=index, signature=signed)
     later = replace(invitation, rows=40, dataset=1)
-    signature = sign_invitation(
-        creator, later, chain_id=engine.chain.chain_id, ledger=contract.address
-    )
+    signature = domain.sign(creator, later).full
     contract.commit_dataset(guest, later, participant=index, signature=signature)
     with pytest.raises(ContractRejected, match="InvitationRefused"):
         contract.commit_dataset(guest, later, participant=index, signature=signature)
@@ -165,9 +155,9 @@ def test_invitation_opens_the_door() -> None:
     contract.close(stranger, federation)
     contract.refund(stranger, federation)
     assert engine.chain.balance(contract.address) == 0
-    assert contract.credit(federation, creator.address) == 0
+    assert contract.credit(federation, creator.address) == Credit()
     with pytest.raises(ContractRejected, match="NothingToWithdraw"):
-        contract.withdraw_bond(creator, federation)
+        contract.withdraw(creator, federation)
 
 
 def test_deployment_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +177,18 @@ def test_deployment_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_ours(engine.chain, own, accounts=[engine.accounts[1].address])
 
 
+def test_a_contract_commits_to_its_libraries() -> None:
+    engine = embedded()
+    address = deploy(engine.chain, engine.accounts[0])
+    plan = deployment(find_deployment(address).deployer)  # type: ignore[union-attr]
+    assert plan.address == address
+    assert set(artifact("Federations").links) == {"Members", "Disputes", "Policies"}
+    for library in plan.libraries:
+        assert engine.chain.code(library.address)
+        code = bytes.fromhex(library.address[2:])
+        assert any(code in other.init_code for other in (*plan.libraries, plan))
+
+
 def test_another_contract_is_not_ours() -> None:
     engine = embedded()
     # Answers every call with one word, as a counterfeit would.
@@ -203,18 +205,21 @@ def test_another_contract_is_not_ours() -> None:
 def test_every_error_of_the_contract_has_advice() -> None:
     names = {e["name"] for e in artifact("Federations").abi if e["type"] == "error"}
     library = {
+        "ECDSAInvalidSignature",
+        "ECDSAInvalidSignatureLength",
+        "ECDSAInvalidSignatureS",
         "InvalidShortString",
         "ReentrancyGuardReentrantCall",
         "SafeERC20FailedOperation",
         "StringTooLong",
     }
-    assert names - library <= set(federations.ADVICE)
+    assert names - library <= set(ADVICE)
 
 
 def test_events_are_those_of_the_contract() -> None:
     abi = {e["name"]: e for e in artifact("Federations").abi if e["type"] == "event"}
     ours = {kind.__name__: kind for kind in history.EVENTS}
-    assert set(ours) == set(abi) - {"EIP712DomainChanged"}
+    assert set(ours) == set(abi) - {"EIP712DomainChanged", "Evidence"}
     for name, kind in ours.items():
         inputs = abi[name]["inputs"]
         assert tuple(i["type"] for i in inputs[1:-1]) == kind.words

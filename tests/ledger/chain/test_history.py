@@ -18,6 +18,7 @@ from ledger.history import (
     BrokenHistory,
     Checkpoint,
     EventMeta,
+    FederationEnded,
     HistoryReader,
     ParticipantJoined,
     Reorganised,
@@ -232,8 +233,8 @@ WRONG: list[tuple[type, bytes, str]] = [
     (Checkpoint, b"", "of 0 bytes"),
     (Checkpoint, bytes(33), "of 33 bytes"),
     (UpdateCommitted, (1 << 32).to_bytes(32, "big") + bytes(128), "not a uint32"),
-    (Voted, bytes(128) + (2).to_bytes(32, "big") + bytes(32), "not a bool"),
-    (ParticipantJoined, bytes(32) + b"\1" * 32 + bytes(192), "not an address"),
+    (FederationEnded, (2).to_bytes(32, "big") + bytes(32), "not a bool"),
+    (ParticipantJoined, bytes(32) + b"\1" * 32 + bytes(224), "not an address"),
 ]
 
 

@@ -30,7 +30,7 @@ from ledger.words import AddressType, BoolType, Bytes32Type, Integer
 SOLIDITY = Path(__file__).parents[3] / "contracts" / "src" / "Headers.sol"
 Header = PolicyHeader | UpdateHeader | ResultHeader
 HEADERS: list[type[Header]] = [PolicyHeader, UpdateHeader, ResultHeader]
-SIZES = {PolicyHeader: 51 * 32, UpdateHeader: 13 * 32, ResultHeader: 18 * 32}
+SIZES = {PolicyHeader: 53 * 32, UpdateHeader: 13 * 32, ResultHeader: 18 * 32}
 
 
 def solidity_structs() -> dict[str, list[tuple[str, str]]]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ledger import cbor, merkle, payload
 from ledger.cid import CID, Codec
 from ledger.errors import LedgerError, MalformedRecord
-from ledger.payload import BLOCK_SIZE, LEAF_SIZE, Payload
+from ledger.payload import LEAF_SIZE, Payload
+from ledger.stores import MAX_BLOCK as BLOCK_SIZE
 from ledger.stores import Artefact, BlockCorrupt, BlockNotFound, MemoryStore
 from ledger.types import Digest
 

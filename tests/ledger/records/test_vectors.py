@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fednode.aggregation.fedavg import FedAvg
-from ledger import merkle, merkle_sum, nodes, payouts
+from fednode.aggregation import FedAvg, rule_numbered
+from ledger import committee, merkle, merkle_sum, nodes, payouts
 from ledger.errors import MalformedRecord
 from ledger.headers import PolicyHeader, ResultHeader, UpdateHeader
 from ledger.merkle_sum import Summed, SumPath
@@ -17,7 +17,14 @@ from ledger.types import Digest
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 MAKE = runpy.run_path(str(VECTORS / "make.py"))
-NAMES = ["headers.json", "merkle.json", "payouts.json", "nodes.json", "aggregate.json"]
+NAMES = [
+    "headers.json",
+    "merkle.json",
+    "payouts.json",
+    "nodes.json",
+    "aggregate.json",
+    "committee.json",
+]
 KINDS: dict[str, type[PolicyHeader | UpdateHeader | ResultHeader]] = {
     "policy": PolicyHeader,
     "update": UpdateHeader,
@@ -120,3 +127,22 @@ def test_aggregates() -> None:
         previous = np.frombuffer(unhex(case["previous"]), dtype="<i4")
         model = rule.step(previous, sums, sum(case["weights"]))
         assert model.tobytes() == unhex(case["model"]), case["name"]
+
+
+def test_committees() -> None:
+    for case in load("committee.json")["cases"]:
+        seed, known, size = unhex(case["seed"]), case["known"], case["size"]
+        for place, participant in enumerate(case["participants"]):
+            assert committee.member(seed, place, known=known, size=size) == participant
+            assert committee.place_of(seed, participant, known=known, size=size) == place
+
+
+def test_trims() -> None:
+    content = load("aggregate.json")
+    assert content["trimmedCount"] == len(content["trimmed"]) > 0
+    for case in content["trimmed"]:
+        updates = [np.frombuffer(unhex(leaf), dtype="<i4") for leaf in case["inputs"]]
+        previous = np.frombuffer(unhex(case["previous"]), dtype="<i4")
+        rule = rule_numbered(case["rule"], case["parameter"])
+        model = rule.aggregate(previous, updates, [1] * len(updates))
+        assert model.tobytes() == unhex(case["model"])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fednode.testnet import Kubo
-from ledger import payload
+from ledger import cbor, payload
 from ledger.cid import CID, Codec
 from ledger.payload import Payload
 from ledger.stores import (
@@ -54,6 +54,18 @@ def test_roots_are_pinned_and_survive_garbage_collection(kubo: Kubo) -> None:
         urllib.request.Request(f"{kubo.url}/api/v0/repo/gc", method="POST"), timeout=20
     ).read()
     assert all(store.get(cid) == data for cid, data in artefact.blocks.items())
+
+
+def test_what_another_root_pins_is_not_deleted_unnoticed(kubo: Kubo) -> None:
+    store = KuboStore(kubo.url, timeout=5)
+    block = Artefact.of(Codec.RAW, noise("kept by another", 100))
+    record = Artefact.of(Codec.DAG_CBOR, cbor.encode([block.roots[0]]))
+    store.put(Artefact(record.roots, {**record.blocks, **block.blocks}))
+    with pytest.raises(StoreError, match="did not delete"):
+        store.remove(block.roots)
+    assert store.has(block.roots[0])
+    store.remove([*record.roots, *block.roots])
+    assert not store.has(block.roots[0])
 
 
 def test_ten_megabytes_go_over_as_one_car(kubo: Kubo) -> None:

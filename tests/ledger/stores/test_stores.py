@@ -79,6 +79,23 @@ def test_the_codec_is_part_of_the_name(store: ContentStore) -> None:
     assert store.get(artefact.roots[0]) == record
 
 
+def test_what_is_removed_is_gone_and_nothing_else(
+    store: ContentStore, request: pytest.FixtureRequest
+) -> None:
+    artefact, other = sample((request.node.name, 1)), sample((request.node.name, 2))
+    store.put(artefact)
+    store.put(other)
+    gone = [cid for cid in artefact.blocks if cid != artefact.roots[0]]
+    store.remove([*gone, ABSENT])
+    store.remove(gone)
+    assert not any(store.has(cid) for cid in gone)
+    assert all(store.has(cid) for cid in (artefact.roots[0], *other.blocks))
+    with pytest.raises(BlockNotFound):
+        store.get(artefact.roots[1])
+    store.put(artefact)
+    assert all(store.get(cid) == data for cid, data in artefact.blocks.items())
+
+
 def test_a_missing_block_is_named(store: ContentStore) -> None:
     assert not store.has(ABSENT)
     with pytest.raises(BlockNotFound) as caught:

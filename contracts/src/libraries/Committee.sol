@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @notice Who votes: everybody while all fit in, else a draw without repetition.
+/// @dev Place i is taken by participant i, or by the image of i under a pseudo-random permutation of the participants: a
+/// Feistel network of four rounds on the least number of bits, walked along its cycle until it is in range
+/// (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). So a seat needs no storage, and both directions are cheap.
+library Committee {
+    /// @notice Ballots of this many places fit one word, for and against.
+    uint256 internal constant MOST_PLACES = 128;
+    uint256 private constant ROUNDS = 4;
+
+    /// @notice The participant at a place. @param known Participants to draw from; `place` is below it.
+    function member(uint256 seed, uint256 place, uint256 known, uint256 size) internal pure returns (uint256) {
+        if (known <= size) return place;
+        uint256 bits = _bits(known);
+        do place = _forward(seed, place, bits);
+        while (place >= known);
+        return place;
+    }
+
+    /// @notice The place of a participant: it has a seat if that is among the committee's places.
+    function placeOf(uint256 seed, uint256 participant, uint256 known, uint256 size) internal pure returns (uint256) {
+        if (known <= size) return participant;
+        uint256 bits = _bits(known);
+        do participant = _backward(seed, participant, bits);
+        while (participant >= known);
+        return participant;
+    }
+
+    /// @notice The ballot of a place, in the word of all ballots.
+    function ballot(uint256 place, bool support) internal pure returns (uint256) {
+        return 1 << (support ? place : MOST_PLACES + place);
+    }
+
+    /// @notice Both ballots of a place.
+    function ballots(uint256 place) internal pure returns (uint256) {
+        return (1 << MOST_PLACES | 1) << place;
+    }
+
+    /// @notice Votes for, and against.
+    function count(uint256 word) internal pure returns (uint256 votesFor, uint256 votesAgainst) {
+        votesFor = _ones(uint128(word));
+        votesAgainst = _ones(word >> MOST_PLACES);
+    }
+
+    function _ones(uint256 word) private pure returns (uint256 n) {
+        unchecked {
+            for (; word != 0; ++n) {
+                word &= word - 1;
+            }
+        }
+    }
+
+    function _bits(uint256 known) private pure returns (uint256 bits) {
+        unchecked {
+            bits = 2;
+            while (1 << bits < known) ++bits;
+        }
+    }
+
+    function _forward(uint256 seed, uint256 value, uint256 bits) private pure returns (uint256) {
+        uint256 width = bits / 2;
+        uint256 wide = bits - width;
+        (uint256 left, uint256 right) = _network(seed, value >> wide, value & ((1 << wide) - 1), width, bits, 0);
+        return left << wide | right;
+    }
+
+    /// @dev The inverse of a Feistel network is the same network, with its halves swapped and its rounds' keys in reverse.
+    function _backward(uint256 seed, uint256 value, uint256 bits) private pure returns (uint256) {
+        uint256 wide = bits - bits / 2;
+        (uint256 right, uint256 left) =
+            _network(seed, value & ((1 << wide) - 1), value >> wide, wide, bits, ROUNDS - 1);
+        return left << wide | right;
+    }
+
+    /// @dev In round i: (left, right) = (right, left ^ low bits of keccak256(seed, i ^ flip, right)), as many as `left` has. The
+    /// halves change places, and with them their widths, which differ where the number of bits is odd.
+    function _network(uint256 seed, uint256 left, uint256 right, uint256 width, uint256 bits, uint256 flip)
+        private
+        pure
+        returns (uint256, uint256)
+    {
+        assembly ("memory-safe") {
+            let start := mload(0x40)
+            mstore(start, seed)
+            for { let i := 0 } lt(i, ROUNDS) { i := add(i, 1) } {
+                mstore(add(start, 0x20), xor(i, flip))
+                mstore(add(start, 0x40), right)
+                let next := xor(left, and(keccak256(start, 0x60), sub(shl(width, 1), 1)))
+                left := right
+                right := next
+                width := sub(bits, width)
+            }
+        }
+        return (left, right);
+    }
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+
+import {Application, Dataset, IFederations, Phase} from "../interfaces/IFederations.sol";
+import {Seat, Seats} from "../types/Seat.sol";
+import {Federation, Participant} from "../types/State.sol";
+import {Rounds} from "./Rounds.sol";
+
+/// @notice Who takes part: joining, leaving, signers, keys, data sets and stakes.
+/// @dev Runs in the core's storage. See `IFederations` for what each function does.
+library Members {
+    using Rounds for Federation;
+
+    /// @dev Sums of int32 coordinates with weights below this fit int64.
+    uint256 private constant WEIGHT_LIMIT = 1 << 31;
+    bytes32 private constant INVITATION_TYPEHASH = keccak256(
+        "Invitation(bytes32 federation,address controller,bytes32 identity,bytes32 datasetRoot,uint32 dataset,uint32 rows,uint64 expires)"
+    );
+    bytes32 private constant JOIN_TYPEHASH = keccak256(
+        "Join(bytes32 federation,address signer,address payout,bytes32 identity,bytes32 key,bytes32 datasetRoot,uint32 rows)"
+    );
+
+    function join(
+        Federation storage f,
+        bytes32 id,
+        bytes32 domain,
+        Application calldata a,
+        bytes calldata invitation,
+        bytes calldata consent
+    ) external {
+        if (f.joined == f.rules.maxParticipants) revert IFederations.FederationFull(f.rules.maxParticipants);
+        if (a.payout == address(0)) revert IFederations.ZeroAddress();
+        if (f.controllers[a.controller]) revert IFederations.ControllerTaken(a.controller);
+        _checkConsent(id, domain, a, consent);
+        _checkInvitation(f, id, domain, a.controller, a.identity, a.datasetRoot, 0, a.rows, a.expires, invitation);
+
+        uint32 index = f.joined++;
+        uint32 from = f.nextRound();
+        uint32 active = ++f.active;
+        _seat(f, a.signer, Seats.taken(index, from));
+        f.controllers[a.controller] = true;
+        Participant storage p = f.participants[index];
+        p.signer = a.signer;
+        p.from = from;
+        p.until = type(uint32).max;
+        p.controller = a.controller;
+        p.stake = f.rules.stake;
+        p.payout = a.payout;
+        p.identity = a.identity;
+        _appendDataset(f, p, index, a.datasetRoot, a.rows);
+        f.record(
+            id,
+            IFederations.ParticipantJoined.selector,
+            abi.encode(index, a.signer, a.controller, a.payout, a.identity, a.key, a.datasetRoot, a.rows)
+        );
+        if (f.state.inPhase(Phase.Forming) && active == f.rules.startParticipants) {
+            f.lastAccepted = uint40(block.timestamp);
+            f.openNext(id);
+        }
+    }
+
+    function leave(Federation storage f, bytes32 id, uint32 index) external {
+        Participant storage p = _staying(f, index);
+        uint32 until = f.nextRound();
+        p.until = until;
+        p.leftAt = uint40(block.timestamp);
+        --f.active;
+        f.weights -= p.weight;
+        f.seats[p.signer] = f.seats[p.signer].leaving(until);
+        f.record(id, IFederations.ParticipantLeft.selector, abi.encode(index));
+    }
+
+    function rotateSigner(Federation storage f, bytes32 id, uint32 index, address signer) external {
+        Participant storage p = _staying(f, index);
+        uint32 from = f.nextRound();
+        _seat(f, signer, Seats.taken(index, from));
+        f.seats[p.signer] = f.seats[p.signer].leaving(from);
+        p.signer = signer;
+        f.record(id, IFederations.SignerRotated.selector, abi.encode(index, signer));
+    }
+
+    function registerKey(Federation storage f, bytes32 id, uint32 index, bytes32 key) external {
+        _staying(f, index);
+        f.record(id, IFederations.KeyRegistered.selector, abi.encode(index, key));
+    }
+
+    function commitDataset(
+        Federation storage f,
+        bytes32 id,
+        bytes32 domain,
+        uint32 index,
+        bytes32 root,
+        uint32 rows,
+        uint64 expires,
+        bytes calldata invitation
+    ) external {
+        Participant storage p = _staying(f, index);
+        _checkInvitation(f, id, domain, p.controller, p.identity, root, p.datasets, rows, expires, invitation);
+        uint32 dataset = _appendDataset(f, p, index, root, rows);
+        f.record(id, IFederations.DatasetCommitted.selector, abi.encode(index, dataset, root, rows));
+    }
+
+    function amendDataset(
+        Federation storage f,
+        bytes32 id,
+        uint32 index,
+        bytes32 root,
+        uint32 rows,
+        bytes32 erasure
+    ) external {
+        // Erasing is not for members alone: who has left still may.
+        Participant storage p = _controlled(f, index);
+        uint32 attested = f.datasets[index][p.datasets - 1].rows;
+        if (rows > attested) revert IFederations.RowsNotAttested(attested);
+        uint32 dataset = _appendDataset(f, p, index, root, rows);
+        f.record(id, IFederations.DatasetAmended.selector, abi.encode(index, dataset, root, rows, erasure));
+    }
+
+    function withdrawStake(Federation storage f, bytes32 id, uint32 index) external returns (uint96 amount) {
+        Participant storage p = _controlled(f, index);
+        amount = p.stake;
+        if (amount == 0) revert IFederations.NothingToWithdraw(msg.sender);
+        if (!_released(f, p)) revert IFederations.StakeLocked(index);
+        p.stake = 0;
+        f.record(id, IFederations.StakeWithdrawn.selector, abi.encode(index, amount));
+    }
+
+    /// @dev Whether every round that the participant had a seat in is settled or void, and its unbonding time is over.
+    function _released(Federation storage f, Participant storage p) private view returns (bool) {
+        bool ended = f.state.inPhase(Phase.Ended);
+        uint32 until = p.until;
+        uint256 since = p.leftAt != 0 ? p.leftAt : f.endedAt;
+        if (!ended && (p.leftAt == 0 || f.state.round() < until)) return false;
+        if (block.timestamp < since + f.rules.unbondingWindow) return false;
+        if (f.settledHeight == f.headHeight) return true;
+        return f.results[f.accepted[f.settledHeight + 1]].round >= until;
+    }
+
+    function _seat(Federation storage f, address signer, Seat seat) private {
+        if (signer == address(0)) revert IFederations.ZeroAddress();
+        if (f.seats[signer].exists()) revert IFederations.SignerTaken(signer);
+        f.seats[signer] = seat;
+    }
+
+    function _checkConsent(bytes32 id, bytes32 domain, Application calldata a, bytes calldata consent) private view {
+        if (msg.sender == a.controller && consent.length == 0) return;
+        bytes32 content =
+            keccak256(abi.encode(JOIN_TYPEHASH, id, a.signer, a.payout, a.identity, a.key, a.datasetRoot, a.rows));
+        bytes32 digest = MessageHashUtils.toTypedDataHash(domain, content);
+        if (!SignatureChecker.isValidSignatureNow(a.controller, digest, consent)) {
+            revert IFederations.ConsentRefused(a.controller);
+        }
+    }
+
+    function _checkInvitation(
+        Federation storage f,
+        bytes32 id,
+        bytes32 domain,
+        address controller,
+        bytes32 identity,
+        bytes32 root,
+        uint32 dataset,
+        uint32 rows,
+        uint64 expires,
+        bytes calldata invitation
+    ) private view {
+        if (f.terms.open) {
+            if (invitation.length != 0) revert IFederations.InvitationRefused();
+            return;
+        }
+        if (block.timestamp > expires) revert IFederations.InvitationExpired(expires);
+        bytes32 content =
+            keccak256(abi.encode(INVITATION_TYPEHASH, id, controller, identity, root, dataset, rows, expires));
+        bytes32 digest = MessageHashUtils.toTypedDataHash(domain, content);
+        if (!SignatureChecker.isValidSignatureNow(f.rules.creator, digest, invitation)) {
+            revert IFederations.InvitationRefused();
+        }
+    }
+
+    function _appendDataset(Federation storage f, Participant storage p, uint32 index, bytes32 root, uint32 rows)
+        private
+        returns (uint32 dataset)
+    {
+        uint32 cap = f.terms.weightCap;
+        uint32 weight = f.terms.open ? 1 : rows < cap ? rows : cap;
+        if (p.leftAt == 0) {
+            uint256 sum = uint256(f.weights) - p.weight + weight;
+            if (sum >= WEIGHT_LIMIT) revert IFederations.WeightOverflow(sum);
+            f.weights = uint32(sum);
+        }
+        p.weight = weight;
+        dataset = p.datasets++;
+        f.datasets[index][dataset] = Dataset({root: root, rows: rows, fromRound: f.nextRound()});
+    }
+
+    function _controlled(Federation storage f, uint32 index) private view returns (Participant storage p) {
+        p = f.participant(index);
+        if (msg.sender != p.controller) revert IFederations.NotController(p.controller);
+    }
+
+    function _staying(Federation storage f, uint32 index) private view returns (Participant storage p) {
+        p = _controlled(f, index);
+        if (p.leftAt != 0) revert IFederations.AlreadyLeft(index);
+    }
+}

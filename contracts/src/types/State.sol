@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Dataset, Status} from "../interfaces/IFederations.sol";
+import {Terms} from "../verifier/Types.sol";
+import {RoundState} from "./RoundState.sol";
+import {Seat} from "./Seat.sol";
+
+/// @notice The part of a policy that decides who may do what, when, and for how much. The rest of what the contract enforces is in
+/// the `Terms`; the reveal and propose windows and the least number are in the `RoundState`.
+struct Rules {
+    address creator;
+    uint16 startParticipants;
+    uint16 maxParticipants;
+    uint16 committeeSize;
+    uint16 quorumBps;
+    uint8 attempts;
+    uint32 commitWindow;
+    uint32 batchWindow;
+    uint32 attestWindow;
+    uint32 challengeWindow;
+    uint32 answerWindow;
+    uint32 idleWindow;
+    uint32 unbondingWindow;
+    address relay;
+    uint96 relayFee;
+    uint96 stake;
+    uint96 proposerBond;
+    uint96 challengeBond;
+    uint96 rejectionFee;
+    uint96 proposerFee;
+    uint96 attesterFee;
+    uint96 unavailableFee;
+    uint96 pool;
+}
+
+/// @notice A participant. It has a seat in the rounds from `from` to `until - 1`, unless it was slashed.
+/// @param slashed Whether it voted for a result that was disproved.
+/// @param stake What is left of its stake.
+/// @param weight That of its newest data-set commitment.
+/// @param leftAt When it left or was slashed; zero before.
+struct Participant {
+    address signer;
+    uint32 from;
+    uint32 until;
+    uint16 datasets;
+    bool slashed;
+    address controller;
+    uint96 stake;
+    address payout;
+    uint96 paid;
+    bytes32 identity;
+    uint32 weight;
+    uint40 leftAt;
+}
+
+/// @notice A proposed result.
+/// @param known Participants known when its round was opened: the leaves of its values and payout trees.
+/// @param commits Direct commits of its round, behind the `batched` ones of the relay.
+/// @param seed What its committee was drawn with.
+/// @param first The challenge whose clock runs; `next` is the one that will be opened next. Equal: none is open.
+/// @param ballots Bit p: place p voted for it; bit 128 + p: against.
+struct Proposed {
+    bytes32 payouts;
+    uint96 payoutTotal;
+    uint32 height;
+    uint16 known;
+    uint16 commits;
+    uint16 batched;
+    uint16 first;
+    uint16 next;
+    uint48 seed;
+    address proposer;
+    uint32 round;
+    uint40 challengeDeadline;
+    uint8 attempt;
+    Status status;
+    bool stop;
+    uint256 ballots;
+}
+
+/// @notice What a challenge waits for.
+enum Waiting {
+    Nobody, // resolved, or never opened
+    Proof, // the challenger opens what it committed to
+    Answer, // anybody answers the demand
+    Challenger // the demand was answered; the challenger goes on, or loses
+}
+
+/// @notice A challenge to a result.
+/// @param deadline End of the clock that runs; zero while an older challenge's does.
+/// @param since Block of its last step.
+/// @param claim Of a proof the commitment, of a demand keccak256(abi.encode(target)).
+struct Challenge {
+    address challenger;
+    uint40 deadline;
+    uint40 since;
+    uint8 steps;
+    Waiting waiting;
+    address answerer;
+    bytes32 claim;
+}
+
+/// @notice What an account may withdraw: ether (bonds, stakes, shares of what was slashed) and the pool's currency (fees).
+struct Credit {
+    uint128 wei_;
+    uint128 fees;
+}
+
+/// @notice A federation.
+/// @dev What one transaction of a round touches lies together.
+/// @param weights Sum over all participants that have a seat.
+/// @param lastRound Number of the newest round; the current one can be older, after a result was disproved.
+/// @param claimable keccak256(abi.encode(payout root, total, leaves)) of the newest reward period that has ended.
+/// @param fees All fees earned so far.
+/// @param seed What the current round's committee is drawn with: 48 bits of a hash, which are enough for a draw.
+struct Federation {
+    RoundState state;
+    bytes32 h;
+    bytes32 standing;
+    bytes32 claimable;
+    uint32 headHeight;
+    uint32 lastRound;
+    uint32 weights;
+    uint40 lastAccepted;
+    uint40 openedBlock;
+    uint48 seed;
+    uint16 joined;
+    uint16 active;
+    address token;
+    uint96 paid;
+    uint96 fees;
+    uint32 settledHeight;
+    uint40 endedAt;
+    bool refunded;
+    Rules rules;
+    Terms terms;
+    mapping(address signer => Seat) seats;
+    mapping(uint256 roundAndParticipant => bytes32) commits;
+    mapping(uint256 roundAndParticipant => bool) charged;
+    mapping(uint256 round => bytes32) batches;
+    mapping(uint256 participant => Participant) participants;
+    mapping(uint256 participant => mapping(uint256 dataset => Dataset)) datasets;
+    mapping(address controller => bool) controllers;
+    mapping(bytes32 digest => Proposed) results;
+    mapping(uint256 height => bytes32 digest) accepted;
+    mapping(bytes32 result => mapping(uint256 attemptAndIndex => Challenge)) challenges;
+    mapping(address account => Credit) credits;
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {FederationView, IFederations, ParticipantView, Phase, Result, Status} from "../src/interfaces/IFederations.sol";
+import {Challenged} from "./Challenged.sol";
+import {TestToken} from "./Tokens.sol";
+import {Vm} from "./Vm.sol";
+
+/// @notice Books of three federations, kept from their events: what rounds there are, what is challenged, and what is owed.
+abstract contract Books is Challenged {
+    struct Dispute {
+        bytes32 result;
+        uint8 attempt;
+        uint32 index;
+        bool open;
+        bool isDemand;
+        uint256 since; // block of the last step
+        address challenger;
+    }
+
+    struct Book {
+        bytes32 h;
+        bytes32[] results; // every digest that was proposed, once
+        Dispute[] disputes;
+        uint256 feesWithdrawn;
+        uint32 lastRound;
+        uint256 openedBlock;
+    }
+
+    bytes32[3] public ids;
+    TestToken public token;
+    address[] internal _accounts;
+
+    mapping(bytes32 id => Book) internal _books;
+    mapping(bytes32 id => mapping(uint32 round => bool)) private _known;
+    mapping(bytes32 id => mapping(uint32 round => bool)) private _live;
+    mapping(bytes32 id => mapping(uint32 round => bytes32)) internal _seeds;
+    mapping(bytes32 id => mapping(bytes32 result => bool)) private _proposed;
+    mapping(bytes32 id => mapping(bytes32 result => bytes32)) internal _parents;
+    mapping(bytes32 key => uint256 numberPlusOne) private _numbers;
+    mapping(address account => bool) private _seen;
+
+    // ---------------------------------------------------------------- keeping them
+
+    /// @dev Take in what was logged since the last call. Records are hashed with their time, so before it moves on.
+    function _follow() internal {
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 n; n < logs.length; ++n) {
+            if (logs[n].emitter == address(ledger)) _take(logs[n].topics[1], logs[n].topics[0], logs[n].data);
+        }
+        for (uint256 i; i < 3; ++i) {
+            Book storage b = _books[ids[i]];
+            b.h = replay(ids[i], b.h, logs);
+            eq(b.h, ledger.accumulator(ids[i]), "history");
+        }
+    }
+
+    function _take(bytes32 id, bytes32 topic, bytes memory data) private {
+        Book storage b = _books[id];
+        if (topic == IFederations.RoundOpened.selector) {
+            uint32 round = abi.decode(data, (uint32));
+            holds(!_known[id][round], "a round's number is used again");
+            (_known[id][round], _live[id][round]) = (true, true);
+            (b.lastRound, b.openedBlock) = (round, vm.getBlockNumber());
+        } else if (topic == IFederations.SeedDrawn.selector) {
+            (uint32 round, bytes32 seed) = abi.decode(data, (uint32, bytes32));
+            holds(_seeds[id][round] == 0, "a seed is drawn twice");
+            _seeds[id][round] = seed;
+        } else if (topic == IFederations.RoundVoided.selector || topic == IFederations.ResultAccepted.selector) {
+            uint32 round = abi.decode(data, (uint32));
+            holds(_live[id][round], "a round ends twice");
+            _live[id][round] = false;
+        } else if (topic == IFederations.ResultProposed.selector) {
+            (,, address proposer,, bytes32 result) = abi.decode(data, (uint32, uint8, address, address, bytes32));
+            _meet(proposer);
+            if (!_proposed[id][result]) b.results.push(result);
+            _proposed[id][result] = true;
+        } else if (topic == IFederations.Withdrawn.selector) {
+            (,, uint128 fees_) = abi.decode(data, (address, uint128, uint128));
+            b.feesWithdrawn += fees_;
+        } else if (topic == IFederations.ResultDisproved.selector) {
+            (uint32 round, uint8 attempt, bytes32 result, uint32 index) =
+                abi.decode(data, (uint32, uint8, bytes32, uint32));
+            _over(id, result, attempt, index);
+            for (uint32 above = round + 1; above <= b.lastRound; ++above) {
+                _live[id][above] = false; // for ever
+            }
+            _live[id][round] = true;
+        } else if (topic == IFederations.ChallengeFailed.selector || topic == IFederations.ChallengeReclaimed.selector)
+        {
+            (bytes32 result, uint8 attempt, uint32 index) = abi.decode(data, (bytes32, uint8, uint32));
+            _over(id, result, attempt, index);
+        } else if (topic == IFederations.ProofCommitted.selector || topic == IFederations.DemandOpened.selector) {
+            (bytes32 result, uint8 attempt, uint32 index, address who) =
+                abi.decode(data, (bytes32, uint8, uint32, address));
+            bytes32 key = keccak256(abi.encode(id, result, attempt, index));
+            if (_numbers[key] == 0) {
+                b.disputes.push();
+                _numbers[key] = b.disputes.length;
+            }
+            Dispute storage d = b.disputes[_numbers[key] - 1];
+            (d.result, d.attempt, d.index, d.open, d.challenger) = (result, attempt, index, true, who);
+            (d.isDemand, d.since) = (topic == IFederations.DemandOpened.selector, vm.getBlockNumber());
+        }
+    }
+
+    function _over(bytes32 id, bytes32 result, uint8 attempt, uint32 index) private {
+        Dispute storage d = _books[id].disputes[_numbers[keccak256(abi.encode(id, result, attempt, index))] - 1];
+        holds(d.open, "a challenge ends twice");
+        d.open = false;
+    }
+
+    function _meet(address account) internal {
+        if (_seen[account]) return;
+        _seen[account] = true;
+        _accounts.push(account);
+    }
+
+    /// @dev Records are hashed with their time, so they are replayed before it moves on.
+    function _warp(uint256 time) internal {
+        _follow();
+        vm.warp(time);
+    }
+
+    // ---------------------------------------------------------------- reading them
+
+    /// @notice What the ledger owes in ether (or tokens), by all that can be read of it.
+    function owed(bool inEther) external view returns (uint256 sum) {
+        for (uint256 i; i < 3; ++i) {
+            FederationView memory v = view_(ids[i]);
+            if ((v.token == address(0)) == inEther) sum += _poolLeft(ids[i], v);
+            if (inEther) sum += _stakes(ids[i], v) + _bonds(ids[i]) + _challengeBonds(ids[i]) + _credits(ids[i]);
+        }
+    }
+
+    function balances() external view returns (uint256 inEther, uint256 inTokens) {
+        return (address(ledger).balance, token.balanceOf(address(ledger)));
+    }
+
+    /// @dev Fees, credited or not, and payouts come out of it; a refund takes what these leave.
+    function _poolLeft(bytes32 id, FederationView memory v) private view returns (uint256) {
+        uint256 left = v.pool - v.paid - _books[id].feesWithdrawn;
+        return v.refunded ? left - (v.pool - ledger.resultOf(id, v.head).payoutTotal - v.fees) : left;
+    }
+
+    function _stakes(bytes32 id, FederationView memory v) private view returns (uint256 sum) {
+        for (uint32 i; i < v.joined; ++i) {
+            sum += ledger.participantOf(id, i).stake;
+        }
+    }
+
+    function _bonds(bytes32 id) private view returns (uint256 sum) {
+        bytes32[] storage results = _books[id].results;
+        for (uint256 i; i < results.length; ++i) {
+            Status s = ledger.resultOf(id, results[i]).status;
+            if (s == Status.Standing || s == Status.Accepted) sum += _bond(id);
+        }
+    }
+
+    function _challengeBonds(bytes32 id) private view returns (uint256 sum) {
+        Dispute[] storage disputes = _books[id].disputes;
+        for (uint256 i; i < disputes.length; ++i) {
+            if (disputes[i].open) sum += _challengeBond(id);
+        }
+    }
+
+    function _credits(bytes32 id) private view returns (uint256 sum) {
+        for (uint256 i; i < _accounts.length; ++i) {
+            sum += ethers(id, _accounts[i]);
+        }
+    }
+
+    /// @notice Payouts and fees within the pool, and payouts within what is left of it without the fees' reserve.
+    function checkPools() external view {
+        for (uint256 i; i < 3; ++i) {
+            FederationView memory v = view_(ids[i]);
+            uint256 total = ledger.resultOf(ids[i], v.head).payoutTotal;
+            holds(total <= _purse(ids[i]), "payouts beyond the purse");
+            holds(v.paid <= _purse(ids[i]), "paid beyond the purse");
+            holds(total + v.fees <= v.pool, "fees beyond the reserve");
+        }
+    }
+
+    /// @notice The lineage is one chain from the first result to the head, settled up to its settled height.
+    function checkLineages() external view {
+        for (uint256 i; i < 3; ++i) {
+            bytes32 id = ids[i];
+            FederationView memory v = view_(id);
+            bytes32 parent;
+            for (uint32 height = 1; height <= v.headHeight; ++height) {
+                bytes32 digest_ = ledger.resultAt(id, height);
+                Result memory r = ledger.resultOf(id, digest_);
+                eq(_parents[id][digest_], parent, "parent");
+                eq(r.height, height, "height");
+                eq(uint256(r.status), uint256(height <= v.settledHeight ? Status.Settled : Status.Accepted), "status");
+                parent = digest_;
+            }
+            eq(v.head, parent, "head");
+            eq(ledger.resultAt(id, v.headHeight + 1), 0, "above the head");
+            holds(v.settledHeight <= v.headHeight, "settled above the head");
+            holds(v.round <= v.lastRound, "a round to come");
+            if (v.phase == Phase.Attest) {
+                eq(uint256(ledger.resultOf(id, v.standing).status), uint256(Status.Standing), "standing");
+                eq(_parents[id][v.standing], v.head, "the standing one's parent");
+            }
+        }
+    }
+
+    function _bond(bytes32 id) internal view virtual returns (uint256);
+    function _challengeBond(bytes32 id) internal view virtual returns (uint256);
+    function _purse(bytes32 id) internal view virtual returns (uint256);
+}

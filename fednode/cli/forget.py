@@ -1,0 +1,150 @@
+"""`fednode forget`: erase rows and updates of one's own, and declare it."""
+
+from pathlib import Path
+
+import click
+
+from fednode.cli.edge import (
+    Output,
+    account_options,
+    chain_options,
+    federation_option,
+    journal_option,
+    json_option,
+    ledger_option,
+    options,
+    own_option,
+    site_options,
+    store_options,
+)
+from fednode.cli.open import (
+    controlled,
+    open_account,
+    open_content,
+    open_contract,
+    open_federation,
+)
+from fednode.errors import FedNodeError
+from fednode.federation import Federation
+from fednode.forgetting import Plan, begin, finish, pending, plan, updates_of
+from fednode.kept_rows import without_forgotten
+from fednode.site import load_site, open_sites
+from ledger.members import Participant
+from ledger.types import Digest, ParticipantId
+
+EVERYTHING = "all"
+
+
+@click.command()
+@options(
+    chain_options,
+    ledger_option,
+    federation_option,
+    store_options,
+    account_options,
+    site_options,
+    journal_option,
+)
+@click.option(
+    "--rounds",
+    default="",
+    metavar="LIST",
+    help="Rounds whose updates to erase: 0,1,4-7 or all; they must be over.",
+)
+@click.option(
+    "--rows",
+    default="",
+    metavar="LIST",
+    help="Rows of the site to erase, the first one being 1: 12,40-44. They are still in its file.",
+)
+@click.option("--resume", is_flag=True, help="Go on with what an earlier call began.")
+@own_option
+@json_option
+def forget(
+    rpc: str,
+    chain_id: int | None,
+    ledger: str,
+    federation: str,
+    ipfs: str | None,
+    store: Path | None,
+    keystore: Path,
+    password_file: Path | None,
+    site: str,
+    data_dir: Path,
+    journal: Path,
+    rounds: str,
+    rows: str,
+    resume: bool,
+    own: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Destroy rows' salts, and updates with their keys and pins; declare it on the chain.
+
+    Stop the participant first. Take the rows out of the site's file afterwards: with them in it the
+    participant does not start again.
+    """
+    if resume == bool(rounds or rows):
+        raise FedNodeError("give --rounds, --rows or both, or --resume alone")
+    contract = open_contract(rpc, chain_id, ledger)
+    opened = open_federation(contract, federation, open_content(ipfs, store), own=own)
+    account = open_account(keystore, password_file)
+    planned = pending(journal)
+    if not resume:
+        member = controlled(opened, account)
+        source = open_sites(opened.policy, data_dir)
+        planned = plan(
+            opened.state,
+            member,
+            without_forgotten(load_site(opened.policy, source, site), journal),
+            journal,
+            rounds=_rounds(opened, member, rounds),
+            rows=[number - 1 for number in _numbers(rows, "--rows")],
+            claims=opened.replica.claims,
+        )
+        begin(journal, planned)
+    if planned is None:
+        raise FedNodeError(f"nothing was begun in {journal}: give --rounds or --rows")
+    digest = finish(
+        opened,
+        journal,
+        planned,
+        lambda left, erasure: contract.amend_dataset(
+            account,
+            opened.id,
+            ParticipantId(left.participant),
+            root=Digest(bytes.fromhex(left.root)),
+            rows=left.rows,
+            erasure=erasure,
+        ),
+    )
+    Output(as_json).result(
+        {"erasure": digest.hex(), "rounds": list(planned.rounds), "rows_left": planned.rows},
+        _text(planned, digest.hex()),
+    )
+
+
+def _text(planned: Plan, digest: str) -> str:
+    text = f"erased the updates of {len(planned.rounds)} rounds; declared by {digest}"
+    if planned.kept is None:
+        return text
+    return f"{text}; {planned.rows} rows are left: take the others out of the site's file now"
+
+
+def _rounds(opened: Federation, member: Participant, text: str) -> list[int]:
+    if text == EVERYTHING:
+        return updates_of(opened.state, member.index, opened.replica.claims)
+    return _numbers(text, "--rounds")
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    """Read a list of numbers and ranges."""
+    numbers: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            raise FedNodeError(f"{option} {text!r}: write numbers and ranges, such as 3,5-9")
+        span = range(int(first), int(last or first) + 1)
+        if not 0 < len(span) <= 1_000_000:
+            raise FedNodeError(f"{option} {text!r}: {part} is no range")
+        numbers += span
+    return numbers

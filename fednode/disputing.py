@@ -1,0 +1,272 @@
+"""What a node knows about a proposed result, laid out for a dispute: what was published, what the
+round comes to, and what of either can be opened.
+
+What no proof can show is conceded first: the slots that the result calls unavailable or missing,
+its utilities and its stop flag. These are the committee's to judge.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from fednode.federation import Federation
+from ledger.artefacts import ResultReader
+from ledger.batch import Posted, read_batch
+from ledger.errors import LedgerError, MalformedRecord
+from ledger.headers import PolicyHeader, ResultHeader
+from ledger.nodes import Levels, Reason, in_order
+from ledger.payload import LANES, Payload, pad
+from ledger.proceedings import Accepted, Proposal, Round
+from ledger.proofs import (
+    Ancestor,
+    Computed,
+    Demand,
+    Disputed,
+    NoProof,
+    OpenTree,
+    Proof,
+    Sources,
+    Target,
+    Trees,
+    find,
+    opens,
+)
+from ledger.proofs.facts import Facts
+from ledger.proofs.periods import end_before
+from ledger.round import NOTHING, Int32, Outcome, Slot
+from ledger.sealing import CLEAR, Content
+from ledger.stores import BlockUnavailable
+from ledger.types import ZERO_DIGEST
+
+
+class UnknownProposal(LedgerError):
+    """A proposal whose header neither the chain's node nor the store gives."""
+
+    def __init__(self, proposal: Proposal) -> None:
+        self.result = proposal.result
+        super().__init__(
+            f"the logs of the block that holds the proposal of result {proposal.result.hex()[:16]} "
+            "do not give its header: ask another node with --rpc"
+        )
+
+
+@dataclass(frozen=True)
+class Examination:
+    """One proposed result, examined from chain and store alone."""
+
+    federation: Federation
+    proposal: Proposal
+
+    @property
+    def right(self) -> bool:
+        """Whether the result is what its round comes to, as far as anybody can show."""
+        return self._outcome.header.digest() == self.proposal.result
+
+    def find(self, demanded: Sequence[Target] = ()) -> Proof | Demand | None:
+        """Find what shows that the result is wrong, with what demands brought to light; None if
+        nothing can.
+        """
+        if self.right:
+            return None
+        return find(replace(self._disputed, answers=self._answers(demanded)))
+
+    def _answers(self, demanded: Sequence[Target]) -> dict[Target, bytes]:
+        """Sort what was opened by what it answers."""
+        policy = self.federation.replica.policy
+        since = self.proposal.meta.block_number
+        opened = self.federation.contract.evidence(self.proposal.result, since)
+        return {t: data for t in demanded for data in opened if _opens(policy, t, data)}
+
+    @cached_property
+    def sources(self) -> Sources:
+        """What answers demands of a result that is right."""
+        batch = None if self._batch is None else (self._round.batch_root, self._batch)
+        return Sources.of(Computed.of(self._outcome), self._inputs, self._headers, batch)
+
+    # -- the result as it was published
+
+    @property
+    def _round(self) -> Round:
+        return self.federation.state.rounds[self.proposal.round]
+
+    @cached_property
+    def _header(self) -> ResultHeader:
+        if self._reader is not None:
+            return self._reader.header
+        for data in self._evidence:
+            with _what_is_there():
+                header = ResultHeader.decode(data)
+                if header.digest() == self.proposal.result:
+                    return header
+        raise UnknownProposal(self.proposal)
+
+    @cached_property
+    def _evidence(self) -> list[bytes]:
+        since = self.proposal.meta.block_number
+        return self.federation.contract.evidence(self.proposal.result, since)
+
+    @cached_property
+    def _reader(self) -> ResultReader | None:
+        with _what_is_there():
+            return self.federation.replica.proposed(self._round, self.proposal)
+        return None
+
+    @cached_property
+    def _levels(self) -> Levels | None:
+        with _what_is_there():
+            return None if self._reader is None else self._reader.levels(self._round.slots)
+        return None
+
+    @cached_property
+    def _published(self) -> Trees:
+        reader, trees = self._reader, Trees()
+        if reader is None:
+            return trees
+        with _what_is_there():
+            values = reader.model(self.federation.replica.policy.leaves)
+            trees = replace(trees, model=_model(values, reader.content))
+        with _what_is_there():
+            trees = replace(trees, utilities=OpenTree.of_utilities(reader.measured()))
+        with _what_is_there():
+            trees = replace(trees, values=OpenTree.of_values(reader.valued()))
+        with _what_is_there():
+            trees = replace(trees, payouts=OpenTree.of_payouts(reader.paid()))
+        if self._levels is None:
+            return trees
+        return replace(trees, nodes=_nodes(self._levels), sums=self._sums(reader, self._levels))
+
+    def _sums(self, reader: ResultReader, levels: Levels) -> dict[int, OpenTree]:
+        sums: dict[int, OpenTree] = {}
+        summed = [(i, n) for i, n in enumerate(in_order(levels)) if n.root != ZERO_DIGEST]
+        for place, (index, node) in enumerate(summed):
+            with _what_is_there():
+                data = reader.sum(place, self.federation.replica.policy.leaves, len(summed))
+                found = Payload(data, reader.content.part(f"sum {place}"))
+                if found.root == node.root:
+                    sums[index] = OpenTree.of_payload(found)
+        return sums
+
+    # -- the result as it should be
+
+    @cached_property
+    def _outcome(self) -> Outcome:
+        utilities: tuple[int, ...] = ()
+        with _what_is_there():
+            utilities = () if self._reader is None else self._reader.measured()
+        return self.federation.concede(
+            self._round,
+            self._slots,
+            utilities=utilities,
+            stop=self._header.stop,
+            content=self._content,
+        )
+
+    @cached_property
+    def _content(self) -> Content:
+        """What the result is sealed with; whoever cannot open it has nothing to compare."""
+        return CLEAR if self._reader is None else self._reader.content
+
+    @cached_property
+    def _slots(self) -> list[Slot]:
+        slots = self.federation.slots(self._round)
+        if self._levels is None:
+            return slots
+        entries = [entry for node in self._levels[0] for entry in node.entries]
+        batched = self._round.batched
+        return [
+            _conceded(slot, entry.reason, in_batch=place < batched)
+            for place, (slot, entry) in enumerate(zip(slots, entries, strict=False))
+        ]
+
+    @cached_property
+    def _inputs(self) -> dict[int, OpenTree]:
+        payloads = ((i, slot.published.payload) for i, slot in enumerate(self._slots))
+        return {i: OpenTree.of_payload(data) for i, data in payloads if data is not None}
+
+    @cached_property
+    def _headers(self) -> dict[int, bytes]:
+        headers = ((i, slot.published.header) for i, slot in enumerate(self._slots))
+        return {i: header for i, header in headers if header is not None}
+
+    @cached_property
+    def _batch(self) -> OpenTree | None:
+        round_ = self._round
+        if not round_.batched:
+            return None
+        posted = Posted(round_.batch_root, round_.batched, round_.batch_index)
+        leaves = [leaf for leaf in read_batch(self.federation.store, posted).leaves() if leaf]
+        return OpenTree.of(leaves) if len(leaves) == round_.batched else None
+
+    # -- both
+
+    @cached_property
+    def _disputed(self) -> Disputed:
+        federation = self.federation
+        facts = Facts(federation.state, self.proposal)
+        lineage, policy = federation.state.lineage, federation.replica.policy
+        ended = end_before(policy, facts.height)
+        return Disputed(
+            policy=policy,
+            case=facts.case(),
+            header=self._header,
+            published=self._published,
+            right=Computed.of(self._outcome),
+            inputs=self._inputs,
+            headers=self._headers,
+            previous=self._previous(facts.height - 1),
+            facts=facts.holds,
+            scales=[seat.scale for seat in federation.replica.context(self._round).seats],
+            batch=self._batch,
+            parent=self._ancestor(lineage[facts.height - 2]) if facts.height > 1 else None,
+            ended=self._ancestor(lineage[ended - 1]) if ended else None,
+        )
+
+    def _previous(self, height: int) -> OpenTree:
+        model = self.federation.replica.model(height)
+        if height == 0:
+            return _model(model, CLEAR)
+        reader = self.federation.replica.reader(self.federation.state.lineage[height - 1])
+        return _model(model, reader.content)
+
+    def _ancestor(self, accepted: Accepted) -> Ancestor:
+        round_ = self.federation.state.rounds[accepted.round]
+        reader = self.federation.replica.reader(accepted)
+        return Ancestor(
+            header=reader.header,
+            known=round_.known,
+            slots=round_.slots,
+            nodes=_nodes(reader.levels(round_.slots)),
+            values=OpenTree.of_values(reader.valued()),
+            payouts=OpenTree.of_payouts(reader.paid()),
+        )
+
+
+def _conceded(slot: Slot, reason: int, *, in_batch: bool) -> Slot:
+    if reason == Reason.UNAVAILABLE:
+        return replace(slot, published=NOTHING)
+    return Slot.missing() if reason == Reason.MISSING and in_batch else slot
+
+
+def _opens(policy: PolicyHeader, target: Target, data: bytes) -> bool:
+    try:
+        return opens(policy, target, data)
+    except NoProof:
+        return False
+
+
+def _nodes(levels: Levels) -> OpenTree:
+    return OpenTree.of([node.encode() for node in in_order(levels)])
+
+
+def _model(values: Int32, content: Content) -> OpenTree:
+    return OpenTree.of_payload(Payload(pad(values, values.size // LANES), content.part("model")))
+
+
+@contextmanager
+def _what_is_there() -> Iterator[None]:
+    """Go on without what cannot be had, or is not what was committed to."""
+    try:
+        yield
+    except (BlockUnavailable, MalformedRecord):
+        return

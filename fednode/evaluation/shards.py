@@ -1,0 +1,171 @@
+"""Evaluation by shards: every participant measures the others on rows that it never shows.
+
+A participant counts, for the coalitions of the *other* players of a round, what the metric is
+summed from on its own shard. All that leaves it are these counts, none of fewer than ten rows. They
+rest on its word; the cap on a shard's rows bounds what a lie can do.
+
+Nobody is valued on its own shard: on shard k a coalition S counts what S without k does, so k is a
+null player of its own shard's game, and the sum over the shards is one game like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fednode.data.evaluation_set import EvaluationSet
+from fednode.data.statistics import LEAST_CELL
+from fednode.evaluation.metrics import PPM
+from incentives.shapley import DENOMINATOR
+from incentives.valuation import Valuation
+from ledger import cbor
+from ledger.artefacts import MAX_RECORD, record
+from ledger.cid import CID
+from ledger.errors import MalformedRecord
+from ledger.sealing import PLAIN, Seal
+from ledger.types import Digest
+
+KIND: Final = "evaluation record"
+METRICS: Final = ("accuracy", "auc_within")
+LEAST_ROWS: Final = 2 * LEAST_CELL
+_KEYS: Final = ("result", "cells", "counts")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a shard's owner counted: the rows of each of its cells, and one count per coalition of
+    the others, in the valuation's order.
+
+    Of `accuracy` there is one cell, and a count is of right answers; of `auc_within` the cells are
+    the classes, and a count is of concordant pairs, twice each.
+    """
+
+    cells: tuple[int, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """The largest possible count: what a shard weighs."""
+        return self.cells[0] if len(self.cells) == 1 else 2 * self.cells[0] * self.cells[1]
+
+    def artefact(self, result: Digest, seal: Seal = PLAIN) -> tuple[CID, bytes]:
+        """Write the record of what was counted for a result."""
+        return record({"result": result, "cells": self.cells, "counts": self.counts}, seal)
+
+    def check(self, metric: str, *, coalitions: int, most_rows: int) -> None:
+        """Refuse counts that no shard within the policy's cap can have."""
+        if len(self.cells) != (1 if metric == "accuracy" else 2):
+            raise MalformedRecord(KIND, f"{len(self.cells)} cells for {metric}")
+        rows = sum(self.cells)
+        if min(self.cells) < LEAST_CELL or not LEAST_ROWS <= rows <= most_rows:
+            raise MalformedRecord(KIND, f"cells of {self.cells}, at most {most_rows} rows in all")
+        if len(self.counts) != coalitions:
+            raise MalformedRecord(KIND, f"{len(self.counts)} counts of {coalitions} coalitions")
+        if any(self._shows_few(count, metric) for count in self.counts):
+            raise MalformedRecord(KIND, f"a count outside 0 to {self.total}, or of too few rows")
+
+    def _shows_few(self, count: int, metric: str) -> bool:
+        if not 0 <= count <= self.total:
+            return True
+        return metric == "accuracy" and coarse(count, self.total) != count
+
+
+def read(data: bytes, result: Digest) -> Counts:
+    """Read a record of what was counted for a result."""
+    fields = cbor.decode_map(data, KIND, _KEYS, limit=MAX_RECORD)
+    if fields["result"] != result:
+        raise MalformedRecord(KIND, "it counts for another result")
+    return Counts(_integers(fields, "cells"), _integers(fields, "counts"))
+
+
+def count(rows: EvaluationSet, counted: Sequence[int], metric: str) -> Counts:
+    """Make counts fit to be shown; `counted` is what the evaluator counted on the rows."""
+    if metric == "accuracy":
+        return Counts((len(rows),), tuple(coarse(one, len(rows)) for one in counted))
+    positives = int((rows.labels == 1).sum())
+    return Counts((len(rows) - positives, positives), tuple(counted))
+
+
+def countable(rows: EvaluationSet, metric: str) -> bool:
+    """Whether a shard has enough rows for counts of it to be shown."""
+    cells = count(rows, (), metric).cells
+    return min(cells) >= LEAST_CELL and sum(cells) >= LEAST_ROWS
+
+
+def coarse(number: int, total: int) -> int:
+    """Move a count to the nearest one that leaves neither it nor its rest at one to nine."""
+    if 0 < number < LEAST_CELL:
+        return LEAST_CELL if 2 * number >= LEAST_CELL else 0
+    return total - coarse(total - number, total) if 0 < total - number < LEAST_CELL else number
+
+
+def others(players: Sequence[int], owner: int) -> int:
+    """Count the players whose coalitions a shard's owner measures."""
+    return len(players) - (owner in players)
+
+
+def utilities(
+    shards: Mapping[int, Counts], players: Sequence[int], valuation: Valuation
+) -> tuple[int, ...]:
+    """Add up at least two owners' counts to the utilities of all coalitions.
+
+    A player is measured on fewer rows the larger its own shard is. So that nobody is better off
+    with a smaller one, or with none, what such a player adds is scaled down to the rows that the
+    owner of the largest shard is measured on.
+    """
+    coalitions = valuation.coalitions(len(players))
+    sums = [0] * len(coalitions)
+    for owner, shard in shards.items():
+        known = dict(zip(valuation.coalitions(others(players, owner)), shard.counts, strict=True))
+        for place, coalition in enumerate(coalitions):
+            sums[place] += known[without(coalition, players, owner)]
+    own = [shards[player].total if player in shards else 0 for player in players]
+    rows, largest = sum(s.total for s in shards.values()), max(s.total for s in shards.values())
+    surplus = [
+        value * (largest - mine) * PPM // (DENOMINATOR * rows * (rows - mine))
+        for value, mine in zip(valuation.values(sums, len(players)), own, strict=True)
+    ]
+    return tuple(
+        total * PPM // rows - sum(part for k, part in enumerate(surplus) if coalition >> k & 1)
+        for coalition, total in zip(coalitions, sums, strict=True)
+    )
+
+
+def without(coalition: int, players: Sequence[int], owner: int) -> int:
+    """Give a coalition of all players as one of the players without a shard's owner."""
+    if owner not in players:
+        return coalition
+    place = players.index(owner)
+    below, above = coalition % (1 << place), coalition >> (place + 1)
+    return below | above << place
+
+
+def readable(
+    reports: Mapping[int, bytes],
+    result: Digest,
+    players: Sequence[int],
+    valuation: Valuation,
+    *,
+    metric: str,
+    most_rows: int,
+) -> dict[int, Counts]:
+    """Read everybody's records; what is none is left out, as if there were no such shard."""
+    found = {}
+    for owner, data in reports.items():
+        try:
+            counts = read(data, result)
+            coalitions = len(valuation.coalitions(others(players, owner)))
+            counts.check(metric, coalitions=coalitions, most_rows=most_rows)
+        except MalformedRecord:
+            continue
+        found[owner] = counts
+    return found
+
+
+def _integers(fields: Mapping[str, cbor.Value], name: str) -> tuple[int, ...]:
+    items: list[cbor.Value] = cbor.field(fields, name, list, kind=KIND)
+    numbers = tuple(item for item in items if isinstance(item, int) and not isinstance(item, bool))
+    if len(numbers) != len(items):
+        raise MalformedRecord(KIND, f"{name} must be integers")
+    return numbers

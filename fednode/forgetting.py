@@ -1,0 +1,193 @@
+"""Forgetting: a participant destroys rows' salts and its own updates, and declares that it did.
+
+The declaration comes first and the destruction after it has been mined, as nothing could excuse
+what is missing otherwise. In between, the plan lies in the journal: whoever was stopped goes on
+from there, and can neither forget something else instead nor forget anything twice.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fednode.errors import FedNodeError
+from fednode.files import write_file, write_new
+from fednode.kept_rows import KEPT, KeptRows
+from fednode.membership import SECRET, committed, shown_shard
+from fednode.roles.journal import Journal
+from fednode.site import Site
+from ledger.erasure import Erasure
+from ledger.members import Participant
+from ledger.slots import Claims, direct
+from ledger.state import FederationState
+from ledger.stores import ContentStore
+from ledger.types import Digest, FederationId, ParticipantId, RoundIndex
+
+PLAN = "forgetting.json"
+Declare = Callable[["Plan", Digest], object]
+"""Sends the contract what is left, and the digest of the record of what was erased."""
+
+
+class Following(Protocol):
+    """A federation as a node follows it."""
+
+    @property
+    def id(self) -> FederationId:
+        """Give its id."""
+
+    @property
+    def store(self) -> ContentStore:
+        """Give the node's store."""
+
+    @property
+    def state(self) -> FederationState:
+        """Give the state as of the last refresh."""
+
+    def refresh(self) -> FederationState:
+        """Take in what has happened."""
+
+    def honour(self) -> None:
+        """Let go of what was erased by declaration."""
+
+
+class Plan(BaseModel):
+    """What is to be forgotten, and what is left then; `kept` only if rows go."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    participant: int = Field(ge=0)
+    rounds: tuple[int, ...]
+    erased: int = Field(ge=0)
+    root: str = Field(pattern=r"^[0-9a-f]{64}$")
+    rows: int = Field(ge=0)
+    kept: KeptRows | None = None
+
+    def erasure(self, federation: FederationId) -> Erasure:
+        """Give the record that is declared."""
+        rounds = tuple(RoundIndex(round_) for round_ in self.rounds)
+        return Erasure(federation, ParticipantId(self.participant), rounds, self.erased)
+
+
+def plan(
+    state: FederationState,
+    participant: Participant,
+    site: Site,
+    journal: Path,
+    *,
+    rounds: Collection[int],
+    rows: Collection[int],
+    claims: Claims = direct,
+) -> Plan:
+    """Say what is left without these rounds' updates and these rows, by their places.
+
+    Refuse what cannot be declared: a round that may still be disputed, or that the participant has
+    no update in; a row that the site does not have.
+    """
+    _require_rounds(state, participant, rounds, claims)
+    unknown = sorted(row for row in rows if not 0 <= row < len(site.table))
+    if unknown:
+        raise FedNodeError(f"--rows: site {site.name!r} has no row {unknown[0] + 1}")
+    now = committed(site, journal)
+    if now.root != participant.datasets[-1].root:
+        raise FedNodeError(
+            f"the rows of site {site.name!r} are not those on the chain: give the --site, --data "
+            "and --journal that you joined with, and take rows out of the file afterwards"
+        )
+    shard_salts = () if site.held is None else shown_shard(site, journal).salts
+    kept = KeptRows.of(site, now.salts, map(bytes, shard_salts)).without(set(rows))
+    places = np.setdiff1d(np.arange(len(site.table)), list(rows))
+    left = kept.commitment(kept.cut(replace(site, table=site.table.take(places))))
+    if not left.rows:
+        raise FedNodeError("no row would be left to train on: leave the federation instead")
+    return Plan(
+        participant=participant.index,
+        rounds=tuple(sorted(set(rounds))),
+        erased=now.rows - left.rows,
+        root=left.root.hex(),
+        rows=left.rows,
+        kept=kept if rows else None,
+    )
+
+
+def updates_of(state: FederationState, participant: int, claims: Claims = direct) -> list[int]:
+    """List the rounds that a participant can erase its updates of."""
+    return [
+        round_.index
+        for round_ in state.rounds[: state.over]
+        if any(s.unbound is None and s.participant == participant for s in claims(round_))
+    ]
+
+
+def pending(journal: Path) -> Plan | None:
+    """Read a plan that was begun."""
+    path = journal / PLAN
+    try:
+        return Plan.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError):
+        raise FedNodeError(f"the journal's {path} is damaged: restore it from a copy") from None
+
+
+def begin(journal: Path, planned: Plan) -> None:
+    """Write a plan down, unless another one was begun."""
+    try:
+        write_new(journal / PLAN, planned.model_dump_json().encode(), private=True)
+    except FileExistsError:
+        raise FedNodeError(
+            "something else is being forgotten: run `fednode forget --resume` first"
+        ) from None
+
+
+def finish(federation: Following, journal: Path, planned: Plan, declare: Declare) -> Digest:
+    """Declare what is planned, unless it has been, and destroy it; give the record's digest."""
+    record = planned.erasure(federation.id).artefact()
+    digest = record.roots[0].digest
+    if not _declared(federation, planned, digest):
+        federation.store.put(record)
+        declare(planned, digest)
+        federation.refresh()
+    if not _declared(federation, planned, digest):
+        raise FedNodeError(
+            "the declaration is not deep enough in the chain yet, and nothing was destroyed: run "
+            "`fednode forget --resume` in a while"
+        )
+    _destroy(federation, journal, planned)
+    (journal / PLAN).unlink()
+    return digest
+
+
+def _destroy(federation: Following, journal: Path, planned: Plan) -> None:
+    if planned.kept is not None:
+        write_file(journal / KEPT, planned.kept.model_dump_json().encode())
+        (journal / KEPT).chmod(0o600)
+        (journal / SECRET).unlink(missing_ok=True)
+    own = Journal(journal, federation.id)
+    for round_ in planned.rounds:
+        own.forget_update(round_)
+    federation.honour()
+
+
+def _declared(federation: Following, planned: Plan, digest: Digest) -> bool:
+    participant = federation.state.participants[planned.participant]
+    return any(
+        dataset.erasure == digest and dataset.root.hex() == planned.root
+        for dataset in participant.datasets
+    )
+
+
+def _require_rounds(
+    state: FederationState, participant: Participant, rounds: Collection[int], claims: Claims
+) -> None:
+    possible = set(updates_of(state, participant.index, claims))
+    for round_ in sorted(rounds):
+        if round_ >= state.over:
+            raise FedNodeError(
+                f"--rounds: round {round_} is not over: its updates may be asked for until its "
+                "result has settled"
+            )
+        if round_ not in possible:
+            raise FedNodeError(f"--rounds: there is no update of yours in round {round_}")

@@ -1,0 +1,133 @@
+"""What a relay holds of one round: the commits and votes that it took in, each once, on the disk.
+
+The journal is the truth: a relay that was killed reads it and holds what it held. That a round is
+sealed is in it, too, so that a batch whose transaction may be on its way is never made of other
+leaves.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fednode.relay.journal import Journal
+from fednode.relay.situation import SignedVote, Voting
+from ledger import words
+from ledger.batch import Batch, Leaf
+from ledger.errors import MalformedRecord
+from ledger.signatures import Signature
+from ledger.types import Address, Digest, RoundIndex
+from ledger.words import AddressWord, BoolWord, Bytes32, UInt8
+
+_LEAF, _VOTE, _SEAL = b"l", b"v", b"s"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldVote:
+    """A vote as the journal has it; whose it is was checked when it came."""
+
+    attempt: UInt8
+    result: Bytes32
+    support: BoolWord
+    signature: Signature
+    signer: AddressWord
+
+
+Key = int | tuple[int, Digest, Address]
+"""Who said something: a participant its commit, a signer its vote on a result in an attempt."""
+
+
+class Book:
+    """The commits and votes of a round."""
+
+    def __init__(self, folder: Path, round_index: RoundIndex) -> None:
+        self.round = round_index
+        self.sealed = False
+        self.batch: Batch | None = None
+        self._leaves: dict[int, Leaf] = {}
+        self._votes: dict[tuple[int, Digest, Address], HeldVote] = {}
+        self._saving: dict[Key, asyncio.Future[None]] = {}
+        self._journal = Journal(folder / f"round-{round_index:06d}.journal")
+        for record in self._journal.records:
+            self._replay(record[:1], record[1:])
+
+    @property
+    def leaves(self) -> Mapping[int, Leaf]:
+        """The commits by participant, in the order in which they came."""
+        return self._leaves
+
+    @property
+    def waiting(self) -> int:
+        """Number of records that wait for the disk."""
+        return len(self._journal)
+
+    def vote(self, voting: Voting, signer: Address) -> HeldVote | None:
+        """Give what a signer voted on a proposal."""
+        return self._votes.get((voting.attempt, voting.result, signer))
+
+    def votes(self, voting: Voting) -> Mapping[Address, SignedVote]:
+        """Give the votes on a proposal that may be counted and that the chain does not have."""
+        return {
+            vote.signer: SignedVote(vote.support, vote.signature)
+            for (attempt, result, signer), vote in self._votes.items()
+            if (attempt, result) == (voting.attempt, voting.result)
+            and signer in voting.committee
+            and signer not in voting.voted
+        }
+
+    def add_leaf(self, leaf: Leaf) -> None:
+        """Take in a participant's only commit."""
+        self._leaves[leaf.participant] = leaf
+        self._save(leaf.participant, _LEAF + leaf.encode())
+
+    def add_vote(self, vote: HeldVote) -> None:
+        """Take in a signer's only vote on a proposal."""
+        key = (vote.attempt, vote.result, vote.signer)
+        self._votes[key] = vote
+        self._save(key, _VOTE + words.encode(vote, kind="vote"))
+
+    async def saved(self, key: Key) -> None:
+        """Wait until a commit or vote is on the disk. Raise JournalFailed if it does not get
+        there; then it is forgotten.
+        """
+        saving = self._saving.get(key)
+        if saving is not None:
+            await asyncio.shield(saving)
+
+    async def seal(self) -> Batch | None:
+        """Take in no more commits, if there are any; give the batch of them."""
+        if self._leaves and not self.sealed:
+            self.sealed = True
+            await self._journal.append(_SEAL)
+        if self._leaves and self.batch is None:
+            self.batch = Batch.of(list(self._leaves.values()))
+        return self.batch
+
+    def close(self) -> None:
+        """Let the journal go; nothing may be waiting."""
+        self._journal.close()
+
+    def _save(self, key: Key, record: bytes) -> None:
+        saving = self._saving[key] = self._journal.append(record)
+        saving.add_done_callback(lambda done: self._settle(key, done))
+
+    def _settle(self, key: Key, done: "asyncio.Future[None]") -> None:
+        del self._saving[key]
+        if not done.cancelled() and done.exception() is None:
+            return
+        if isinstance(key, int):
+            del self._leaves[key]
+        else:
+            del self._votes[key]
+
+    def _replay(self, kind: bytes, body: bytes) -> None:
+        if kind == _LEAF:
+            leaf = Leaf.decode(body)
+            self._leaves[leaf.participant] = leaf
+        elif kind == _VOTE:
+            vote = words.decode(HeldVote, body, kind="vote")
+            self._votes[vote.attempt, vote.result, vote.signer] = vote
+        elif kind == _SEAL:
+            self.sealed = True
+        else:
+            raise MalformedRecord("relay's journal", f"a record of unknown kind {kind!r}")

@@ -1,0 +1,139 @@
+"""The relay over HTTP: small JSON bodies, answers at once or a reason to try again later."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from fednode.errors import FedNodeError
+from fednode.relay.desk import RETRY, Desk
+from fednode.relay.errors import JournalFailed, Refused
+from fednode.relay.messages import (
+    MAX_MESSAGE,
+    SignedBallot,
+    SignedCommit,
+    SignedJoin,
+    SignedProposal,
+    SignedReceipt,
+)
+from fednode.relay.sponsor import Sponsor
+from ledger.chain.types import Receipt
+from ledger.errors import LedgerError, MalformedRecord
+
+log = logging.getLogger("fednode")
+
+READ_SECONDS = 10
+"""How long a request's body may take: whoever sends it drop by drop gets no answer."""
+
+M = TypeVar("M", bound=BaseModel)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def application(desk: Desk, sponsor: Sponsor) -> web.Application:
+    """Make the service."""
+
+    async def commit(request: web.Request) -> web.Response:
+        return _given(await desk.commit(await _read(request, SignedCommit)))
+
+    async def vote(request: web.Request) -> web.Response:
+        return _given(await desk.vote(await _read(request, SignedBallot)))
+
+    async def propose(request: web.Request) -> web.Response:
+        return _sent(await sponsor.propose(await _read(request, SignedProposal)))
+
+    async def join(request: web.Request) -> web.Response:
+        return _sent(await sponsor.join(await _read(request, SignedJoin)))
+
+    async def status(_request: web.Request) -> web.Response:
+        return web.json_response(desk.status())
+
+    async def batch(request: web.Request) -> web.Response:
+        return web.json_response(desk.batch(int(request.match_info["round"])))
+
+    async def receipt(request: web.Request) -> web.Response:
+        places = (int(request.match_info[name]) for name in ("round", "participant"))
+        return _given(desk.receipt(*places))
+
+    app = web.Application(client_max_size=MAX_MESSAGE, middlewares=[_answering])
+    app.add_routes(
+        [
+            web.get("/", status),
+            web.post("/commits", commit),
+            web.post("/votes", vote),
+            web.post("/proposals", propose),
+            web.post("/joins", join),
+            web.get(r"/rounds/{round:\d{1,10}}", batch),
+            web.get(r"/rounds/{round:\d{1,10}}/receipts/{participant:\d{1,10}}", receipt),
+        ]
+    )
+    return app
+
+
+@asynccontextmanager
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve while the context lasts; gives the address, with the port that was found for 0."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise FedNodeError(f"cannot listen on {host}:{port} ({reason})") from error
+        found = runner.addresses[0]
+        yield f"http://{f'[{found[0]}]' if ':' in found[0] else found[0]}:{found[1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def _read(request: web.Request, kind: type[M]) -> M:
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            body = await request.read()
+    except TimeoutError:
+        raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body took too long") from None
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise Refused(HTTPStatus.BAD_REQUEST, f"{place}: {first['msg']}") from None
+
+
+def _given(receipt: SignedReceipt) -> web.Response:
+    return web.Response(body=receipt.model_dump_json(), content_type="application/json")
+
+
+def _sent(receipt: Receipt) -> web.Response:
+    fields = {"transaction": receipt.transaction.hex(), "block": receipt.block_number}
+    return web.json_response(fields)
+
+
+@web.middleware
+async def _answering(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever goes wrong into a status and one line."""
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return _error(refused.status, refused.reason, refused.retry_after)
+    except MalformedRecord as error:
+        return _error(HTTPStatus.BAD_REQUEST, str(error))
+    except (JournalFailed, LedgerError) as error:
+        return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error), RETRY)
+    except web.HTTPException as error:
+        return _error(HTTPStatus(error.status), error.reason)
+    except Exception:
+        log.exception("a request failed")
+        return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the relay's")
+
+
+def _error(status: HTTPStatus, reason: str, retry_after: int | None = None) -> web.Response:
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    body = json.dumps({"error": reason})
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)

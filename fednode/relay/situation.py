@@ -1,0 +1,125 @@
+"""What a relay must know of the chain, and the few things it does there: a narrow seam, so that the
+relay is tested without a chain and changes only where the contract does.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ledger.batch import Posted, Signers
+from ledger.chain.types import Receipt
+from ledger.headers import ResultHeader
+from ledger.signatures import Join, Signature
+from ledger.types import Address, Digest, ParticipantId, RoundIndex, Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Collecting:
+    """A round in its commit phase. `deadline` is the batch's."""
+
+    signers: Signers
+    opened: int
+    deadline: int
+    direct: frozenset[int] = frozenset()
+    posted: Posted | None = None
+
+    @property
+    def round(self) -> RoundIndex:
+        """The round's number."""
+        return self.signers.round
+
+
+@dataclass(frozen=True, slots=True)
+class Proposing:
+    """A round that waits for a result; `signer` None = anybody may propose, but in its own name."""
+
+    round: RoundIndex
+    attempt: int
+    signer: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Voting:
+    """A proposal that is voted on. `committee` are the signers of its seats, `voted` those of them
+    whose votes the chain has, and `quorum` votes on one side decide.
+    """
+
+    round: RoundIndex
+    attempt: int
+    result: Digest
+    committee: Mapping[Address, ParticipantId]
+    voted: Mapping[Address, bool]
+    quorum: int
+    opened: int
+    deadline: int
+
+
+Phase = Collecting | Proposing | Voting
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where a federation stands. `due`: `advance` has something to do; `over`: never again."""
+
+    now: int
+    phase: Phase | None
+    due: bool = False
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignedVote:
+    """One side of the standing proposal, signed."""
+
+    support: bool
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A site that joins through a sponsor: what its controller signed, and its papers."""
+
+    join: Join
+    controller: Address
+    consent: Signature
+    invitation: bytes
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedResult:
+    """A result that its proposer signed, with the digest of its index."""
+
+    header: ResultHeader
+    index: Digest
+    signature: Signature
+
+
+class Ledger(Protocol):
+    """The contract as a relay uses it. It waits for what it sends; raises ContractRejected."""
+
+    @property
+    def stake(self) -> Wei:
+        """What joining costs."""
+
+    @property
+    def bond(self) -> Wei:
+        """What proposing costs."""
+
+    def situation(self) -> Situation:
+        """Look where the federation stands now."""
+
+    def post_batch(self, round_index: RoundIndex, posted: Posted) -> Receipt:
+        """Post the round's batch."""
+
+    def post_votes(self, voting: Voting, votes: Sequence[SignedVote]) -> Receipt:
+        """Post votes on the standing proposal."""
+
+    def propose(self, result: SignedResult) -> Receipt:
+        """Propose a result in its signer's name, with a bond of the relay's."""
+
+    def join(self, application: Application) -> Receipt:
+        """Let a site join, with a stake of the relay's."""
+
+    def advance(self) -> Receipt:
+        """Do what is due."""

@@ -1,0 +1,120 @@
+"""What may be wrong with a node that is not what it should be, and the proofs that may show it.
+
+These are candidates: whether one holds is for `checking` to say.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ledger.nodes import FAN_OUT, NODE_SIZE, Reason
+from ledger.payload import LANES
+from ledger.proofs.disputed import Disputed, Seen, Wanting
+from ledger.proofs.entries import READ
+from ledger.proofs.proving import Prover
+from ledger.proofs.reading import Place, RawEntry, RawNode, place_of
+from ledger.proofs.records import Demand, Proof, Wanted
+
+_BY_HEADER = {Reason.MALFORMED, Reason.FOREIGN}
+_DEMANDABLE = READ | {Reason.FOREIGN}
+
+
+@dataclass(frozen=True)
+class NodeSearch:
+    """Looks through the nodes of a disputed result."""
+
+    disputed: Disputed
+    nodes: Seen
+    prover: Prover
+
+    @classmethod
+    def of(cls, disputed: Disputed) -> "NodeSearch":
+        """Look at the nodes as they were published."""
+        nodes = disputed.seen(Wanted.NODE, disputed.right.nodes, disputed.published.nodes)
+        return cls(disputed, nodes, disputed.prover(nodes))
+
+    def candidates(self) -> Iterator[Proof | Demand]:
+        """Give proofs to try, lowest nodes first, and demands where bytes are missing."""
+        try:
+            for index in self.nodes.differing():
+                yield from self._in_node(place_of(index, self.disputed.case.slots))
+        except Wanting as missing:
+            yield missing.demand
+
+    def _in_node(self, place: Place) -> Iterator[Proof | Demand]:
+        seen = RawNode.of(self.nodes.open(place.node)[:NODE_SIZE])
+        right = RawNode.of(self.nodes.right.leaf(place.node))
+        pairs = zip(seen.entries, right.entries, strict=True)
+        differing = [i for i, (one, other) in enumerate(pairs) if one != other]
+        for i in differing[: place.children]:
+            try:
+                if place.level:
+                    yield self.prover.child(place.first + i, place.node)
+                else:
+                    yield from self._of_entry(place.first + i, seen.entries[i], right.entries[i])
+            except Wanting as missing:
+                yield missing.demand
+        yield self.prover.totals(place.node)
+        if not differing and seen.root != right.root:
+            yield from self._of_sums(place, seen)
+
+    def _of_sums(self, place: Place, node: RawNode) -> Iterator[Proof]:
+        """Compare a node's sums with those of its entries, which are right."""
+        trees, index = self.disputed.right.sums, place.node
+        way = self.prover.node(index)
+        full = self.disputed.published.sums.get(index)
+        sums = self.disputed.seen(Wanted.SUM, trees[index], full, way=way)
+        leaf = next(sums.differing())
+        weighted = [place.first + i for i, e in enumerate(node.entries) if e.weight]
+        if place.level:
+            inputs = [trees[child].open(leaf) for child in weighted]
+        else:
+            inputs = [self.disputed.inputs[slot].open(leaf // 2) for slot in weighted]
+        yield self.prover.sum(index, leaf, sums.open(leaf), inputs)
+
+    def _of_entry(self, slot: int, seen: RawEntry, right: RawEntry) -> Iterator[Proof]:
+        yield from self._of_slot(slot, seen, right)
+        if seen.reason == Reason.SUPERSEDED:
+            yield self.prover.superseded(slot, seen.position)
+        if right.reason == Reason.SUPERSEDED:
+            yield self.prover.twice(slot, right.position)
+        if right.reason == Reason.UNAVAILABLE and seen.reason in _DEMANDABLE:
+            raise self._wanting(slot, seen)
+        update = self.disputed.headers.get(slot)
+        if update is not None and {seen.reason, right.reason} & (_BY_HEADER | READ):
+            yield self.prover.entry_header(slot, update)
+        if seen.reason == Reason.BEYOND_BOUND or right.reason == Reason.BEYOND_BOUND:
+            yield from self._of_bound(slot, seen, right)
+        yield self.prover.weight(slot)
+
+    def _of_slot(self, slot: int, seen: RawEntry, right: RawEntry) -> Iterator[Proof]:
+        """Compare an entry with what was committed in its slot."""
+        batch = self.disputed.batch
+        if slot >= self.disputed.case.batched:
+            yield self.prover.entry_slot(slot)
+        elif right.reason != Reason.MISSING and batch is not None:
+            yield self.prover.entry_slot(slot, batch.open(slot))
+        elif seen.reason != Reason.MISSING:
+            raise Wanting(self._demand(Wanted.BATCH, slot, position=slot))
+
+    def _of_bound(self, slot: int, seen: RawEntry, right: RawEntry) -> Iterator[Proof]:
+        """Open the leaves of the coordinates that either says are beyond the bound."""
+        update = self.disputed.inputs.get(slot)
+        for entry in (seen, right):
+            leaf = entry.position // LANES
+            if entry.reason != Reason.BEYOND_BOUND:
+                continue
+            if leaf >= self.disputed.policy.leaves:
+                yield self.prover.bound(slot)
+            elif update is not None:
+                yield self.prover.bound(slot, leaf, update.open(leaf))
+
+    def _wanting(self, slot: int, seen: RawEntry) -> Wanting:
+        """Demand what nobody here could have: a header, or any leaf of the payload it names."""
+        known = slot in self.disputed.headers
+        kind = Wanted.INPUT if known and seen.reason in READ else Wanted.HEADER
+        return Wanting(self._demand(kind, slot))
+
+    def _demand(self, kind: Wanted, slot: int, *, position: int = 0) -> Demand:
+        way = slot.to_bytes(4, "big") + self.nodes.open(slot // FAN_OUT)
+        seen = self.disputed.seen(kind, self.nodes.right, None, way=way)
+        return seen.demand(0, position)

@@ -1,0 +1,89 @@
+"""`fednode relay` reads its options, and serves only with the account that the policy names."""
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fednode.cli import main
+from fednode.relay import service
+from fednode.relay.desk import Desk
+from fednode.relay.service import Settings
+from fednode.relay.situation import Ledger
+from ledger.chain.accounts import Account, create_keystore, new_account
+from ledger.stores import ContentStore, DirectoryStore
+from tests.fednode.relay.test_on_chain import World, world
+
+__all__ = ["world"]
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Call the command on the embedded chain, with an account of one's choice."""
+    blocks = tmp_path / "blocks"
+    DirectoryStore(blocks).put(world.artefact())
+    monkeypatch.setattr("fednode.cli.relay.open_contract", lambda *_: world.contract)
+
+    def run(account: Account, *more: str) -> Result:
+        create_keystore(tmp_path / "key.json", "secret", account=account, light=True)
+        (tmp_path / "password").write_text("secret\n")
+        given = {
+            "rpc": "http://127.0.0.1:1",
+            "ledger": world.contract.address,
+            "federation": world.federation.hex(),
+            "store": str(blocks),
+            "account": str(tmp_path / "key.json"),
+            "password-file": str(tmp_path / "password"),
+            "journal": str(tmp_path / "journal"),
+        }
+        options = [part for name, value in given.items() for part in (f"--{name}", value)]
+        return CliRunner().invoke(main, ["relay", *options, *more])
+
+    return run
+
+
+def test_another_account_is_refused(run: Run) -> None:
+    result = run(new_account())
+    assert result.exit_code == 1
+    assert result.output.startswith("error: account 0x")
+    assert "is not the relay that the policy names" in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_it_serves_where_and_how_it_is_told(
+    run: Run, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Settings] = []
+
+    async def once(
+        ledger: Ledger,
+        store: ContentStore,
+        desk: Desk,
+        settings: Settings,
+        ready: Callable[[str], None],
+    ) -> None:
+        seen.append(settings)
+        addresses: list[str] = []
+        running = asyncio.create_task(serve(ledger, store, desk, settings, addresses.append))
+        while not addresses:
+            await asyncio.sleep(0.01)
+        answer = await asyncio.to_thread(urllib.request.urlopen, addresses[0], timeout=5)
+        assert json.load(answer)["relay"] == world.relay.address
+        ready(addresses[0])
+        running.cancel()
+
+    serve = service.serve
+    monkeypatch.setattr(service, "serve", once)
+    more = ["--port", "0", "--margin", "7", "--max-stake", "5", "--max-bond", "6", "--json"]
+    result = run(world.relay, *more)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["url"].startswith("http://127.0.0.1:")
+    (settings,) = seen
+    assert (settings.margin, settings.port) == (7, 0)
+    assert (settings.allowance.stake, settings.allowance.bond) == (5, 6)

@@ -1,0 +1,278 @@
+"""When the relay posts what, and in which order."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fednode.relay.desk import Desk
+from fednode.relay.relay import Relay, decides
+from fednode.relay.sender import Sender
+from fednode.relay.situation import Collecting, Phase, SignedVote, Voting
+from ledger.batch import Batch, Leaf, Posted, read_batch
+from ledger.stores import Artefact, MemoryStore, StoreUnreachable
+from tests.fednode.relay.world import (
+    DEADLINE,
+    MEMBERS,
+    FakeLedger,
+    ballot_of,
+    collecting,
+    commit_of,
+    desk_at,
+    voting,
+)
+
+
+class World:
+    """A relay with its desk, its store and a chain that obeys."""
+
+    def __init__(self, folder: Path, phase: Phase | None) -> None:
+        self.store = MemoryStore()
+        self.ledger = FakeLedger(phase)
+        self.desk: Desk = desk_at(folder)
+        self.relay = Relay(self.ledger, self.store, self.desk, Sender(), margin=10)
+
+    async def step(self, now: int) -> bool:
+        self.ledger.now = now
+        return await self.relay.step()
+
+    @property
+    def sent(self) -> list[str]:
+        return [what for what, _ in self.ledger.sent]
+
+    def posted(self) -> Batch:
+        (batch,) = [value for what, value in self.ledger.sent if what == "batch"]
+        assert isinstance(batch, Posted)
+        return read_batch(self.store, batch)
+
+
+Start = Callable[..., World]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    return lambda phase=None: World(tmp_path, phase)
+
+
+def participants(batch: Batch) -> list[int]:
+    return [Leaf.decode(data).participant for data in batch.leaves() if data is not None]
+
+
+def test_a_batch_is_posted_shortly_before_its_deadline(start: Start) -> None:
+    async def run() -> None:
+        world = start(collecting())
+        await world.step(1_000)
+        for participant in (2, 0):
+            await world.desk.commit(commit_of(participant))
+        await world.step(DEADLINE - 11)
+        assert world.sent == []
+        await world.step(DEADLINE - 10)
+        await world.step(DEADLINE - 9)
+        assert world.sent == ["batch"]
+        assert participants(world.posted()) == [2, 0]
+
+    asyncio.run(run())
+
+
+def test_of_a_short_window_only_a_quarter_is_waited_for(start: Start) -> None:
+    async def run() -> None:
+        world = start(replace(collecting(), opened=DEADLINE - 8))
+        await world.step(DEADLINE - 8)
+        await world.desk.commit(commit_of(0))
+        await world.step(DEADLINE - 3)
+        assert world.sent == []
+        await world.step(DEADLINE - 2)
+        assert world.sent == ["batch"]
+
+    asyncio.run(run())
+
+
+def test_a_batch_does_not_wait_when_everybody_is_in(start: Start) -> None:
+    async def run() -> None:
+        world = start(replace(collecting(), direct=frozenset({4})))
+        await world.step(1_000)
+        assert world.sent == []
+        for participant in range(4):
+            await world.desk.commit(commit_of(participant))
+        await world.step(1_001)
+        assert world.sent == ["batch"]
+
+    asyncio.run(run())
+
+
+def test_without_commits_nothing_is_posted_and_nothing_is_closed(start: Start) -> None:
+    async def run() -> None:
+        world = start(collecting())
+        await world.step(DEADLINE - 5)
+        await world.desk.commit(commit_of(0))
+        await world.step(DEADLINE - 4)
+        assert participants(world.posted()) == [0]
+
+    asyncio.run(run())
+
+
+def test_after_the_deadline_no_batch_is_tried(start: Start) -> None:
+    async def run() -> None:
+        world = start(collecting())
+        await world.step(1_000)
+        await world.desk.commit(commit_of(0))
+        await world.step(DEADLINE)
+        assert world.sent == []
+
+    asyncio.run(run())
+
+
+def test_the_leaves_are_published_before_the_root_is_posted(start: Start) -> None:
+    async def run() -> None:
+        world = start(collecting())
+        found: list[int] = []
+        world.ledger.before = lambda what: found.append(len(world.store.blocks))
+        await world.step(1_000)
+        await world.desk.commit(commit_of(0))
+        await world.step(DEADLINE - 5)
+        assert found == [2]
+
+    asyncio.run(run())
+
+
+def test_what_failed_is_tried_again_with_the_same_leaves(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """First the store is away, then the chain refuses, then a reorganisation drops the batch."""
+
+    async def run() -> None:
+        world = start(collecting())
+        await world.step(1_000)
+        await world.desk.commit(commit_of(0))
+
+        def away(_artefact: Artefact) -> None:
+            raise StoreUnreachable("store", "away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.store, "put", away)
+            with pytest.raises(StoreUnreachable):
+                await world.step(DEADLINE - 8)
+        world.ledger.refusing = "WrongPhase"
+        await world.step(DEADLINE - 7)
+        assert world.sent == []
+        world.ledger.refusing = ""
+        await world.step(DEADLINE - 6)
+        first = world.posted()
+        assert isinstance(world.ledger.phase, Collecting)
+        world.ledger.phase = replace(world.ledger.phase, posted=None)
+        world.ledger.sent.clear()
+        await world.step(DEADLINE - 5)
+        assert world.posted() == first
+
+    asyncio.run(run())
+    assert "Traceback" not in caplog.text
+
+
+def test_outages_are_outlived_until_the_federation_is_over(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        world = start(None)
+        looks = iter([StoreUnreachable("store", "away"), None])
+        real = world.ledger.situation
+
+        def situation() -> object:
+            error = next(looks)
+            if error is not None:
+                raise error
+            world.ledger.over = True
+            return real()
+
+        world.ledger.situation = situation  # type: ignore[method-assign, assignment]
+        await asyncio.wait_for(world.relay.run(poll=0.01), 5)
+
+    with caplog.at_level(logging.WARNING, logger="fednode"):
+        asyncio.run(run())
+    assert "trying again: content store store is unreachable: away" in caplog.text
+
+
+def test_what_is_due_is_advanced(start: Start) -> None:
+    async def run() -> None:
+        world = start(collecting())
+        world.ledger.due = True
+        assert not await world.step(1_000)
+        assert world.sent == ["advance"]
+
+    asyncio.run(run())
+
+
+# -- votes
+
+
+@pytest.mark.parametrize(
+    ("cast", "held", "decided"),
+    [
+        ("", "++", False),
+        ("", "+++", True),
+        ("", "---", True),
+        ("", "++--", False),
+        ("", "++--+", True),
+        ("+", "+", False),
+        ("+", "++", True),
+        ("--", "++", False),
+        ("--", "++-", True),
+    ],
+)
+def test_when_votes_decide(cast: str, held: str, decided: bool) -> None:
+    """Five seats, three decide."""
+    marks = [mark == "+" for mark in cast + held]
+    signed = dict(zip([member.address for member in MEMBERS], marks, strict=False))
+    on_chain = dict(list(signed.items())[: len(cast)])
+    rest = dict(list(signed.items())[len(cast) :])
+    assert decides(replace(voting(), voted=on_chain), rest) is decided
+
+
+def test_split_votes_are_decided_once_all_are_in() -> None:
+    four = dict(list(voting().committee.items())[:4])
+    phase = replace(voting(), committee=four)
+    addresses = [member.address for member in MEMBERS]
+    assert decides(phase, dict(zip(addresses, [True, True, False, False], strict=False)))
+
+
+def test_votes_are_posted_together_when_they_decide(start: Start) -> None:
+    async def run() -> None:
+        world = start(voting())
+        await world.step(1_200)
+        for member in MEMBERS[:2]:
+            await world.desk.vote(ballot_of(member))
+        await world.step(1_201)
+        assert world.sent == []
+        await world.desk.vote(ballot_of(MEMBERS[2]))
+        await world.step(1_202)
+        await world.step(1_203)
+        assert world.sent == ["votes"]
+        ((_, votes),) = world.ledger.sent
+        assert isinstance(votes, list)
+        assert len(votes) == 3
+        assert all(isinstance(vote, SignedVote) and vote.support for vote in votes)
+
+    asyncio.run(run())
+
+
+def test_votes_that_do_not_decide_are_posted_shortly_before_the_end(start: Start) -> None:
+    async def run() -> None:
+        world = start(voting())
+        await world.step(1_200)
+        await world.desk.vote(ballot_of(MEMBERS[0], support=False))
+        await world.step(1_289)
+        assert world.sent == []
+        await world.step(1_290)
+        assert world.sent == ["votes"]
+        phase = world.ledger.phase
+        assert isinstance(phase, Voting)
+        assert phase.voted == {MEMBERS[0].address: False}
+        await world.desk.vote(ballot_of(MEMBERS[1]))
+        await world.step(1_291)
+        assert world.sent == ["votes", "votes"]
+        await world.step(1_300)
+        assert world.sent == ["votes", "votes"]
+
+    asyncio.run(run())

@@ -1,0 +1,248 @@
+"""The relay over real HTTP: statuses, sizes, strangers' bytes, and kill -9 of a real process."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+import requests
+
+from fednode.errors import FedNodeError
+from fednode.relay.client import Patience, RelayClient
+from fednode.relay.desk import Desk
+from fednode.relay.messages import MAX_MESSAGE, SignedReceipt
+from fednode.relay.sender import Sender
+from fednode.relay.server import application, listening
+from fednode.relay.situation import Situation
+from fednode.relay.sponsor import Allowance, Sponsor
+from ledger.batch import Posted
+from ledger.signatures import Commit, Vote
+from ledger.types import ParticipantId
+from tests.fednode.relay.process import member
+from tests.fednode.relay.test_sponsor import joining
+from tests.fednode.relay.world import (
+    DEADLINE,
+    DOMAIN,
+    FEDERATION,
+    FREE,
+    MEMBERS,
+    RELAY,
+    RESULT,
+    FakeLedger,
+    collecting,
+    commit_of,
+    desk_at,
+    digest,
+    voting,
+)
+
+HURRIED = Patience(answer=5.0, tries=1)
+
+
+@contextmanager
+def serving(desk: Desk) -> Iterator[str]:
+    """Serve a desk from a thread of its own."""
+    found: list[str] = []
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
+    ending = asyncio.Event()
+    sponsor = Sponsor(FakeLedger(), desk, Sender(), Allowance(FREE, FREE))
+
+    async def serve() -> None:
+        async with listening(application(desk, sponsor), "127.0.0.1", 0) as url:
+            found.append(url)
+            started.set()
+            await ending.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert started.wait(20)
+    try:
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(ending.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with serving(desk_at(tmp_path, collecting())) as address:
+        yield address
+
+
+def client_of(url: str, number: int = 0) -> RelayClient:
+    return RelayClient(url, DOMAIN, RELAY.address, MEMBERS[number], patience=HURRIED)
+
+
+def test_a_commit_and_its_receipt(url: str) -> None:
+    commit = Commit(FEDERATION, 0, 2, digest(6))
+    receipt = client_of(url, 2).commit(commit, DEADLINE)
+    again = requests.get(f"{url}/rounds/0/receipts/2", timeout=5)
+    assert SignedReceipt.model_validate_json(again.content) == receipt
+    assert requests.get(f"{url}/rounds/0", timeout=5).json()["leaves"] == 1
+    status = requests.get(url, timeout=5).json()
+    assert (status["relay"], status["commits"]) == (RELAY.address, 1)
+
+
+def test_a_vote_and_its_receipt(tmp_path: Path) -> None:
+    with serving(desk_at(tmp_path, voting())) as url:
+        vote = Vote(FEDERATION, 0, 0, RESULT, support=True)
+        receipt = client_of(url, 3).vote(vote, ParticipantId(3), voting().deadline)
+        assert receipt.content.digest == DOMAIN.digest(vote)
+
+
+def test_a_sponsored_join(url: str) -> None:
+    assert client_of(url).join(joining()) == "00" * 32
+
+
+GOOD = json.loads(commit_of(1).model_dump_json())
+BAD_BODIES = {
+    "nothing": (b"", "the body: Invalid JSON"),
+    "no JSON": (b"{", "the body: Invalid JSON"),
+    "nesting": (b"[" * 4000, "the body: Invalid JSON"),
+    "a list": (b"[]", "the body: Input should be an object"),
+    "no field": (b"{}", "federation: Field required"),
+    "one more": (json.dumps(GOOD | {"more": 1}).encode(), "more: Extra inputs"),
+    "a number as text": (json.dumps(GOOD | {"round": "0"}).encode(), "round: Input should be"),
+    "a float": (json.dumps(GOOD | {"round": 0.0}).encode(), "round: Input should be"),
+    "a bool": (json.dumps(GOOD | {"round": True}).encode(), "round: Input should be"),
+    "too large": (json.dumps(GOOD | {"participant": 2**32}).encode(), "participant: Input should"),
+    "negative": (json.dumps(GOOD | {"round": -1}).encode(), "round: Input should be"),
+    "a short digest": (
+        json.dumps(GOOD | {"digest": "00" * 31}).encode(),
+        "digest: Value error, expected 64 hexadecimal digits",
+    ),
+    "a long digest": (
+        json.dumps(GOOD | {"digest": "00" * 33}).encode(),
+        "digest: Value error, expected 64 hexadecimal digits",
+    ),
+    "capitals": (json.dumps(GOOD | {"digest": "AA" * 32}).encode(), "digest: Value error, expect"),
+    "half a byte": (json.dumps(GOOD | {"digest": "a" * 63}).encode(), "digest: Value error"),
+    "spaces": (json.dumps(GOOD | {"digest": "00 " * 32}).encode(), "digest: Value error"),
+    "65 bytes": (
+        json.dumps(GOOD | {"signature": "00" * 65}).encode(),
+        "signature: Value error, expected 128 hexadecimal",
+    ),
+    "not UTF-8": (b'{"federation": "\xff"}', "the body: Invalid JSON"),
+}
+
+
+@pytest.mark.parametrize(("body", "reason"), BAD_BODIES.values(), ids=BAD_BODIES)
+def test_a_body_that_is_refused(url: str, body: bytes, reason: str) -> None:
+    answer = requests.post(f"{url}/commits", body, timeout=5)
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert reason in answer.json()["error"]
+    assert "\n" not in answer.json()["error"]
+
+
+def test_a_body_without_end_is_not_read(url: str) -> None:
+    answer = requests.post(f"{url}/commits", b"0" * (MAX_MESSAGE + 1), timeout=5)
+    assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    assert "error" in answer.json()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", HTTPStatus.NOT_FOUND),
+        ("GET", "/commits", HTTPStatus.METHOD_NOT_ALLOWED),
+        ("GET", "/rounds/x", HTTPStatus.NOT_FOUND),
+        ("GET", "/rounds/7", HTTPStatus.NOT_FOUND),
+        ("GET", "/rounds/0/receipts/1", HTTPStatus.NOT_FOUND),
+        ("GET", "/rounds/0/receipts/99999999999", HTTPStatus.NOT_FOUND),
+        ("DELETE", "/rounds/0", HTTPStatus.METHOD_NOT_ALLOWED),
+    ],
+)
+def test_a_request_that_is_refused(url: str, method: str, path: str, status: HTTPStatus) -> None:
+    answer = requests.request(method, url + path, timeout=5)
+    assert answer.status_code == status
+    assert "error" in answer.json()
+
+
+def test_a_refusal_says_when_to_come_again(url: str) -> None:
+    body = commit_of(1, round_index=1).model_dump_json()
+    answer = requests.post(f"{url}/commits", body, timeout=5)
+    assert answer.status_code == HTTPStatus.TOO_EARLY
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_a_fault_is_an_answer_too(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_self: Desk) -> dict[str, object]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Desk, "status", broken)
+    answer = requests.get(url, timeout=5)
+    assert answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert answer.json() == {"error": "a fault of the relay's"}
+
+
+def test_a_port_that_is_taken(url: str, tmp_path: Path) -> None:
+    app = application(desk_at(tmp_path / "other"), None)  # type: ignore[arg-type]
+
+    async def again() -> None:
+        async with listening(app, "127.0.0.1", int(url.rpartition(":")[2])):
+            pass
+
+    with pytest.raises(FedNodeError, match="cannot listen on"):
+        asyncio.run(again())
+
+
+# -- a real process
+
+
+@contextmanager
+def process(folder: Path, members: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-m", "tests.fednode.relay.process", str(folder), str(members)]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout is not None
+        yield running, running.stdout.readline().strip()
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def hand_in(url: str, numbers: range) -> dict[int, SignedReceipt]:
+    """Commit for participants until the relay is gone; give the receipts that came back."""
+    receipts = {}
+    for number in numbers:
+        client = RelayClient(url, DOMAIN, RELAY.address, member(number), patience=HURRIED)
+        with suppress(FedNodeError):
+            receipts[number] = client.commit(Commit(FEDERATION, 0, number, digest(1)), DEADLINE)
+    return receipts
+
+
+def test_nothing_with_a_receipt_is_lost_on_kill_9(tmp_path: Path) -> None:
+    """Killed while four clients hand in; what has a receipt is there when it is back."""
+    count = 400
+    with process(tmp_path, count) as (running, url), ThreadPoolExecutor(4) as pool:
+        shares = [range(start, count, 4) for start in range(4)]
+        work = [pool.submit(hand_in, url, share) for share in shares]
+        while requests.get(url, timeout=5).json()["commits"] < 40:
+            pass
+        running.send_signal(signal.SIGKILL)
+        given = {k: v for share in work for k, v in share.result().items()}
+    assert 30 < len(given) < count
+    with process(tmp_path, count) as (_, url):
+        for number, receipt in given.items():
+            again = requests.get(f"{url}/rounds/0/receipts/{number}", timeout=5)
+            assert SignedReceipt.model_validate_json(again.content) == receipt
+
+
+def test_the_situation_is_looked_at_again(tmp_path: Path) -> None:
+    desk = desk_at(tmp_path, collecting())
+    posted = Posted(digest(1), 1, digest(2))
+    with serving(desk) as url:
+        desk.see(Situation(1_001, replace(collecting(), posted=posted)))
+        answer = requests.post(f"{url}/commits", commit_of(0).model_dump_json(), timeout=5)
+        assert answer.status_code == HTTPStatus.GONE

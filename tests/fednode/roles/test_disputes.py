@@ -1,0 +1,205 @@
+"""Disputes on the real contract: a majority that lies, and one that does not."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from fednode.roles.participant import Participant
+from fednode.roles.role import Progress, Role
+from fednode.roles.watcher import Guard, Watcher
+from ledger import payouts
+from ledger.cid import CID, Codec
+from ledger.history import Event, HistoryReader, ResultDisproved
+from ledger.payload import Payload, pad
+from ledger.proceedings import Fate, Proposal, Round
+from ledger.proofs import Kind
+from ledger.round import Outcome as Result
+from ledger.state import FederationState
+from ledger.stores import BlockUnavailable
+from ledger.types import Wei
+from tests.federations import Cast, Hospital, Peers, play
+from tests.fednode.roles.conftest import Found
+from tests.fednode.roles.test_rounds import Dishonest, Forge
+
+STAKE, BOND = 10**17, 10**16
+PRICES = {
+    "stake": str(STAKE),
+    "proposer_bond": str(BOND),
+    "challenge_bond": str(BOND),
+    "rejection_fee": str(10**15),
+}
+WINDOWS = {"challenge": 4000, "answer": 300}
+
+
+class Accomplice(Participant):
+    """Votes for whatever is proposed first, and never disputes."""
+
+    def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
+        return True if proposal.attempt == 0 else super()._judge(round_, proposal)
+
+    def step(self) -> Progress:
+        self._watcher.step = lambda: Progress.WAITING  # type: ignore[method-assign]
+        return super().step()
+
+
+class Patient:
+    """A role that outlives what cannot be had, as its process would."""
+
+    def __init__(self, role: Role) -> None:
+        self._role = role
+
+    def step(self) -> Progress:
+        try:
+            return self._role.step()
+        except BlockUnavailable:
+            return Progress.WAITING
+
+
+def accomplice(hospital: Hospital) -> Accomplice:
+    honest = hospital.participant()
+    return Accomplice(honest._federation, honest._account, honest._trainer, honest._journal)
+
+
+def another_model(outcome: Result) -> Result:
+    """Change one coordinate of the model, and commit to that."""
+    model = outcome.model.copy()
+    model[3] += 1
+    data = Payload(pad(model, model.size // 256))
+    header = replace(outcome.header, model_root=data.root, model_digest=data.digest)
+    return replace(outcome, model=model, records=replace(outcome.records, header=header))
+
+
+def another_value(outcome: Result) -> Result:
+    """Give who has earned something more of it."""
+    best = max(outcome.records.values, key=lambda leaf: leaf.score)
+    more = replace(best, value=best.value + 7, score=best.score + 7)
+    leaves = tuple(more if leaf is best else leaf for leaf in outcome.records.values)
+    root = payouts.values_tree(leaves).root
+    header = replace(outcome.header, values=root.hash, scores=root.sum)
+    return replace(outcome, records=replace(outcome.records, values=leaves, header=header))
+
+
+def conspiracy(start: Found, forge: Forge, *, rounds: int = 2) -> tuple[Cast, list[Role]]:
+    """Found a federation in which three of four back whatever the first proposer forges."""
+    cast = start(rounds=rounds, stake=PRICES, windows=WINDOWS)
+    crowd: list[Role] = [accomplice(hospital) for hospital in cast.hospitals[:3]]
+    honest = cast.hospitals[3]
+    liar = Dishonest(cast.hospitals[0], forge)
+    return cast, [Patient(role) for role in (*crowd, liar, honest.participant(), honest.proposer())]
+
+
+def made_good(state: FederationState, index: int) -> bool:
+    """Whether a round whose result was disproved has another, accepted one. Who voted for the first
+    has no seat any more, so too few are left for another round.
+    """
+    return bool(disproved(state)) and state.rounds[index].proposal.fate is Fate.ACCEPTED
+
+
+def history(cast: Cast) -> list[Event]:
+    reader = HistoryReader(cast.stage.chain, cast.contract.address, cast.federation)
+    return list(reader.poll())
+
+
+def disproved(state: FederationState) -> list[Proposal]:
+    return [p for r in state.rounds for p in r.proposals if p.fate is Fate.DISPROVED]
+
+
+@pytest.mark.parametrize(
+    ("forge", "kind"),
+    [
+        (another_model, Kind.STEP),
+        (another_value, Kind.VALUE),
+    ],
+)
+def test_one_honest_participant_disproves_a_majority(
+    start: Found, forge: Callable[[Result], Result], kind: Kind
+) -> None:
+    """The lie is told as soon as there is something to lie about."""
+    told: list[int] = []
+
+    def once(outcome: Result) -> Result:
+        if told or (kind is Kind.VALUE and outcome.header.scores == 0):
+            return outcome
+        told.append(outcome.header.common.round)
+        return forge(outcome)
+
+    cast, roles = conspiracy(start, once, rounds=6)
+    honest = cast.hospitals[3].account.address
+    state = play(cast, lambda: roles, until=lambda s: bool(told) and made_good(s, told[0]))
+    (wrong,) = disproved(state)
+    assert wrong.round == told[0]
+    assert wrong.challenges.all[0].challenger == honest
+    assert [p.slashed for p in state.participants] == [True, True, True, False]
+    credit = cast.contract.credit(cast.federation, honest)
+    assert credit.ethers >= BOND + BOND // 2 + 3 * (STAKE // 2)
+    shown = [e.kind for e in history(cast) if isinstance(e, ResultDisproved)]
+    assert shown == [kind]
+
+
+def test_what_nobody_opens_costs_the_proposer_its_bond(start: Found) -> None:
+    """The model is right, or wrong: nobody but the liar has it, and that is enough."""
+    cast, roles = conspiracy(start, another_model)
+    liar = cast.hospitals[0].store
+    assert isinstance(liar, Peers)
+
+    def hide(state: FederationState) -> None:
+        proposals = [p for r in state.rounds for p in r.proposals if p.attempt == 0]
+        liar.silent |= {CID(Codec.DAG_CBOR, p.index) for p in proposals}
+
+    state = play(cast, lambda: roles, until=lambda s: made_good(s, 0), watch=hide)
+    (wrong,) = disproved(state)
+    assert wrong.challenges.all[0].taken
+    assert not any(participant.slashed for participant in state.participants)
+
+
+def test_demands_of_a_right_result_are_answered(start: Found) -> None:
+    """Somebody who demands for nothing pays for it; the result settles."""
+    cast = start(rounds=1, stake=PRICES, windows=WINDOWS)
+    roles = cast.roles()
+    stranger = cast.stage.accounts[9]
+    demanded: list[bytes] = []
+
+    def bother(state: FederationState) -> None:
+        for proposal in state.live():
+            if not demanded and proposal.challenges.running is None:
+                view = cast.hospitals[0].view()
+                header = view.replica.proposed(state.rounds[proposal.round], proposal).header
+                evidence = bytes([2, 0]) + bytes(4) + header.encode()
+                bond = Wei(BOND)
+                place = (stranger, cast.federation, proposal.result)
+                cast.contract.demand(*place, evidence=evidence, bond=bond)
+                demanded.append(evidence)
+
+    state = play(cast, lambda: roles, watch=bother)
+    challenge = state.rounds[0].proposals[0].challenges.all[0]
+    assert challenge.answerer is not None
+    assert challenge.resolved
+    assert state.rounds[0].proposals[0].fate is Fate.SETTLED
+
+
+def test_a_watcher_needs_no_seat(start: Found) -> None:
+    """Anybody with a bond may watch."""
+    cast, roles = conspiracy(start, another_model)
+    stranger = replace(cast.hospitals[3], account=cast.stage.accounts[9])
+    watcher = Watcher(stranger.view(), stranger.account, stranger.journal)
+
+    class Watching:
+        def step(self) -> Progress:
+            watcher._federation.refresh()
+            return watcher.step()
+
+    state = play(cast, lambda: [*roles[:4], Watching()], until=lambda s: bool(disproved(s)))
+    assert disproved(state)[0].challenges.all[0].challenger == stranger.account.address
+
+
+def test_a_guard_goes_when_all_is_judged(start: Found) -> None:
+    """It proves what is wrong, sees its challenge through, and is done."""
+    cast, roles = conspiracy(start, another_model)
+    play(cast, lambda: roles[:4], until=lambda s: bool(s.lineage))
+    stranger = replace(cast.hospitals[3], account=cast.stage.accounts[9])
+    guard = Guard(stranger.view(), stranger.account, stranger.journal, stay=False)
+    play(cast, lambda: [guard], until=lambda s: bool(disproved(s)))
+    (wrong,) = disproved(cast.state())
+    assert wrong.challenges.all[0].resolved
+    assert guard.step() is Progress.DONE

@@ -1,0 +1,175 @@
+"""Demands: an honest result answers every one, and answers lead to whatever was hidden."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.headers import PolicyHeader
+from ledger.nodes import FAN_OUT, Reason, shape
+from ledger.proofs import (
+    Demand,
+    Disputed,
+    NoProof,
+    Proof,
+    Target,
+    Wanted,
+    answer,
+    demand,
+    find,
+    opens,
+    target,
+)
+from tests.engines import embedded
+from tests.ledger.proofs.lies import LIES
+from tests.ledger.proofs.onchain import Verifier
+from tests.ledger.proofs.samples import worlds
+from tests.ledger.proofs.world import Choices, Made, World
+
+HIDDEN = ("nodes", "sums", "model", "values", "payouts")
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Verifier:
+    return Verifier(embedded())
+
+
+def ways(disputed: Disputed, made: Made) -> Iterator[tuple[Wanted, bytes]]:
+    """Give all that evidence can lead through, with the kinds of demands behind it."""
+    header = made.header.encode()
+    nodes = made.trees.nodes
+    plain = (Wanted.MODEL, Wanted.NODE, Wanted.VALUES, Wanted.PAYOUTS, Wanted.UTILITIES)
+    yield from ((kind, header) for kind in plain)
+    if disputed.parent is not None:
+        yield Wanted.UTILITIES, header + disputed.parent.header.encode()
+    for index in range(sum(shape(disputed.case.slots))):
+        yield Wanted.SUM, header + index.to_bytes(4, "big") + nodes.open(index)
+    for slot in range(disputed.case.slots):
+        way = header + slot.to_bytes(4, "big") + nodes.open(slot // FAN_OUT)
+        yield from ((kind, way) for kind in (Wanted.INPUT, Wanted.HEADER, Wanted.BATCH))
+
+
+def demands(disputed: Disputed, made: Made) -> Iterator[tuple[Wanted, tuple[int, int], bytes]]:
+    for kind, way in ways(disputed, made):
+        for level in range(6):
+            yield from ((kind, (level, position), way) for position in range(8))
+
+
+def attempt(disputed: Disputed, kind: Wanted, place: tuple[int, int], way: bytes) -> Demand | None:
+    try:
+        return demand(disputed.policy, disputed.case, kind, place=place, way=way)
+    except NoProof:
+        return None
+
+
+@given(worlds())
+@settings(max_examples=8)
+def test_an_honest_result_answers_every_demand(world: World) -> None:
+    disputed = world.dispute(world.honest)
+    sources = world.sources(world.honest)
+    kinds = set()
+    for kind, place, way in demands(disputed, world.honest):
+        wanted = attempt(disputed, kind, place, way)
+        if wanted is None:
+            continue
+        kinds.add(kind)
+        found = answer(wanted.target, sources)
+        assert found is not None
+        assert opens(world.policy, wanted.target, found)
+        assert not _opens(world.policy, wanted.target, found[:-1] + bytes([found[-1] ^ 1]))
+        assert not _opens(world.policy, wanted.target, found + b"\0")
+    assert {Wanted.MODEL, Wanted.NODE, Wanted.VALUES, Wanted.PAYOUTS} <= kinds
+
+
+def _opens(policy: PolicyHeader, wanted: Target, data: bytes) -> bool:
+    try:
+        return opens(policy, wanted, data)
+    except NoProof:
+        return False
+
+
+@pytest.mark.parametrize("name", LIES)
+@given(world=worlds(), data=st.data())
+@settings(max_examples=10)
+def test_hidden_bytes_are_demanded_until_a_proof_is_found(
+    name: str, world: World, data: st.DataObject
+) -> None:
+    lies = [made for made in LIES[name](world) if made.header != world.honest.header]
+    hidden = data.draw(st.sets(st.sampled_from(HIDDEN), min_size=1))
+    for made in lies[data.draw(st.integers(0, max(0, len(lies) - 1))) :][:1]:
+        left: dict[str, Any] = {name: {} if name == "sums" else None for name in hidden}
+        seen = replace(made.published, **left)
+        disputed, sources = world.dispute(made, seen=seen), world.sources(made)
+        for _ in range(6):
+            found = find(disputed)
+            if isinstance(found, Proof):
+                break
+            assert isinstance(found, Demand)
+            assert found.target == target(world.policy, disputed.case, found.evidence)
+            data_ = answer(found.target, sources)
+            assert data_ is not None
+            disputed = replace(disputed, answers={**disputed.answers, found.target: data_})
+        assert isinstance(found, Proof)
+
+
+@given(world=worlds(), data=st.data())
+@settings(max_examples=12)
+def test_the_contract_says_the_same(verifier: Verifier, world: World, data: st.DataObject) -> None:
+    disputed = world.dispute(world.honest)
+    everything = list(demands(disputed, world.honest))
+    step = data.draw(st.integers(len(everything) // 8 + 1, len(everything) // 4 + 2))
+    for kind, place, way in islice(everything, data.draw(st.integers(0, step)), None, step):
+        evidence = bytes([kind, place[0]]) + place[1].to_bytes(4, "big") + way
+        wanted = attempt(disputed, kind, place, way)
+        found = verifier.target(world.policy, disputed.case, evidence)
+        assert found == (wanted.target if wanted else None)
+        assert verifier.target(world.policy, disputed.case, evidence + b"\0") is None
+        if found is None:
+            continue
+        answered = answer(found, world.sources(world.honest))
+        assert answered is not None
+        assert verifier.opens(world.policy, found, answered)
+        at = data.draw(st.integers(0, len(answered) - 1))
+        flipped = answered[:at] + bytes([answered[at] ^ 4]) + answered[at + 1 :]
+        for bad in (flipped, answered[:at], answered + b"\0"):
+            assert not verifier.opens(world.policy, found, bad)
+
+
+def test_what_nobody_can_have_is_not_to_be_demanded() -> None:
+    for seed in range(20):
+        world = World(_choices(seed))
+        disputed = world.dispute(world.honest)
+        for slot, entry in enumerate(world.entries):
+            way = world.honest.header.encode() + slot.to_bytes(4, "big")
+            way += world.honest.trees.nodes.open(slot // FAN_OUT)
+            unread = {Reason.UNAVAILABLE, Reason.UNSIGNED, Reason.MISSING, Reason.SUPERSEDED}
+            for kind in (Wanted.INPUT, Wanted.HEADER):
+                due = attempt(disputed, kind, (0, 0), way) is not None
+                assert not (due and entry.reason in unread | {Reason.MALFORMED})
+                assert due or entry.reason in unread | {Reason.MALFORMED, Reason.FOREIGN}
+            due = attempt(disputed, Wanted.BATCH, (0, slot), way) is not None
+            assert due == (slot < disputed.case.batched and entry.reason != Reason.MISSING)
+
+
+def _choices(seed: int) -> Choices:
+    return Choices(seed=seed, slots=9, batched=4)
+
+
+def test_a_large_tree_takes_a_demand_for_every_eight_levels() -> None:
+    world = World(Choices(slots=1, leaves=300, trouble=False))
+    model = list(world.parts.model)
+    model[77_000 % len(model)] ^= 1
+    made = world.make(replace(world.parts, model=tuple(model)))
+    disputed = world.dispute(made, seen=replace(made.published, model=None))
+    levels = []
+    while isinstance(found := find(disputed), Demand):
+        levels.append(found.target.level)
+        data = answer(found.target, world.sources(made))
+        assert data is not None
+        disputed = replace(disputed, answers={**disputed.answers, found.target: data})
+    assert isinstance(found, Proof)
+    assert levels == [9, 1, 0]

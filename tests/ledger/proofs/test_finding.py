@@ -1,0 +1,34 @@
+"""Whoever lies in a result is found out; whoever does not is not."""
+
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.proofs import Proof, find, shows
+from tests.ledger.proofs.lies import LIES
+from tests.ledger.proofs.samples import every_proof, worlds
+from tests.ledger.proofs.world import World
+
+
+@given(worlds())
+@settings(max_examples=30)
+def test_nothing_is_found_in_a_right_result(world: World) -> None:
+    assert find(world.dispute(world.honest)) is None
+
+
+@given(worlds())
+@settings(max_examples=15)
+def test_no_proof_of_any_kind_holds_against_a_right_result(world: World) -> None:
+    disputed = world.dispute(world.honest)
+    assert not [p.kind for p in every_proof(world, world.honest) if shows(disputed, p)]
+
+
+@pytest.mark.parametrize("name", LIES)
+@given(world=worlds(), data=st.data())
+@settings(max_examples=20)
+def test_a_lie_is_found(name: str, world: World, data: st.DataObject) -> None:
+    lies = [made for made in LIES[name](world) if made.header != world.honest.header]
+    for made in islice(lies, data.draw(st.integers(0, max(0, len(lies) - 1))), None, 40):
+        assert isinstance(find(world.dispute(made)), Proof)

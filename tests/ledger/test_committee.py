@@ -1,0 +1,53 @@
+"""The draw of a committee: nobody twice, those who are gone passed over, and no more than fit."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger import committee
+from ledger.committee import MOST_PLACES
+
+SEED = bytes(range(32))
+
+
+@given(st.binary(min_size=32, max_size=32), st.integers(1, 200), st.integers(1, MOST_PLACES))
+def test_places_are_a_permutation(seed: bytes, known: int, size: int) -> None:
+    drawn = [committee.member(seed, place, known=known, size=size) for place in range(known)]
+    assert sorted(drawn) == list(range(known))
+    found = [committee.place_of(seed, p, known=known, size=size) for p in drawn]
+    assert found == list(range(known))
+
+
+@given(st.integers(1, 200), st.integers(1, 20), st.sets(st.integers(0, 199)))
+def test_who_is_gone_is_passed_over(known: int, size: int, gone: set[int]) -> None:
+    drawn = committee.seat(SEED, known, size, lambda index: index not in gone)
+    here = [p for p in drawn.places if p not in gone]
+    assert drawn.seated == set(here)
+    assert drawn.seats <= size
+    full = drawn.seats == size and drawn.places[-1] in drawn.seated
+    assert full or len(drawn.places) == min(known, MOST_PLACES)
+
+
+def test_everybody_has_a_seat_where_all_fit_in() -> None:
+    drawn = committee.seat(b"", 3, 3, lambda _: True)
+    assert (list(drawn.places), drawn.seats) == ([0, 1, 2], 3)
+    left = committee.seat(b"", 3, 3, lambda index: index != 2)
+    assert (list(left.places), sorted(left.seated)) == ([0, 1, 2], [0, 1])
+
+
+def test_a_walk_ends_after_128_places() -> None:
+    drawn = committee.seat(SEED, 1000, 2, lambda _: False)
+    assert (len(drawn.places), drawn.seats) == (128, 0)
+
+
+def test_ballots() -> None:
+    drawn = committee.seat(SEED, 300, 16, lambda _: True)
+    someone = drawn.places[5]
+    votes = drawn.ballot(someone, support=True) | drawn.ballot(drawn.places[0], support=False)
+    assert votes == 1 << 5 | 1 << 128
+    assert committee.places(votes) == [(5, True), (0, False)]
+
+
+def test_the_draw_depends_on_the_seed() -> None:
+    everybody = [committee.member(SEED, place, known=100, size=16) for place in range(16)]
+    other = [committee.member(bytes(32), place, known=100, size=16) for place in range(16)]
+    assert everybody != other
