@@ -68,8 +68,8 @@ class DataNotPublic(DataError):
         self.site = site
         super().__init__(
             f"site '{site}': data.public does not name it, so nothing that is computed from it may "
-            "be readable by anybody: set visibility = 'members', and evaluation.mode other than "
-            "'public'; or data.public, only if the owner agrees"
+            "be readable by anybody: set visibility = 'members', and evaluation.mode = 'none' or "
+            "'shards'; or data.public, only if the owner agrees"
         )
 
 

@@ -555,3 +555,9 @@ def test_statistics_can_be_left_out() -> None:
     assert (policy.numeric_columns, policy.statistics, policy.most_rows) == (1, 3, 4096)
     without = parse_policy(SMALL.replace("public = true", "public = true\nstatistics = false"))
     assert (without.numeric_columns, without.statistics) == (0, 0)
+
+
+def test_slices_are_not_for_members_alone() -> None:
+    error = refused('visibility = "members"\n' + SMALL + '[evaluation]\nmode = "slices"\n')
+    assert error.key == "evaluation.mode"
+    assert "a slice is opened to everybody" in error.reason
