@@ -13,8 +13,12 @@ FOUNDRY_PROFILE ?= default
 # How many processes pytest runs in.
 WORKERS ?= 2
 
+# The mutants to draw, and how many to try at a time:              make mutation MUTATION_ARGS='--sample 0 --workers 2'
+MUTATION_ARGS ?=
+
 UV_VERSION := 0.13.9
 VENV := .venv
+SLITHER := .slither
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 NODE_MODULES := contracts/node_modules
@@ -24,7 +28,7 @@ SOURCES := fednode ledger incentives scripts tests
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench lint types format lock engines forge pytest clean distclean
+.PHONY: help demo test test-long bench lint types format lock engines forge pytest slither mutation clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -34,9 +38,10 @@ demo: $(VENV)/.base ## four hospitals train one model; needs nothing but Python
 
 test: lint types forge pytest ## lint, types, the contracts' tests, then Python's, end to end too
 
-test-long: ## the property tests of both languages with many more examples
+test-long: ## the property tests of both languages with many more examples, and campaigns of random faults
 	$(MAKE) forge FOUNDRY_PROFILE=long
-	$(MAKE) pytest PYTEST_ARGS='--hypothesis-profile=long $(PYTEST_ARGS)'
+	$(MAKE) forge FOUNDRY_PROFILE=deep FORGE_ARGS='--match-contract Invariants $(FORGE_ARGS)'
+	$(MAKE) pytest PYTEST_ARGS='--hypothesis-profile=long -m "" $(PYTEST_ARGS)'
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -63,6 +68,12 @@ pytest: $(VENV)/.dev $(NODE_MODULES)/.installed engines ## Python's tests, end t
 bench: $(VENV)/.dev $(NODE_MODULES)/.installed ## what a round costs, from receipts and timers
 	$(BIN)/python scripts/bench/round.py $(BENCH_ARGS)
 
+slither: $(SLITHER)/.installed $(NODE_MODULES)/.installed ## what Slither finds in the contracts must be explained
+	$(SLITHER)/bin/python scripts/assurance/findings.py
+
+mutation: $(SLITHER)/.installed $(NODE_MODULES)/.installed ## whether the contracts' tests notice mutants
+	$(SLITHER)/bin/python scripts/assurance/mutate.py $(MUTATION_ARGS)
+
 engines: ## build Kubo and geth, once, if they are not on the PATH
 	@scripts/engines/build.sh
 
@@ -71,13 +82,15 @@ engines: ## build Kubo and geth, once, if they are not on the PATH
 lock: $(UV) ## renew the locks after a change of pyproject.toml
 	$(LOCK) $(UPGRADE) -o requirements.lock
 	$(LOCK) $(UPGRADE) --extra dev -c requirements.lock -o requirements-dev.lock
+	cd scripts/assurance && ../../$(UV) pip compile slither.in --universal --python-version 3.11 --no-header --quiet \
+	    $(UPGRADE) -o slither.lock
 
 clean: ## remove what builds, tests and linters left
 	rm -rf build dist contracts/out contracts/cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environment, the node modules and the engines as well
-	rm -rf $(VENV) $(NODE_MODULES) .engines
+	rm -rf $(VENV) $(SLITHER) $(NODE_MODULES) .engines
 
 # The virtual environment, as files whose age says what is installed in it.
 
@@ -100,6 +113,12 @@ $(VENV)/.base: $(UV) requirements.lock pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.base requirements-dev.lock
 	$(call install,requirements-dev.lock)
+	@touch $@
+
+# Slither wants other versions of web3 and its kin than FedNode does, so it gets an environment of its own.
+$(SLITHER)/.installed: $(UV) scripts/assurance/slither.lock
+	$(UV) venv --quiet --clear --python $(BIN)/python $(SLITHER)
+	$(UV) pip install --python $(SLITHER)/bin/python -r scripts/assurance/slither.lock
 	@touch $@
 
 # Install scripts are left out: the packages for each platform carry their binaries as they are.

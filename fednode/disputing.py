@@ -7,12 +7,12 @@ its utilities and its stop flag. These are the committee's to judge.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from fednode.federation import Federation
 from ledger.artefacts import ResultReader
-from ledger.batch import Posted, read_batch
+from ledger.cid import CID
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.headers import PolicyHeader, ResultHeader
 from ledger.nodes import Levels, Reason, in_order
@@ -34,8 +34,9 @@ from ledger.proofs import (
 )
 from ledger.proofs.facts import Facts
 from ledger.proofs.periods import end_before
-from ledger.round import NOTHING, Int32, Outcome, Slot
+from ledger.round import NOTHING, Int32, Outcome, Slot, awaited
 from ledger.sealing import CLEAR, Content
+from ledger.slots import batch_of
 from ledger.stores import BlockUnavailable
 from ledger.types import ZERO_DIGEST
 
@@ -53,10 +54,13 @@ class UnknownProposal(LedgerError):
 
 @dataclass(frozen=True)
 class Examination:
-    """One proposed result, examined from chain and store alone."""
+    """One proposed result, examined from chain and store alone. `missing` are blocks and slots that
+    could not be had: with them another examination may come to something else.
+    """
 
     federation: Federation
     proposal: Proposal
+    missing: set[CID | int] = field(default_factory=set, init=False)
 
     @property
     def right(self) -> bool:
@@ -73,16 +77,29 @@ class Examination:
 
     def _answers(self, demanded: Sequence[Target]) -> dict[Target, bytes]:
         """Sort what was opened by what it answers."""
-        policy = self.federation.replica.policy
-        since = self.proposal.meta.block_number
-        opened = self.federation.contract.evidence(self.proposal.result, since)
+        policy, opened = self.federation.replica.policy, self._opened()
         return {t: data for t in demanded for data in opened if _opens(policy, t, data)}
+
+    def _opened(self) -> list[bytes]:
+        """Read what the chain holds of the result by now: its header, then answers."""
+        since = self.proposal.meta.block_number
+        return self.federation.contract.evidence(self.proposal.result, since)
 
     @cached_property
     def sources(self) -> Sources:
         """What answers demands of a result that is right."""
         batch = None if self._batch is None else (self._round.batch_root, self._batch)
         return Sources.of(Computed.of(self._outcome), self._inputs, self._headers, batch)
+
+    @contextmanager
+    def _what_is_there(self) -> Iterator[None]:
+        """Go on without what cannot be had, or is not what was committed to."""
+        try:
+            yield
+        except BlockUnavailable as error:
+            self.missing.add(error.cid)
+        except MalformedRecord:
+            return
 
     # -- the result as it was published
 
@@ -94,27 +111,22 @@ class Examination:
     def _header(self) -> ResultHeader:
         if self._reader is not None:
             return self._reader.header
-        for data in self._evidence:
-            with _what_is_there():
+        for data in self._opened():
+            with self._what_is_there():
                 header = ResultHeader.decode(data)
                 if header.digest() == self.proposal.result:
                     return header
         raise UnknownProposal(self.proposal)
 
     @cached_property
-    def _evidence(self) -> list[bytes]:
-        since = self.proposal.meta.block_number
-        return self.federation.contract.evidence(self.proposal.result, since)
-
-    @cached_property
     def _reader(self) -> ResultReader | None:
-        with _what_is_there():
+        with self._what_is_there():
             return self.federation.replica.proposed(self._round, self.proposal)
         return None
 
     @cached_property
     def _levels(self) -> Levels | None:
-        with _what_is_there():
+        with self._what_is_there():
             return None if self._reader is None else self._reader.levels(self._round.slots)
         return None
 
@@ -123,14 +135,14 @@ class Examination:
         reader, trees = self._reader, Trees()
         if reader is None:
             return trees
-        with _what_is_there():
+        with self._what_is_there():
             values = reader.model(self.federation.replica.policy.leaves)
             trees = replace(trees, model=_model(values, reader.content))
-        with _what_is_there():
+        with self._what_is_there():
             trees = replace(trees, utilities=OpenTree.of_utilities(reader.measured()))
-        with _what_is_there():
+        with self._what_is_there():
             trees = replace(trees, values=OpenTree.of_values(reader.valued()))
-        with _what_is_there():
+        with self._what_is_there():
             trees = replace(trees, payouts=OpenTree.of_payouts(reader.paid()))
         if self._levels is None:
             return trees
@@ -140,7 +152,7 @@ class Examination:
         sums: dict[int, OpenTree] = {}
         summed = [(i, n) for i, n in enumerate(in_order(levels)) if n.root != ZERO_DIGEST]
         for place, (index, node) in enumerate(summed):
-            with _what_is_there():
+            with self._what_is_there():
                 data = reader.sum(place, self.federation.replica.policy.leaves, len(summed))
                 found = Payload(data, reader.content.part(f"sum {place}"))
                 if found.root == node.root:
@@ -152,7 +164,7 @@ class Examination:
     @cached_property
     def _outcome(self) -> Outcome:
         utilities: tuple[int, ...] = ()
-        with _what_is_there():
+        with self._what_is_there():
             utilities = () if self._reader is None else self._reader.measured()
         return self.federation.concede(
             self._round,
@@ -164,19 +176,27 @@ class Examination:
 
     @cached_property
     def _content(self) -> Content:
-        """What the result is sealed with; whoever cannot open it has nothing to compare."""
-        return CLEAR if self._reader is None else self._reader.content
+        """What the result is sealed with. Whoever cannot open it, although it should be sealed for
+        them, finds all of it to differ, and demands it.
+        """
+        with self._what_is_there():
+            return CLEAR if self._reader is None else self._reader.content
+        return CLEAR
 
     @cached_property
     def _slots(self) -> list[Slot]:
-        slots = self.federation.slots(self._round)
-        if self._levels is None:
-            return slots
-        entries = [entry for node in self._levels[0] for entry in node.entries]
-        batched = self._round.batched
+        slots, batched = self.federation.slots(self._round), self._round.batched
+        lowest = () if self._levels is None else self._levels[0]
+        reasons = [entry.reason for node in lowest for entry in node.entries]
+        conceded = {
+            place
+            for place, reason in enumerate(reasons[: len(slots)])
+            if reason == Reason.UNAVAILABLE or (reason == Reason.MISSING and place < batched)
+        }
+        self.missing.update(at for at in awaited(slots, batched) if at not in conceded)
         return [
-            _conceded(slot, entry.reason, in_batch=place < batched)
-            for place, (slot, entry) in enumerate(zip(slots, entries, strict=False))
+            _conceded(slot, reasons[place]) if place in conceded else slot
+            for place, slot in enumerate(slots)
         ]
 
     @cached_property
@@ -191,12 +211,10 @@ class Examination:
 
     @cached_property
     def _batch(self) -> OpenTree | None:
-        round_ = self._round
-        if not round_.batched:
-            return None
-        posted = Posted(round_.batch_root, round_.batched, round_.batch_index)
-        leaves = [leaf for leaf in read_batch(self.federation.store, posted).leaves() if leaf]
-        return OpenTree.of(leaves) if len(leaves) == round_.batched else None
+        batch = batch_of(self.federation.store, self._round)
+        leaves = [] if batch is None else [leaf for leaf in batch.leaves() if leaf]
+        whole = batch is not None and len(leaves) == batch.posted.leaves
+        return OpenTree.of(leaves) if whole else None
 
     # -- both
 
@@ -242,10 +260,8 @@ class Examination:
         )
 
 
-def _conceded(slot: Slot, reason: int, *, in_batch: bool) -> Slot:
-    if reason == Reason.UNAVAILABLE:
-        return replace(slot, published=NOTHING)
-    return Slot.missing() if reason == Reason.MISSING and in_batch else slot
+def _conceded(slot: Slot, reason: int) -> Slot:
+    return Slot.missing() if reason == Reason.MISSING else replace(slot, published=NOTHING)
 
 
 def _opens(policy: PolicyHeader, target: Target, data: bytes) -> bool:
@@ -261,12 +277,3 @@ def _nodes(levels: Levels) -> OpenTree:
 
 def _model(values: Int32, content: Content) -> OpenTree:
     return OpenTree.of_payload(Payload(pad(values, values.size // LANES), content.part("model")))
-
-
-@contextmanager
-def _what_is_there() -> Iterator[None]:
-    """Go on without what cannot be had, or is not what was committed to."""
-    try:
-        yield
-    except (BlockUnavailable, MalformedRecord):
-        return

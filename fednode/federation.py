@@ -3,8 +3,11 @@ rules of a round.
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.errors import FedNodeError
@@ -29,10 +32,15 @@ from ledger.round import Int32, Outcome, Published, Slot, Standing, compose, dec
 from ledger.sealing import CLEAR, NO_KEYS, Content, Vault
 from ledger.slots import batch_of
 from ledger.state import FederationState, Phase
-from ledger.stores import Artefact, BlockUnavailable, ContentStore, RecordingStore
+from ledger.stores import Artefact, BlockUnavailable, ContentStore, CountingStore, RecordingStore
 from ledger.types import ZERO_DIGEST, Digest, FederationId
 
 log = logging.getLogger("fednode")
+
+FETCHERS = 32
+"""Updates that are fetched at a time."""
+KEPT_AT_ONCE = 32 << 20
+"""Bytes that are handed to the store at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +109,16 @@ class Federation:
         self.chain = contract.chain
         self.contract = contract
         self.id = federation
-        self.store = store
+        self.store = CountingStore(store)
         self._vault = vault
         self._held: dict[Digest, tuple[Published, Artefact]] = {}
         self._identities: set[Digest] = set()
         self._opened: tuple[tuple[int, Digest], FederationRules] | None = None
         self._honoured = (0, 0)
+        self._fetchers = ThreadPoolExecutor(FETCHERS)
         self.replica = self._open(confirmations=1)
         self.replica.refresh()
-        self.rulebook = read_rulebook(self.replica, store, own=own)
+        self.rulebook = read_rulebook(self.replica, self.store, own=own)
         confirmations = self.policy.windows.confirmations
         if confirmations > 1:
             self.replica = self._open(confirmations=confirmations)
@@ -148,11 +157,32 @@ class Federation:
 
     def filled(self, round_: Round, claims: Sequence[Slot]) -> list[Slot]:
         """Put what was published beside the slots that it decides."""
-        decide = {*deciding(claims, round_.batched)}
-        return [
-            replace(slot, published=self.published(slot)) if place in decide else slot
-            for place, slot in enumerate(claims)
-        ]
+        slots = list(claims)
+        for place, slot in self.arriving(round_, claims):
+            slots[place] = slot
+        return slots
+
+    def arriving(self, round_: Round, claims: Sequence[Slot]) -> Iterator[tuple[int, Slot]]:
+        """Fetch the updates that a round is made from, and give each slot by its place as its
+        update arrives.
+        """
+        for place, (found, _) in self._fetched(round_, claims):
+            yield place, replace(claims[place], published=found)
+
+    def _fetched(
+        self, round_: Round, claims: Sequence[Slot]
+    ) -> Iterator[tuple[int, tuple[Published, Artefact]]]:
+        """Fetch all updates at once. One that is missing takes long to be missed: whoever withholds
+        many must not keep the others' from being held in time.
+        """
+        decide = deciding(claims, round_.batched)
+        coming = {self._fetchers.submit(self._gathered, claims[at]): at for at in decide}
+        try:
+            for come in as_completed(coming):
+                yield coming[come], come.result()
+        finally:
+            for come in coming:
+                come.cancel()
 
     def published(self, commit: Commit | Slot) -> Published:
         """Read what is behind a commit, as far as it can be had.
@@ -175,18 +205,14 @@ class Federation:
         """Keep a round's batch and updates, as far as they could be had, in this node's own store,
         and with them who everybody is: relay and authors need not stay for an audit to be possible.
         """
-        self._keep_batch(round_)
-        claims = self.replica.claims(round_)
-        for place in deciding(claims, round_.batched):
-            found, artefact = self._gathered(claims[place])
-            if found.header is not None:
-                self.store.put(artefact)
-        if self.announced(round_) is not None and self.opened(round_) is not None:
-            self._keep_slice(round_)
-        for participant in self.state.participants:
-            self._keep_identity(participant.identity)
+        people = {participant.identity for participant in self.state.participants}
+        strangers = self._read_identities(people - self._identities)
+        parts = chain(self._batch(round_), self._updates(round_), self._slice(round_))
+        for artefact in _joined(chain(parts, strangers.values())):
+            self.store.put(artefact)
+        self._identities |= strangers.keys()
 
-    def _keep_batch(self, round_: Round) -> None:
+    def _batch(self, round_: Round) -> Iterator[Artefact]:
         recording = RecordingStore(self.store)
         batch = batch_of(recording, round_)
         if batch is None:
@@ -194,22 +220,27 @@ class Federation:
         whole = bool(batch.blocks) and None not in batch.blocks
         codec = Codec.DAG_CBOR if whole else Codec.RAW
         roots = tuple(cid for cid in recording.blocks if cid.codec is codec)
-        self.store.put(Artefact(roots, recording.blocks))
+        yield Artefact(roots, recording.blocks)
 
-    def _keep_slice(self, round_: Round) -> None:
+    def _updates(self, round_: Round) -> Iterator[Artefact]:
+        for _, (found, artefact) in self._fetched(round_, self.replica.claims(round_)):
+            if found.header is not None:
+                yield artefact
+
+    def _slice(self, round_: Round) -> Iterator[Artefact]:
+        if self.announced(round_) is None or self.opened(round_) is None:
+            return
         recording = RecordingStore(self.store)
         self.rulebook.rules.opening(self.replica.context(round_), recording)
         roots = tuple(cid for cid in recording.blocks if cid.codec is Codec.DAG_CBOR)
-        self.store.put(Artefact(roots, recording.blocks))
+        yield Artefact(roots, recording.blocks)
 
-    def _keep_identity(self, digest: Digest) -> None:
-        if digest in self._identities:
-            return
-        try:
-            self.store.put(identity_artefact(read_identity(self.store, digest)))
-        except (BlockUnavailable, MalformedRecord, ForgedIdentity):
-            return
-        self._identities.add(digest)
+    def _read_identities(self, digests: Iterable[Digest]) -> dict[Digest, Artefact]:
+        found = {}
+        for digest in digests:
+            with suppress(BlockUnavailable, MalformedRecord, ForgedIdentity):
+                found[digest] = identity_artefact(read_identity(self.store, digest))
+        return found
 
     def announced(self, round_: Round) -> Digest | None:
         """Give the slice that its holder announced for a round."""
@@ -311,3 +342,20 @@ class Federation:
         )
         origin = Origin(self.chain.chain_id, self.contract.address, self.id)
         return Replica(reader, self.store, origin=origin, vault=self._vault)
+
+
+def _joined(artefacts: Iterable[Artefact]) -> Iterator[Artefact]:
+    """Join artefacts into a few of some MiB: a store waits for the disk each time it is given one.
+    What could not be had has no roots, and is left out.
+    """
+    waiting: list[Artefact] = []
+    size = 0
+    for artefact in artefacts:
+        if artefact.roots:
+            waiting.append(artefact)
+            size += sum(map(len, artefact.blocks.values()))
+        if size >= KEPT_AT_ONCE:
+            yield waiting[0].merge(*waiting[1:])
+            waiting, size = [], 0
+    if waiting:
+        yield waiting[0].merge(*waiting[1:])

@@ -2,7 +2,8 @@
 
 An audit without them believes a shard's counts, and knows only the slices that were opened. Rows
 come in the files that `fednode data evaluation` writes, and count only if their root is the one
-that the federation holds.
+that the federation holds. What was erased by declaration, or is sealed for others, cannot be
+measured again, and the verdict says so.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -22,14 +23,15 @@ from fednode.roles.counting import coalition_counts, left_out
 from incentives.valuation import Valuation
 from ledger import artefacts
 from ledger.audit.evidence import Evidence
-from ledger.audit.verdict import UTILITIES, Check, Finding, Verdict
+from ledger.audit.verdict import UTILITIES, Check, Finding, Lack, Verdict
 from ledger.errors import MalformedRecord
 from ledger.history import Event
 from ledger.members import Participant
 from ledger.proceedings import Accepted, Round
 from ledger.replica import Replica
 from ledger.round import Int32, Players, deciding, gained
-from ledger.sealing import NO_KEYS, Vault
+from ledger.sealing import NO_KEYS, NotForUs, Vault
+from ledger.stores import BlockNotFound
 from ledger.types import Address
 
 
@@ -42,7 +44,9 @@ class NotTheRows(FedNodeError):
 
 @dataclass(frozen=True, slots=True)
 class Remeasured:
-    """One thing that was measured again; `recorded` is None where nothing was recorded of it."""
+    """One thing that was measured again; `recorded` is None where nothing was recorded of it, and
+    `lack` says why it was not measured, if it was not.
+    """
 
     round: int
     subject: str
@@ -50,6 +54,13 @@ class Remeasured:
     recorded: tuple[int, ...] | None
     signer: Address | None = None
     tolerance: int = 0
+    lack: Lack | None = None
+
+    @property
+    def check(self) -> Check:
+        """What it adds to a verdict."""
+        ok = self.lack is None and self.agrees
+        return Check(UTILITIES, self.round, self.subject, ok=ok, lack=self.lack)
 
     @property
     def agrees(self) -> bool:
@@ -90,14 +101,16 @@ def remeasure(
     """Add to the verdict of an audit what measuring everything again on the original rows gives."""
     if not verdict.holds:
         return replace(verdict, notes=(*verdict.notes, "Nothing was measured on the rows given."))
-    found = list(_History(evidence, own, vault).remeasured(rows))
-    checks = tuple(Check(UTILITIES, one.round, one.subject, ok=one.agrees) for one in found)
+    erased = {(one.participant, round_) for one in verdict.erased for round_ in one.rounds}
+    history = _History(evidence, own, vault, erased)
+    found = list(history.remeasured(rows))
+    checks = tuple(one.check for one in (*found, *history.missed))
     told = tuple(one.text for one in found if one.recorded is None or not one.agrees)
     wrong = next((one for one in found if not one.agrees), None)
     return replace(
         verdict,
         checks=(*verdict.checks, *checks),
-        notes=(*verdict.notes, *told),
+        notes=(*verdict.notes, *told, *history.notes),
         finding=None if wrong is None else _finding(wrong),
     )
 
@@ -138,7 +151,16 @@ class _Played:
 class _History:
     """A federation's results, with everything that they were made from."""
 
-    def __init__(self, evidence: Evidence, own: Collection[str], vault: Vault) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        own: Collection[str],
+        vault: Vault,
+        erased: Collection[tuple[int, int]],
+    ) -> None:
+        self.missed: list[Remeasured] = []
+        self.notes: list[str] = []
+        self._erased = erased
         self._store = evidence.store
         self._replica = Replica(
             _Given(evidence.events), evidence.store, origin=evidence.origin, vault=vault
@@ -178,15 +200,15 @@ class _History:
                 yield measured
 
     def _shards(self, rows: Sequence[SaltedRows]) -> Iterator[Remeasured]:
-        owners = {self._owner(shard).index: shard.rows for shard in rows}
+        owners = [(self._owner(shard), shard) for shard in rows]
         for played in self._results():
             following = self._state.lineage[played.accepted.height :][:1]
             for accepted in following if played.players.participants else ():
                 carrying = self._state.rounds[accepted.round]
-                for owner, shard in owners.items():
-                    found = self._reported(played, carrying, owner)
+                for owner, shard in owners:
+                    found = self._reported(played, carrying, owner, shard)
                     if found is not None:
-                        yield self._counts(played, owner, shard, found)
+                        yield self._counts(played, owner.index, shard.rows, found)
 
     def _owner(self, shard: SaltedRows) -> Participant:
         """Find whose shard it is by what its owner committed to."""
@@ -196,17 +218,33 @@ class _History:
                 return participant
         raise NotTheRows(f"nobody here has committed to a shard with the root {shard.root.hex()}")
 
-    def _reported(self, played: _Played, carrying: Round, owner: int) -> Counts | None:
-        """Read what a participant said that it counted."""
+    def _reported(
+        self, played: _Played, carrying: Round, owner: Participant, shard: SaltedRows
+    ) -> Counts | None:
+        """Read what a participant said that it counted on a shard; None, and a note of it, if that
+        is erased, or was on other rows, of which it may have erased some since.
+        """
+        subject = _on_its_shard(owner.index)
+        if owner.dataset(carrying.index)[1].root != shard.commitment:
+            self.notes.append(
+                f"Round {played.round.index}: {subject} were of other rows than these."
+            )
+            return None
+        if (owner.index, carrying.index) in self._erased:
+            self._miss(played.round, subject, Lack.ERASED)
+            return None
         leaves, access = self._replica.policy.leaves, self._replica.access(carrying)
         claims = self._replica.claims(carrying)
         for place in deciding(claims, carrying.batched):
-            if claims[place].participant != owner:
+            if claims[place].participant != owner.index:
                 continue
             digest = claims[place].digest
-            data = artefacts.read_update(self._store, digest, leaves, access).evaluation
             try:
+                data = artefacts.read_update(self._store, digest, leaves, access).evaluation
                 return None if data is None else shards.read(data, played.accepted.result)
+            except NotForUs:
+                self._miss(played.round, subject, Lack.SEALED)
+                return None
             except MalformedRecord:
                 return None
         return None
@@ -220,7 +258,7 @@ class _History:
         expected = shards.count(shard, counted, book.policy.evaluation.metric)
         return Remeasured(
             round=played.round.index,
-            subject=f"the counts of participant {owner} on its shard",
+            subject=_on_its_shard(owner),
             measured=(*expected.cells, *expected.counts),
             recorded=(*found.cells, *found.counts),
             signer=self._state.participants[owner].signer,
@@ -241,11 +279,34 @@ class _History:
     def _results(self) -> Iterator[_Played]:
         for accepted in self._state.lineage:
             trained = self._state.training_index(accepted.height) - 1
-            if trained >= 0:
-                yield _Played(
-                    accepted=accepted,
-                    round=self._state.rounds[accepted.round],
-                    before=self._replica.model(accepted.height - 1),
-                    players=self._replica.players(accepted),
-                    valuation=self._book.rules.valuation(trained),
-                )
+            played = self._played(accepted, trained) if trained >= 0 else None
+            if played is not None:
+                yield played
+
+    def _played(self, accepted: Accepted, trained: int) -> _Played | None:
+        """Read what a result was made from; None, and a note of it, if that cannot be had."""
+        round_ = self._state.rounds[accepted.round]
+        try:
+            before = self._replica.model(accepted.height - 1)
+            players = self._replica.players(accepted)
+        except NotForUs:
+            self._miss(round_, _AGAIN, Lack.SEALED)
+            return None
+        except BlockNotFound:
+            if round_.index not in {erased for _, erased in self._erased}:
+                raise
+            self._miss(round_, _AGAIN, Lack.ERASED)
+            return None
+        valuation = self._book.rules.valuation(trained)
+        return _Played(accepted, round_, before, players, valuation)
+
+    def _miss(self, round_: Round, subject: str, lack: Lack) -> None:
+        """Note what cannot be measured again."""
+        self.missed.append(Remeasured(round_.index, subject, (), None, lack=lack))
+
+
+_AGAIN = "what the original rows say of its coalitions"
+
+
+def _on_its_shard(owner: int) -> str:
+    return f"the counts of participant {owner} on its shard"

@@ -6,9 +6,11 @@ project's own folders (`.engines`, `contracts/node_modules`).
 """
 
 import atexit
+import contextlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
+FIRST_PORT, PORTS = 20_000, 12_000
 ANVIL_KEYS = (
     "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
     "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
@@ -91,10 +94,16 @@ def find_kubo() -> Path:
 
 
 def free_port() -> int:
-    """Give a TCP port on the loopback interface that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Give a TCP port on the loopback interface that is free now.
+
+    It is not one of those that systems give to outgoing connections: such a one may be gone before
+    a server listens there, or while it is down.
+    """
+    while True:
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _require_free(name: str, port: int) -> None:
@@ -234,19 +243,23 @@ class Anvil(Process):
         super().__init__(folder)
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._state = state
+        self.state = state
         self._chain_id = chain_id
         self._options = tuple(options)
 
-    def start(self) -> Self:
-        """Start it and wait until it answers."""
+    def start(self, now: int | None = None) -> Self:
+        """Start it and wait until it answers. With kept state its clock is the wall's again, unless
+        it is told what time it is.
+        """
         _require_free(self.name, self.port)
         command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--chain-id", str(self._chain_id)]
         command += ["--hardfork", "osaka", "--enable-tx-gas-limit"]
-        if self._state is not None:
-            self._state.parent.mkdir(parents=True, exist_ok=True)
-            command += ["--state", str(self._state), "--state-interval", "1"]
+        if self.state is not None:
+            self.state.parent.mkdir(parents=True, exist_ok=True)
+            command += ["--state", str(self.state), "--state-interval", "1"]
+        if now is not None:
+            command += ["--timestamp", str(now)]
         self._spawn([*command, *self._options])
         self._await(lambda: _answers(self.url))
         return self

@@ -23,15 +23,13 @@ WORD = 32
 
 @dataclass(frozen=True, slots=True)
 class Committee:
-    """The participants at its places, and those of them who have a seat."""
+    """The participants at its places, and those of them who have a seat. `seats` are what a quorum
+    is a part of; where few have left, one may be vacant.
+    """
 
     places: tuple[ParticipantId, ...]
     seated: frozenset[ParticipantId]
-
-    @property
-    def seats(self) -> int:
-        """Number of seats that are filled."""
-        return len(self.seated)
+    seats: int
 
     def ballot(self, participant: int, *, support: bool) -> int:
         """Give the bit of a participant's vote in the word of all ballots."""
@@ -39,13 +37,29 @@ class Committee:
         return 1 << (place if support else MOST_PLACES + place)
 
 
+def few(left: int, *, known: int, size: int) -> bool:
+    """Whether so few of those known have left that a draw need not look who: at most half a vacant
+    seat is to be expected.
+    """
+    return known > size and 2 * size * left <= known
+
+
 def seat(
-    seed: bytes, known: int, size: int, in_good_standing: Callable[[ParticipantId], bool]
+    seed: bytes,
+    known: int,
+    size: int,
+    in_good_standing: Callable[[ParticipantId], bool],
+    *,
+    looking: bool = True,
 ) -> Committee:
     """Fill a committee's seats from the first places on; `known` participants are drawn from.
 
-    Who is no longer in good standing is passed over, as long as there are places.
+    Who is no longer in good standing is passed over, as long as there are places; unless nobody is
+    `looking`: then their seats are vacant.
     """
+    if not looking:
+        first = tuple(member(seed, place, known=known, size=size) for place in range(size))
+        return Committee(first, frozenset(filter(in_good_standing, first)), size)
     places: list[ParticipantId] = []
     seated: set[ParticipantId] = set()
     while len(seated) < size and len(places) < min(known, MOST_PLACES):
@@ -53,7 +67,7 @@ def seat(
         places.append(participant)
         if in_good_standing(participant):
             seated.add(participant)
-    return Committee(tuple(places), frozenset(seated))
+    return Committee(tuple(places), frozenset(seated), len(seated))
 
 
 def member(seed: bytes, place: int, *, known: int, size: int) -> ParticipantId:

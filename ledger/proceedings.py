@@ -57,6 +57,13 @@ class Proposal:
     fate: Fate = Fate.STANDING
 
     @property
+    def key(self) -> tuple[Digest, int, bytes]:
+        """What tells it from every other proposal, and from itself before a reorganisation, which
+        may have changed what its result is to be made from.
+        """
+        return self.result, self.attempt, self.meta.block_hash
+
+    @property
     def fallen(self) -> bool:
         """Whether the result can never settle."""
         return self.fate not in (*LIVE, Fate.SETTLED)
@@ -128,6 +135,7 @@ class Accepted:
     height: int
     proposal: Proposal
     accepted_at: int
+    settled_at: int | None = None
     ends_period: bool = False
 
     @property

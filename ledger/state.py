@@ -192,11 +192,14 @@ class FederationState:
 
     def committee(self, round_: Round) -> Committee:
         """Give who votes on a result that is proposed now."""
+        known, size = round_.known, self.policy.committee_size
+        few = committee.few(known - round_.seats, known=known, size=size)
         return committee.seat(
             round_.seed or b"",
-            round_.known,
-            self.policy.committee_size,
+            known,
+            size,
             lambda index: self.participants[index].active(round_.index),
+            looking=round_.attempt > 0 or not few,
         )
 
     def proposal(self, result: Digest, attempt: int) -> Proposal | None:
@@ -469,6 +472,7 @@ class FederationState:
         undisputed = first.proposal.challenges.running is None
         require(event, undisputed, "no open challenge", "one")
         first.proposal.fate = Fate.SETTLED
+        first.settled_at = event.meta.timestamp
         self._pay_fees(self.rounds[first.round], first.proposal)
         last = self.phase is Phase.ENDED and first is self.lineage[-1]
         if last or self.ends_period(first.height, stop=False):

@@ -26,6 +26,7 @@ SHIPPED = {
     "Federations": "src/Federations.sol",
     "Members": "src/libraries/Members.sol",
     "Disputes": "src/libraries/Disputes.sol",
+    "Funds": "src/libraries/Funds.sol",
     "Policies": "src/libraries/Policies.sol",
     "Verifier": "src/verifier/Verifier.sol",
     "Create2Deployer": "src/Create2Deployer.sol",

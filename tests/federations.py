@@ -18,6 +18,7 @@ from fednode.evaluation.metrics import Rows
 from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import Federation
 from fednode.membership import (
+    NO_KEY,
     JoinRequest,
     SignedInvitation,
     invite,
@@ -41,6 +42,7 @@ from ledger.chain.client import Chain
 from ledger.chain.federations import Federations, deploy
 from ledger.cid import CID
 from ledger.payload import int32
+from ledger.proceedings import LIVE, Fate
 from ledger.sealing import NO_KEYS, Vault
 from ledger.state import FederationState, Phase
 from ledger.stores import Artefact, BlockNotFound, ContentStore, MemoryStore
@@ -233,9 +235,9 @@ def found(
     sites: Sequence[str] | None = None,
     own: tuple[str, ...] = (),
     slices: SliceCommitment | None = None,
-    vault: Vault = NO_KEYS,
+    vaults: Sequence[Vault] = (NO_KEYS,),
 ) -> Cast:
-    """Deploy, create, and let every site join."""
+    """Deploy, create, and let every site join; `vaults` go round among the sites."""
     creator = stage.accounts[0]
     contract = Federations(stage.chain, deploy(stage.chain, creator))
     source = open_sites(policy)
@@ -259,7 +261,7 @@ def found(
             folder=stage.folder / name,
             updates=updates or {},
             own=own,
-            vault=vault,
+            vault=vaults[place % len(vaults)],
         )
         for place, name in enumerate(names)
     ]
@@ -281,7 +283,9 @@ def join(hospital: Hospital, creator: Account) -> None:
     address = hospital.account.address
     policy = hospital.view().replica.policy
     invitation = None if policy.open else _invited(request, hospital, creator)
-    terms = membership(request, invitation, signer=address, payout=address)
+    keys = hospital.vault.keys
+    key = keys[0].public if keys else NO_KEY
+    terms = membership(request, invitation, signer=address, payout=address, key=key)
     stake = Wei(policy.stake)
     hospital.contract.join(hospital.account, hospital.federation, terms, stake=stake)
 
@@ -383,4 +387,25 @@ def story(view: Federation) -> Story:
         values=tuple(tuple(leaf.value for leaf in r.values) for r in records),
         payouts=tuple(tuple(leaf.amount for leaf in r.payouts) for r in records),
         paid=tuple(participant.paid for participant in view.state.participants),
+    )
+
+
+def owed(cast: Cast) -> int:
+    """Add up what a contract with one federation owes anybody: stakes, credits, bonds that it
+    holds, and what is left of a pool in ether.
+    """
+    state, contract = cast.state(), cast.contract
+    policy = state.policy
+    credits = [contract.credit(cast.federation, a.address) for a in cast.stage.accounts]
+    proposals = [proposal for round_ in state.rounds for proposal in round_.proposals]
+    held = sum(proposal.fate in (*LIVE, Fate.DROPPED) for proposal in proposals)
+    challenges = sum(not c.resolved for proposal in proposals for c in proposal.challenges.all)
+    paid = sum(member.paid for member in state.participants)
+    refunded = 0 if state.refund is None else state.refund.amount
+    return (
+        sum(member.stake + member.fees for member in state.participants)
+        + sum(credit.ethers + credit.fees for credit in credits)
+        + held * policy.proposer_bond
+        + challenges * policy.challenge_bond
+        + (policy.pool - paid - refunded - state.fees)
     )

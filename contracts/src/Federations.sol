@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {LowLevelCall} from "@openzeppelin/contracts/utils/LowLevelCall.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
@@ -23,8 +20,10 @@ import {
 } from "./interfaces/IFederations.sol";
 import {Committee} from "./libraries/Committee.sol";
 import {Disputes} from "./libraries/Disputes.sol";
+import {Funds} from "./libraries/Funds.sol";
 import {Members} from "./libraries/Members.sol";
 import {MerkleSum} from "./libraries/MerkleSum.sol";
+import {Money} from "./libraries/Money.sol";
 import {Policies} from "./libraries/Policies.sol";
 import {Rounds} from "./libraries/Rounds.sol";
 import {RoundState, RoundStates} from "./types/RoundState.sol";
@@ -34,10 +33,9 @@ import {Target, Terms} from "./verifier/Types.sol";
 
 /// @title Federations
 /// @notice The rounds, results and money of federations that learn together.
-/// @dev See `IFederations` for what each function does and for the warnings. What is about members and disputes runs, in this
+/// @dev See `IFederations` for what each function does and for the warnings. What is about members, disputes and fees runs, in this
 /// contract's storage, in libraries that are deployed beside it.
 contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
-    using SafeERC20 for IERC20;
     using Rounds for Federation;
     using Rounds for Participant;
 
@@ -83,7 +81,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         Policies.keep(f.rules, f.terms, policy);
         f.record(id, FederationCreated.selector, abi.encode(msg.sender, digest, salt, pool));
 
-        if (token != address(0) && pool != 0) _pull(IERC20(token), pool);
+        if (token != address(0) && pool != 0) Money.pull(token, pool);
     }
 
     function _checkValue(uint256 due) private view {
@@ -136,7 +134,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IFederations
     function withdrawStake(bytes32 id, uint32 participant) external nonReentrant {
-        _send(address(0), msg.sender, Members.withdrawStake(_existing(id), id, participant));
+        Money.send(address(0), msg.sender, Members.withdrawStake(_existing(id), id, participant));
     }
 
     // ---------------------------------------------------------------- commits
@@ -147,7 +145,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         RoundState s = f.state;
         _checkPhase(id, s, Phase.Commit, round);
         Seat seat = f.seats[msg.sender];
-        if (!seat.activeIn(round)) revert NotSeated(msg.sender, round);
+        if (!f.mayAct(s, seat, round)) revert NotSeated(msg.sender, round);
         uint32 participant = seat.participant();
         uint256 key = _commitKey(round, participant);
         if (f.commits[key] != 0) revert AlreadyCommitted(participant, round);
@@ -310,19 +308,22 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     }
 
     /// @dev The seats that are filled, among how many places. A draw skips who has left, as long as there are places. While
-    /// nobody has, or all fit in, there is nothing to look up; in a later attempt somebody may have been slashed.
+    /// nobody has, or all fit in, there is nothing to look up; nor while so few have that at most half a vacancy is expected: a
+    /// vacant seat is a silent one. In a later attempt, also after a slashing, everybody drawn is looked up.
     function _seatCommittee(Federation storage f, RoundState s) private view returns (uint256 seats, uint256 places) {
         uint256 known = s.known();
         uint256 size = f.rules.committeeSize;
         if (s.attempt() == 0) {
             if (known <= size) return (s.seats(), known);
-            if (s.seats() == known) return (size, size);
+            if (2 * size * (known - s.seats()) <= known) return (size, size);
         }
         uint32 round = s.round();
         uint256 seed = f.seed;
-        while (seats < size && places < known && places < Committee.MOST_PLACES) {
-            uint256 member = Committee.member(seed, places++, known, size);
-            if (f.participants[member].inGoodStanding(round)) ++seats;
+        unchecked {
+            while (seats < size && places < known && places < Committee.MOST_PLACES) {
+                uint256 member = Committee.member(seed, places++, known, size);
+                if (f.participants[member].inGoodStanding(round)) ++seats;
+            }
         }
     }
 
@@ -389,8 +390,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         uint32 round = s.round();
         Seat seat = f.seats[signer];
         participant = seat.participant();
-        // Only a round that is repeated can have members that were slashed for it.
-        if (!seat.activeIn(round) || s.attempt() != 0 && f.participants[participant].slashed) {
+        // A round that is repeated has members that were slashed for it.
+        if (!seat.activeIn(round) || s.scarred() && f.participants[participant].slashed) {
             revert NotSeated(signer, round);
         }
         place = Committee.placeOf(seed, participant, s.known(), size);
@@ -626,99 +627,51 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         address token = f.token;
         for (uint256 i; i < claims.length; ++i) {
             Claim calldata c = claims[i];
-            (bytes32 root, uint256 total) = MerkleSum.open(
-                MerkleSum.payoutLeaf(c.participant, c.amount), c.amount, c.participant, leaves, c.hashes, c.sums
-            );
+            (uint256 participant, uint256 amount) = (c.participant, c.amount);
+            (bytes32 root, uint256 total) =
+                MerkleSum.open(MerkleSum.payoutLeaf(participant, amount), amount, participant, leaves, c.path);
             if (root == 0 || _claimable(root, total, leaves) != claimable) revert InvalidProof();
-            Participant storage p = f.participants[c.participant];
+            Participant storage p = f.participants[participant];
             (address payout, uint256 paid, uint256 allPaid) = (p.payout, p.paid, f.paid);
-            uint256 due = c.amount > paid ? c.amount - paid : 0;
             // A tree with a leaf below what was paid before would else pay out more than its total.
-            if (due > total - allPaid) due = total - allPaid;
-            if (due == 0) revert NothingToClaim(c.participant);
+            uint256 due = total - allPaid;
+            // What is left of the total, and so every sum here, is at most a policy's pool.
+            unchecked {
+                if (amount < paid + due) due = amount > paid ? amount - paid : 0;
+                if (due == 0) revert NothingToClaim(uint32(participant));
 
-            p.paid = uint96(paid + due);
-            f.paid = uint96(allPaid + due);
-            f.record(id, PayoutClaimed.selector, abi.encode(c.participant, payout, due));
-            _send(token, payout, due);
+                p.paid = uint96(paid + due);
+                f.paid = uint96(allPaid + due);
+            }
+            f.record(id, PayoutClaimed.selector, abi.encode(participant, payout, due));
+            Money.send(token, payout, due);
         }
     }
 
     /// @inheritdoc IFederations
     function refund(bytes32 id) external nonReentrant {
-        Federation storage f = _existing(id);
-        if (!f.state.inPhase(Phase.Ended) || f.settledHeight != f.headHeight) revert RefundLocked();
-        uint256 amount = f.rules.pool - f.results[f.head()].payoutTotal - f.fees;
-        if (f.refunded || amount == 0) revert NothingToRefund();
-        f.refunded = true;
-        address creator = f.rules.creator;
-        f.record(id, Refunded.selector, abi.encode(creator, amount));
-        _send(f.token, creator, amount);
+        Funds.refund(_existing(id), id);
     }
 
     /// @inheritdoc IFederations
     function collectFees(bytes32 id, uint32 participant, bytes32[] calldata results) external {
-        Federation storage f = _existing(id);
-        Participant storage p = f.participant(participant);
-        uint256 size = f.rules.committeeSize;
-        uint256 votes;
-        for (uint256 i; i < results.length; ++i) {
-            Proposed storage result = f.results[results[i]];
-            uint256 known = result.known;
-            if (result.status != Status.Settled || participant >= known) continue;
-            uint256 place = Committee.placeOf(result.seed, participant, known, size);
-            if (place >= Committee.MOST_PLACES) continue;
-            uint256 cast = result.ballots & Committee.ballots(place);
-            if (cast == 0) continue;
-            result.ballots ^= cast;
-            ++votes;
-        }
-        uint256 amount = votes * f.rules.attesterFee;
-        if (amount == 0) revert NothingToClaim(participant);
-        f.credit(p.payout, 0, amount);
-        f.record(id, FeesCollected.selector, abi.encode(participant, amount));
+        Funds.collectFees(_existing(id), id, participant, results);
     }
 
     /// @inheritdoc IFederations
     function withdraw(bytes32 id) external nonReentrant {
-        Federation storage f = _existing(id);
-        Credit storage owed = f.credits[msg.sender];
-        (uint128 ethers, uint128 fees) = (owed.wei_, owed.fees);
-        (owed.wei_, owed.fees) = (0, 0);
-        if (fees != 0 && !_trySend(f.token, msg.sender, fees)) {
-            // A token that fails must not hold back the ether; what is owed in it stays owed.
-            owed.fees += fees;
-            fees = 0;
+        Funds.withdraw(_existing(id), id);
+    }
+
+    /// @dev keccak256(abi.encode(root, total, leaves)), in memory that is free again after it.
+    function _claimable(bytes32 root, uint256 total, uint256 leaves) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let start := mload(0x40)
+            mstore(start, root)
+            mstore(add(start, 0x20), total)
+            mstore(add(start, 0x40), leaves)
+            hash := keccak256(start, 0x60)
         }
-        if (ethers | fees == 0) revert NothingToWithdraw(msg.sender);
-        f.record(id, Withdrawn.selector, abi.encode(msg.sender, ethers, fees));
-        if (ethers != 0) _send(address(0), msg.sender, ethers);
-    }
-
-    function _claimable(bytes32 root, uint256 total, uint256 leaves) private pure returns (bytes32) {
-        return keccak256(abi.encode(root, total, leaves));
-    }
-
-    function _pull(IERC20 token, uint256 amount) private {
-        uint256 before = _balance(token);
-        token.safeTransferFrom(msg.sender, address(this), amount);
-        uint256 received = _balance(token) - before;
-        if (received != amount) revert TransferIncomplete(amount, received);
-    }
-
-    function _balance(IERC20 token) private view returns (uint256) {
-        return token.balanceOf(address(this));
-    }
-
-    function _send(address token, address to, uint256 amount) private {
-        if (_trySend(token, to, amount)) return;
-        if (token == address(0)) revert EtherRefused(to);
-        revert SafeERC20.SafeERC20FailedOperation(token);
-    }
-
-    function _trySend(address token, address to, uint256 amount) private returns (bool) {
-        if (token != address(0)) return IERC20(token).trySafeTransfer(to, amount);
-        return LowLevelCall.callNoReturn(to, amount, "");
     }
 
     // ---------------------------------------------------------------- views

@@ -11,6 +11,7 @@ import {
     ParticipantView,
     Phase,
     Result,
+    Sibling,
     Status
 } from "../src/interfaces/IFederations.sol";
 import {Asserts} from "./Asserts.sol";
@@ -342,7 +343,7 @@ abstract contract Base is Asserts {
 
     function paying(bytes32 id, int64 gain, uint128[] memory amounts) internal view returns (ResultHeader memory h) {
         h = header(id);
-        SumTree.Node memory root = SumTree.root(amounts);
+        Sibling memory root = SumTree.root(amounts);
         (h.gain, h.scores, h.payouts, h.payoutTotal) = (gain, 1, root.hash, uint128(root.sum));
     }
 
@@ -367,7 +368,7 @@ abstract contract Base is Asserts {
 
     function claimOf(uint128[] memory amounts, uint256 i) internal pure returns (Claim memory c) {
         (c.participant, c.amount) = (uint32(i), amounts[i]);
-        (c.hashes, c.sums) = SumTree.proof(amounts, i);
+        c.path = SumTree.proof(amounts, i);
     }
 
     function claim(bytes32 id, uint256 i, uint128[] memory amounts) internal {

@@ -153,6 +153,18 @@ contract ChallengesTest is Challenged {
 
     // ---------------------------------------------------------------- demands and answers
 
+    /// @dev The verifier is told whether payloads are sealed.
+    function testFuzz_answer_sealed(bool sealed_) public {
+        PolicyHeader memory p = policy();
+        p.visibility = sealed_ ? 1 : 0;
+        (bytes32 id, bytes32 result) = standing(p);
+        demand(CHALLENGER, id, result, 1);
+        Target memory t = target(1);
+        refuses(IFederations.AnswerRefused.selector);
+        ledger.answer(id, result, 0, t, abi.encode(sealed_ ? t.root : ~t.root));
+        ledger.answer(id, result, 0, t, abi.encode(sealed_ ? ~t.root : t.root));
+    }
+
     /// @dev Anybody may answer, with what was asked for.
     function testFuzz_answer_byAnybody(address who, uint256 n) public {
         vm.assume(who != CHALLENGER && uint160(who) > 0xffff);

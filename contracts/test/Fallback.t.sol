@@ -508,7 +508,9 @@ contract FallbackTest is Challenged {
         _asks(id, first, q, true);
         q.number = open ? 1 : 60;
         _asks(id, second, q, true);
-        q.ask = Ask.Scale;
+        q.number += 1;
+        _asks(id, second, q, false);
+        (q.ask, q.number) = (Ask.Scale, q.number - 1);
         _asks(id, first, q, true);
         q.number = open ? 1 : uint32(51 - amended);
         _asks(id, third, q, true);
@@ -572,6 +574,7 @@ contract FallbackTest is Challenged {
     function testFuzz_facts_commit(uint256 who, bool committed) public {
         PolicyHeader memory p = patient();
         bytes32 id = started(p, 3);
+        fullRound(id); // the same place in another round is another commit
         who = bound(who, 0, 2);
         for (uint256 i; i < 3; ++i) {
             if (committed || i != who) commit(id, i);
@@ -579,11 +582,11 @@ contract FallbackTest is Challenged {
         if (!committed) miss(id);
         bytes32 result = propose(id, header(id));
         Question memory q;
-        (q.ask, q.participant, q.digest, q.number) = (Ask.Commit, uint32(who), update(0, who), uint32(who));
+        (q.ask, q.participant, q.digest, q.number) = (Ask.Commit, uint32(who), update(1, who), uint32(who));
         _asks(id, result, q, committed);
         q.number += 1;
         _asks(id, result, q, false);
-        (q.number, q.digest) = (uint32(who), update(0, 7));
+        (q.number, q.digest) = (uint32(who), update(1, 7));
         _asks(id, result, q, false);
     }
 

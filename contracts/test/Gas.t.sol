@@ -11,9 +11,10 @@ import {Challenged} from "./Challenged.sol";
 /// forge-config: default.isolate = true
 contract GasTest is Challenged {
     uint256 private constant COMMIT_LIMIT = 65_000;
-    uint256 private constant CLAIM_LIMIT = 64_000;
-    uint256 private constant CLAIM_OF_MANY_LIMIT = 35_000;
+    uint256 private constant CLAIM_LIMIT = 60_000;
+    uint256 private constant CLAIM_OF_MANY_LIMIT = 30_000;
     uint256 private constant ROUND_LIMIT = 600_000;
+    uint256 private constant ROUND_LIMIT_AFTER_LEAVING = 640_000;
     uint256 private constant SIZE = 16;
     bytes32 private constant SEED = keccak256("seed");
 
@@ -207,16 +208,17 @@ contract GasTest is Challenged {
         }
         for (uint256 i; i < n; ++i) {
             if (!acts[i]) continue;
-            _count(id, i);
+            _count(id, i, i);
             join(id, i);
         }
         eq(view_(id).known, n, "the slot of the numbers has moved");
     }
 
-    function _count(bytes32 id, uint256 joined) private {
+    /// @dev Say how many have joined, and how many of them are still there.
+    function _count(bytes32 id, uint256 joined, uint256 active) private {
         bytes32 slot = bytes32(uint256(keccak256(abi.encode(id, 2))) + 4);
         uint256 word = uint256(vm.load(address(ledger), slot)) & ~(uint256(type(uint32).max) << 224);
-        vm.store(address(ledger), slot, bytes32(word | joined << 224 | joined << 240));
+        vm.store(address(ledger), slot, bytes32(word | joined << 224 | active << 240));
     }
 
     function _member(uint256 place, uint256 known) private pure returns (uint256) {
@@ -243,8 +245,10 @@ contract GasTest is Challenged {
     }
 
     function _wholeRound(uint256 n) private {
-        string memory suffix = string.concat(" of ", vm.toString(n));
-        bytes32 id = _crowd(n);
+        _wholeRound(_crowd(n), n, string.concat(" of ", vm.toString(n)), ROUND_LIMIT);
+    }
+
+    function _wholeRound(bytes32 id, uint256 n, string memory suffix, uint256 limit) private {
         for (uint256 i; i < 3; ++i) {
             _batch(id, n);
             miss(id);
@@ -262,7 +266,7 @@ contract GasTest is Challenged {
         _post(id, n);
         all += _snap(string.concat("postVotes, 16, accepting and opening", suffix));
         phase(id, Phase.Commit, "accepted");
-        holds(all <= ROUND_LIMIT, string.concat("a round costs ", vm.toString(all)));
+        holds(all <= limit, string.concat("a round costs ", vm.toString(all)));
     }
 
     /// forge-config: default.isolate = true
@@ -279,4 +283,21 @@ contract GasTest is Challenged {
     function test_gas_wholeRoundOf10000() public {
         _wholeRound(10_000);
     }
+
+    /// @dev While few have left, their seats stay vacant.
+    /// forge-config: default.isolate = true
+    function test_gas_wholeRoundAfterFewLeft() public {
+        bytes32 id = _crowd(1_024);
+        _count(id, 1_024, 992);
+        _wholeRound(id, 1_024, " of 1024, of whom 32 left", ROUND_LIMIT);
+    }
+
+    /// @dev Then every place's participant is looked up.
+    /// forge-config: default.isolate = true
+    function test_gas_wholeRoundAfterMoreLeft() public {
+        bytes32 id = _crowd(1_024);
+        _count(id, 1_024, 991);
+        _wholeRound(id, 1_024, " of 1024, of whom 33 left", ROUND_LIMIT_AFTER_LEAVING);
+    }
+
 }

@@ -63,28 +63,25 @@ contract InvariantsTest is Asserts {
         }
     }
 
-    /// @notice Balance = everything owed, to the wei: pools, stakes, bonds, challenges' bonds and credits.
-    function invariant_balanceIsEverythingOwed() external view {
-        (uint256 inEther, uint256 inTokens) = _handler.balances();
-        eq(inEther, _handler.owed(true), "ether");
-        eq(inTokens, _handler.owed(false), "tokens");
-    }
-
-    function invariant_payoutsWithinThePurse() external view {
+    /// @dev One function for all: forge would walk the same steps again for each.
+    function invariant_moneyAndLineage() external view {
+        _balanceIsEverythingOwed();
         _handler.checkPools();
-    }
-
-    function invariant_lineageIsOneChain() external view {
         _handler.checkLineages();
     }
 
-    function invariant_noReachableStateStrandsMoney() external view {}
-
-    /// @dev From wherever a run has come to.
+    /// @notice No reachable state strands money: from wherever a run has come to, everybody gets everything out.
     function afterInvariant() external {
         _handler.drain();
         (uint256 inEther, uint256 inTokens) = _handler.balances();
         eq(inEther, 0, "stranded ether");
         eq(inTokens, 0, "stranded tokens");
+    }
+
+    /// @dev Balance = everything owed, to the wei: pools, stakes, bonds, challenges' bonds and credits.
+    function _balanceIsEverythingOwed() private view {
+        (uint256 inEther, uint256 inTokens) = _handler.balances();
+        eq(inEther, _handler.owed(true), "ether");
+        eq(inTokens, _handler.owed(false), "tokens");
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Sibling} from "../src/interfaces/IFederations.sol";
 import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 import {Asserts} from "./Asserts.sol";
 import {SumTree} from "./SumTree.sol";
@@ -13,25 +14,22 @@ contract MerkleSumTest is Asserts {
         uint256 sum;
         uint256 index;
         uint256 size;
-        bytes32[] hashes;
-        uint256[] sums;
+        Sibling[] path;
     }
 
-    function verify(
-        bytes32 root,
-        uint256 total,
-        bytes32 leaf,
-        uint256 sum,
-        uint256 index,
-        uint256 size,
-        bytes32[] calldata hashes,
-        uint256[] calldata sums
-    ) external view returns (bool) {
-        return MerkleSum.verify(root, total, leaf, sum, index, size, hashes, sums);
+    function open(bytes32 leaf, uint256 sum, uint256 index, uint256 size, Sibling[] calldata path)
+        external
+        view
+        returns (bytes32, uint256)
+    {
+        return MerkleSum.open(leaf, sum, index, size, path);
     }
 
+    /// @dev Whether the path leads to the root; one that leads nowhere says so with zeros.
     function _verify(Proof memory p) private view returns (bool) {
-        return this.verify(p.root, p.total, p.leaf, p.sum, p.index, p.size, p.hashes, p.sums);
+        (bytes32 root, uint256 total) = this.open(p.leaf, p.sum, p.index, p.size, p.path);
+        holds(root != 0 || total == 0, "half an answer");
+        return root == p.root && total == p.total;
     }
 
     function _amounts(uint256 seed, uint256 size) private pure returns (uint128[] memory amounts) {
@@ -43,11 +41,11 @@ contract MerkleSumTest is Asserts {
 
     function _proof(uint256 seed, uint256 size, uint256 index) private pure returns (Proof memory p) {
         uint128[] memory amounts = _amounts(seed, size);
-        SumTree.Node memory root = SumTree.root(amounts);
+        Sibling memory root = SumTree.root(amounts);
         (p.root, p.total) = (root.hash, root.sum);
         (p.leaf, p.sum) = (SumTree.leaf(index, amounts[index]), amounts[index]);
         (p.index, p.size) = (index, size);
-        (p.hashes, p.sums) = SumTree.proof(amounts, index);
+        p.path = SumTree.proof(amounts, index);
     }
 
     function test_verify_everyLeafOfEverySize() public view {
@@ -95,12 +93,12 @@ contract MerkleSumTest is Asserts {
         size = bound(size, 2, 64);
         index = bound(index, 0, size - 1);
         Proof memory p = _proof(seed, size, index);
-        at = bound(at, 0, p.hashes.length - 1);
-        p.hashes[at] ^= bytes32(uint256(1));
+        at = bound(at, 0, p.path.length - 1);
+        p.path[at].hash ^= bytes32(uint256(1));
         holds(!_verify(p), "another hash verifies");
-        p.hashes[at] ^= bytes32(uint256(1));
+        p.path[at].hash ^= bytes32(uint256(1));
         unchecked {
-            ++p.sums[at];
+            ++p.path[at].sum;
         }
         holds(!_verify(p), "another sibling sum verifies");
     }
@@ -109,34 +107,31 @@ contract MerkleSumTest is Asserts {
         size = bound(size, 2, 64);
         index = bound(index, 0, size - 1);
         Proof memory p = _proof(seed, size, index);
-        (bytes32[] memory hashes, uint256[] memory sums) = (p.hashes, p.sums);
-        uint256 length = hashes.length;
-
-        (p.hashes, p.sums) = (new bytes32[](length + 1), new uint256[](length + 1));
-        for (uint256 i; i < length; ++i) {
-            (p.hashes[i], p.sums[i]) = (hashes[i], sums[i]);
-        }
+        Sibling[] memory path = p.path;
+        p.path = _cut(path, path.length + 1);
         holds(!_verify(p), "a longer path verifies");
-        p.sums = sums;
-        holds(!_verify(p), "arrays of two lengths verify");
-        (p.hashes, p.sums) = (new bytes32[](length - 1), new uint256[](length - 1));
-        for (uint256 i; i + 1 < length; ++i) {
-            (p.hashes[i], p.sums[i]) = (hashes[i], sums[i]);
-        }
+        p.path = _cut(path, path.length - 1);
         holds(!_verify(p), "a shorter path verifies");
+    }
+
+    /// @dev The first ones, and empty ones up to this length.
+    function _cut(Sibling[] memory path, uint256 length) private pure returns (Sibling[] memory cut) {
+        cut = new Sibling[](length);
+        for (uint256 i; i < length && i < path.length; ++i) {
+            cut[i] = path[i];
+        }
     }
 
     /// @dev An inner node must not pass for a leaf: their hashes have other prefixes.
     function test_verify_notAnInnerNode() public view {
         uint128[] memory amounts = _amounts(1, 4);
         Proof memory p = _proof(1, 4, 0);
-        (p.leaf, p.sum) = (p.hashes[0], p.sums[0]);
-        (bytes32 hash, uint256 sum) = (p.hashes[1], p.sums[1]);
-        (p.hashes, p.sums) = (new bytes32[](1), new uint256[](1));
-        (p.hashes[0], p.sums[0], p.size) = (hash, sum, 2);
+        Sibling memory top = p.path[1];
+        p.path = new Sibling[](1);
+        (p.path[0], p.size) = (top, 2);
         uint128[] memory left = new uint128[](2);
         (left[0], left[1]) = (amounts[0], amounts[1]);
-        SumTree.Node memory node = SumTree.root(left);
+        Sibling memory node = SumTree.root(left);
         bytes memory inner = abi.encode(
             SumTree.leaf(0, amounts[0]), uint256(amounts[0]), SumTree.leaf(1, amounts[1]), uint256(amounts[1])
         );
@@ -153,8 +148,8 @@ contract MerkleSumTest is Asserts {
         p.leaf = SumTree.leaf(0, 10);
         p.sum = 10;
         p.size = 2;
-        (p.hashes, p.sums) = (new bytes32[](1), new uint256[](1));
-        (p.hashes[0], p.sums[0]) = (sibling, huge);
+        p.path = new Sibling[](1);
+        p.path[0] = Sibling(sibling, huge);
         p.root = sha256(bytes.concat(hex"01", abi.encode(p.leaf, uint256(10), sibling, huge)));
         p.total = 5;
         holds(!_verify(p), "an overflow verifies");

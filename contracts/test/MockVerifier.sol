@@ -20,9 +20,9 @@ library MockVerifier {
         return abi.decode(evidence, (Target));
     }
 
-    /// @dev The right answer is the target's root.
-    function opens(bool, Target calldata t, bytes calldata data) external pure returns (bool) {
-        return bytes32(data) == t.root;
+    /// @dev The right answer is the target's root; where payloads are sealed, its complement.
+    function opens(bool sealed_, Target calldata t, bytes calldata data) external pure returns (bool) {
+        return bytes32(data) == (sealed_ ? ~t.root : t.root);
     }
 
     /// @dev Evidence is the participant.

@@ -257,6 +257,20 @@ contract ParticipantsTest is Base {
         _joinInvited(id, a, "");
     }
 
+    /// @dev Whoever leaves takes its weight along, and no other.
+    function test_leave_weights() public {
+        PolicyHeader memory p = _private();
+        p.weightCap = (1 << 31) - 1;
+        bytes32 id = create(p);
+        _joinInvited(id, 0, (1 << 30) - 2);
+        _joinInvited(id, 1, 1 << 30);
+        leave(id, 0);
+        bytes memory invitation = _invitation(id, 2, 1 << 30, uint64(START));
+        Application memory a = _invited(2, 1 << 30, uint64(START));
+        _refused(id, a, invitation, abi.encodeWithSelector(IFederations.WeightOverflow.selector, uint256(1 << 31)));
+        _joinInvited(id, 2, (1 << 30) - 1);
+    }
+
     function test_join_RevertWhen_weightsOverflow() public {
         PolicyHeader memory p = _private();
         p.weightCap = (1 << 31) - 1;
@@ -381,6 +395,8 @@ contract ParticipantsTest is Base {
         ledger.amendDataset(id, 0, dataset(1), 0, 0);
         refuses(abi.encodeWithSelector(IFederations.UnknownParticipant.selector, 3));
         ledger.amendDataset(id, 3, dataset(1), 0, 0);
+        refuses(abi.encodeWithSelector(IFederations.UnknownParticipant.selector, 4));
+        ledger.amendDataset(id, 4, dataset(1), 0, 0);
     }
 
     /// @dev Whoever left weighs nothing, so its amendments change no sum.

@@ -93,6 +93,25 @@ contract RoundsTest is Base {
     // ---------------------------------------------------------------- slices
 
     /// @dev After the commits, so that nobody trains on it; before the updates have to be readable.
+    /// @dev With slices, nothing is proposed before the round's slice could be opened.
+    function testFuzz_proposeResult_afterTheReveal(uint256 at, uint8 evaluation) public {
+        PolicyHeader memory p = policy();
+        p.evaluation = uint8(bound(evaluation, 1, 2));
+        bytes32 id = proposing(p);
+        uint256 closed = vm.getBlockTimestamp();
+        at = bound(at, 0, 89);
+        vm.warp(closed + at);
+        ResultHeader memory h = header(id);
+        if (p.evaluation == 2 && at < 30) {
+            vm.deal(signer(0), BOND);
+            vm.prank(signer(0));
+            refuses(abi.encodeWithSelector(IFederations.TooEarly.selector, closed + 30));
+            ledger.proposeResult{value: BOND}(id, h, INDEX, "");
+        } else {
+            status(id, propose(id, h), Status.Standing, "standing");
+        }
+    }
+
     function testFuzz_openSlice_betweenCommitsAndReveal(uint256 at, address who) public {
         bytes32 id = started();
         vm.prank(who);

@@ -1,52 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Sibling} from "../src/interfaces/IFederations.sol";
+
 /// @notice Merkle-sum trees by their definition: slow, recursive, and written apart from the library that it tests.
 library SumTree {
-    struct Node {
-        bytes32 hash;
-        uint256 sum;
-    }
-
-    function root(uint128[] memory amounts) internal pure returns (Node memory) {
+    function root(uint128[] memory amounts) internal pure returns (Sibling memory) {
         return _root(amounts, 0, amounts.length);
     }
 
     function proof(uint128[] memory amounts, uint256 index)
         internal
         pure
-        returns (bytes32[] memory hashes, uint256[] memory sums)
+        returns (Sibling[] memory)
     {
-        Node[] memory path = _path(amounts, 0, amounts.length, index);
-        hashes = new bytes32[](path.length);
-        sums = new uint256[](path.length);
-        for (uint256 i; i < path.length; ++i) {
-            (hashes[i], sums[i]) = (path[i].hash, path[i].sum);
-        }
+        return _path(amounts, 0, amounts.length, index);
     }
 
     function leaf(uint256 index, uint256 amount) internal pure returns (bytes32) {
         return sha256(bytes.concat(hex"00", abi.encode(index, amount)));
     }
 
-    function _root(uint128[] memory amounts, uint256 from, uint256 to) private pure returns (Node memory) {
-        if (to - from == 1) return Node(leaf(from, amounts[from]), amounts[from]);
+    function _root(uint128[] memory amounts, uint256 from, uint256 to) private pure returns (Sibling memory) {
+        if (to - from == 1) return Sibling(leaf(from, amounts[from]), amounts[from]);
         uint256 middle = from + _split(to - from);
-        Node memory l = _root(amounts, from, middle);
-        Node memory r = _root(amounts, middle, to);
-        return Node(sha256(bytes.concat(hex"01", abi.encode(l.hash, l.sum, r.hash, r.sum))), l.sum + r.sum);
+        Sibling memory l = _root(amounts, from, middle);
+        Sibling memory r = _root(amounts, middle, to);
+        return Sibling(sha256(bytes.concat(hex"01", abi.encode(l.hash, l.sum, r.hash, r.sum))), l.sum + r.sum);
     }
 
     function _path(uint128[] memory amounts, uint256 from, uint256 to, uint256 index)
         private
         pure
-        returns (Node[] memory)
+        returns (Sibling[] memory)
     {
-        if (to - from == 1) return new Node[](0);
+        if (to - from == 1) return new Sibling[](0);
         uint256 middle = from + _split(to - from);
         bool onLeft = index < middle;
-        Node[] memory below = onLeft ? _path(amounts, from, middle, index) : _path(amounts, middle, to, index);
-        Node[] memory path = new Node[](below.length + 1);
+        Sibling[] memory below = onLeft ? _path(amounts, from, middle, index) : _path(amounts, middle, to, index);
+        Sibling[] memory path = new Sibling[](below.length + 1);
         for (uint256 i; i < below.length; ++i) {
             path[i] = below[i];
         }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {PolicyHeader, ResultHeader, UpdateHeader, POLICY_TAG, RESULT_TAG, UPDATE_TAG} from "../src/Headers.sol";
+import {Sibling} from "../src/interfaces/IFederations.sol";
 import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 import {Asserts} from "./Asserts.sol";
 
@@ -28,10 +29,10 @@ contract VectorsTest is Asserts {
         uint128 amount,
         uint32 index,
         uint256 size,
-        bytes32[] calldata hashes,
-        uint256[] calldata sums
+        Sibling[] calldata path
     ) external view returns (bool) {
-        return MerkleSum.verify(root, total, MerkleSum.payoutLeaf(index, amount), amount, index, size, hashes, sums);
+        (bytes32 hash, uint256 sum) = MerkleSum.open(MerkleSum.payoutLeaf(index, amount), amount, index, size, path);
+        return hash != 0 && hash == root && sum == total;
     }
 
     /// @dev Whether these bytes are a header of this kind, and nothing else.
@@ -81,14 +82,21 @@ contract VectorsTest is Asserts {
         uint256 amount = vm.parseJsonUint(json, string.concat(at, ".amount"));
         uint256 index = vm.parseJsonUint(json, string.concat(at, ".index"));
         if (amount > type(uint128).max || index > type(uint32).max) return false;
+        bytes32[] memory hashes = vm.parseJsonBytes32Array(json, string.concat(at, ".hashes"));
+        uint256[] memory sums = vm.parseJsonUintArray(json, string.concat(at, ".sums"));
+        // The call pairs them, so this cannot be said to it.
+        if (hashes.length != sums.length) return false;
+        Sibling[] memory path = new Sibling[](hashes.length);
+        for (uint256 i; i < path.length; ++i) {
+            path[i] = Sibling(hashes[i], sums[i]);
+        }
         return this.verify(
             vm.parseJsonBytes32(json, string.concat(at, ".root")),
             vm.parseJsonUint(json, string.concat(at, ".total")),
             uint128(amount),
             uint32(index),
             vm.parseJsonUint(json, string.concat(at, ".size")),
-            vm.parseJsonBytes32Array(json, string.concat(at, ".hashes")),
-            vm.parseJsonUintArray(json, string.concat(at, ".sums"))
+            path
         );
     }
 }

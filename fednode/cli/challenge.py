@@ -14,15 +14,9 @@ from fednode.cli.edge import (
     verbose_option,
 )
 from fednode.cli.node import node_options, poll_option
-from fednode.cli.open import (
-    open_account,
-    open_content,
-    open_contract,
-    open_federation,
-    open_vault,
-    require_key,
-)
-from fednode.roles.role import run
+from fednode.cli.open import Place, open_account, placed
+from fednode.errors import FedNodeError
+from fednode.roles.role import OUTAGES, PASSING, run
 
 
 @click.command()
@@ -30,18 +24,12 @@ from fednode.roles.role import run
 @click.option("--stay", is_flag=True, help="Go on until the federation has ended and settled.")
 @verbose_option
 @json_option
+@placed
 def challenge(
-    rpc: str,
-    chain_id: int | None,
-    ledger: str,
-    federation: str,
-    ipfs: str | None,
-    store: Path | None,
+    place: Place,
     keystore: Path,
     password_file: Path | None,
-    key_files: tuple[Path, ...],
     journal: Path,
-    own: tuple[str, ...],
     poll: float,
     stay: bool,
     verbose: bool,
@@ -56,17 +44,10 @@ def challenge(
     from fednode.roles.watcher import Guard
 
     start_logging(verbose=verbose)
-    vault = open_vault(key_files)
-    opened = open_federation(
-        open_contract(rpc, chain_id, ledger),
-        federation,
-        open_content(ipfs, store),
-        own=own,
-        vault=vault,
-    )
-    require_key(opened, vault)
+    opened = place.open(keyed=True)
     account = open_account(keystore, password_file)
-    run(Guard(opened, account, Journal(journal, opened.id), stay=stay), poll=poll)
+    guard = Guard(opened, account, Journal(journal, opened.id), stay=stay)
+    run(guard, poll=poll, passing=PASSING if stay else OUTAGES)
     found = [
         {"round": p.round, "result": p.result.hex(), "fate": p.fate.value}
         for round_ in opened.state.rounds
@@ -74,4 +55,6 @@ def challenge(
         if any(c.challenger == account.address for c in p.challenges.all)
     ]
     lines = [f"round {f['round']}: result {f['result']} is {f['fate']}" for f in found]
+    for result, reason in guard.unjudged.items():
+        raise FedNodeError(f"result {result.hex()} was not judged: {reason}")
     Output(as_json).result({"challenged": found}, "\n".join(lines) or "nothing to challenge")

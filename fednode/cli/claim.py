@@ -17,7 +17,7 @@ from fednode.cli.edge import (
     own_option,
     store_options,
 )
-from fednode.cli.open import open_account, open_content, open_contract, open_federation, open_vault
+from fednode.cli.open import Place, open_account, placed
 
 
 @click.command()
@@ -31,27 +31,15 @@ from fednode.cli.open import open_account, open_content, open_contract, open_fed
     own_option,
 )
 @json_option
+@placed
 def claim(
-    rpc: str,
-    chain_id: int | None,
-    ledger: str,
-    federation: str,
-    ipfs: str | None,
-    store: Path | None,
+    place: Place,
     keystore: Path,
     password_file: Path | None,
-    key_files: tuple[Path, ...],
-    own: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Take out what is due to the account: payouts, fees, bonds, stakes, a creator's refund."""
-    opened = open_federation(
-        open_contract(rpc, chain_id, ledger),
-        federation,
-        open_content(ipfs, store),
-        own=own,
-        vault=open_vault(key_files),
-    )
+    opened = place.open()
     claimed = claim_all(opened, open_account(keystore, password_file))
     token = opened.policy.reward.token
     in_token = () if token is None else ("payout", "fees", "refund")

@@ -98,6 +98,8 @@ def create(
         slices=_slices(slices, holder, account),
     )
     output.note(_cost(planned))
+    if policy.stake.challenge_bond == 0:
+        output.note(_FREE)
     if account is None:
         output.result({"cost": planned.cost.record()}, "nothing was created")
         return
@@ -166,6 +168,12 @@ def _salt(text: str) -> Digest:
     if len(value) > 32:
         raise FedNodeError(f"--salt {text!r} is not at most 64 hexadecimal digits")
     return Digest(value.rjust(32, b"\0"))
+
+
+_FREE = (
+    "warning: stake.challenge_bond is 0: challenges for nothing cost no more than gas, and each "
+    "delays settlement by windows.answer"
+)
 
 
 def _cost(planned: Plan) -> str:

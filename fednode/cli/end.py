@@ -15,14 +15,7 @@ from fednode.cli.edge import (
     own_option,
     store_options,
 )
-from fednode.cli.open import (
-    controlled,
-    federation_id,
-    open_account,
-    open_content,
-    open_contract,
-    open_federation,
-)
+from fednode.cli.open import Place, controlled, federation_id, open_account, open_contract, placed
 
 
 @click.command()
@@ -30,16 +23,11 @@ from fednode.cli.open import (
     chain_options, ledger_option, federation_option, store_options, account_options, own_option
 )
 @json_option
+@placed
 def leave(
-    rpc: str,
-    chain_id: int | None,
-    ledger: str,
-    federation: str,
-    ipfs: str | None,
-    store: Path | None,
+    place: Place,
     keystore: Path,
     password_file: Path | None,
-    own: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Give up the seat that the account controls, from the next round on.
@@ -47,9 +35,7 @@ def leave(
     The stake can be claimed once the rounds that the participant acted in are settled.
     """
     account = open_account(keystore, password_file)
-    opened = open_federation(
-        open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
-    )
+    opened = place.open()
     seat = controlled(opened, account).index
     receipt = opened.contract.leave(account, opened.id, seat)
     Output(as_json).result(

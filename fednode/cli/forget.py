@@ -17,13 +17,7 @@ from fednode.cli.edge import (
     site_options,
     store_options,
 )
-from fednode.cli.open import (
-    controlled,
-    open_account,
-    open_content,
-    open_contract,
-    open_federation,
-)
+from fednode.cli.open import Place, controlled, open_account, placed
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
 from fednode.forgetting import Plan, begin, finish, pending, plan, updates_of
@@ -60,13 +54,9 @@ EVERYTHING = "all"
 @click.option("--resume", is_flag=True, help="Go on with what an earlier call began.")
 @own_option
 @json_option
+@placed
 def forget(
-    rpc: str,
-    chain_id: int | None,
-    ledger: str,
-    federation: str,
-    ipfs: str | None,
-    store: Path | None,
+    place: Place,
     keystore: Path,
     password_file: Path | None,
     site: str,
@@ -75,7 +65,6 @@ def forget(
     rounds: str,
     rows: str,
     resume: bool,
-    own: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Destroy rows' salts, and updates with their keys and pins; declare it on the chain.
@@ -85,8 +74,7 @@ def forget(
     """
     if resume == bool(rounds or rows):
         raise FedNodeError("give --rounds, --rows or both, or --resume alone")
-    contract = open_contract(rpc, chain_id, ledger)
-    opened = open_federation(contract, federation, open_content(ipfs, store), own=own)
+    opened = place.open()
     account = open_account(keystore, password_file)
     planned = pending(journal)
     if not resume:
@@ -108,7 +96,7 @@ def forget(
         opened,
         journal,
         planned,
-        lambda left, erasure: contract.amend_dataset(
+        lambda left, erasure: opened.contract.amend_dataset(
             account,
             opened.id,
             ParticipantId(left.participant),

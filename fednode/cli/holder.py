@@ -13,7 +13,7 @@ from fednode.cli.edge import (
     verbose_option,
 )
 from fednode.cli.node import node_options, poll_option
-from fednode.cli.open import open_account, open_content, open_contract, open_federation
+from fednode.cli.open import Place, open_account, placed
 from fednode.roles.role import run
 
 
@@ -28,17 +28,12 @@ from fednode.roles.role import run
 )
 @options(own_option, poll_option, verbose_option)
 @json_option
+@placed
 def holder(
-    rpc: str,
-    chain_id: int | None,
-    ledger: str,
-    federation: str,
-    ipfs: str | None,
-    store: Path | None,
+    place: Place,
     keystore: Path,
     password_file: Path | None,
     slices: Path,
-    own: tuple[str, ...],
     poll: float,
     verbose: bool,
     as_json: bool,
@@ -53,9 +48,7 @@ def holder(
     from fednode.roles.holder import Holder
 
     start_logging(verbose=verbose)
-    opened = open_federation(
-        open_contract(rpc, chain_id, ledger), federation, open_content(ipfs, store), own=own
-    )
+    opened = place.open()
     parts = cut(SaltedRows.load(slices), opened.policy.slices)
     run(Holder(opened, open_account(keystore, password_file), parts), poll=poll)
     used = sum(opened.announced(round_) is not None for round_ in opened.state.rounds)

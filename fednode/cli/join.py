@@ -18,20 +18,13 @@ from fednode.cli.edge import (
     site_options,
     store_options,
 )
-from fednode.cli.open import (
-    address,
-    open_account,
-    open_content,
-    open_contract,
-    open_federation,
-    open_vault,
-    require_key,
-)
+from fednode.cli.open import Place, address, open_account, placed
 from fednode.errors import FedNodeError
 from fednode.files import write_file
 from fednode.membership import NO_KEY, make_request, membership, read_invitation, site_secret
 from fednode.policy import Policy, load_policy, require_same
 from fednode.site import load_site, open_sites
+from ledger.sealing import load_key
 from ledger.types import Wei
 
 
@@ -70,35 +63,25 @@ from ledger.types import Wei
 )
 @own_option
 @json_option
+@placed
 def join(
-    rpc: str,
-    chain_id: int | None,
-    ledger: str,
-    federation: str,
-    ipfs: str | None,
-    store: Path | None,
+    place: Place,
     keystore: Path,
     password_file: Path | None,
     site: str,
     data_dir: Path,
     journal: Path,
-    key_files: tuple[Path, ...],
     name: str,
     request: Path | None,
     invitation: Path | None,
     signer: str | None,
     payout: str | None,
     policy_file: Path | None,
-    own: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Join a federation with a site's rows; the account becomes the participant's controller."""
     output = Output(as_json)
-    contract = open_contract(rpc, chain_id, ledger)
-    content = open_content(ipfs, store)
-    vault = open_vault(key_files)
-    opened = open_federation(contract, federation, content, own=own)
-    require_key(opened, vault)
+    opened = place.open(keyed=True)
     if policy_file is not None:
         require_same(load_policy(policy_file), opened.policy, source=str(policy_file))
     rows = load_site(opened.policy, open_sites(opened.policy, data_dir), site)
@@ -107,7 +90,7 @@ def join(
     asked, identity = make_request(
         opened.id, account, name=name, site=rows, secret=site_secret(journal)
     )
-    content.put(identity)
+    opened.store.put(identity)
     if request is not None:
         write_file(request, asked.model_dump_json(indent=2).encode())
         output.result(
@@ -120,9 +103,9 @@ def join(
         read_invitation(invitation) if invitation else None,
         signer=address(signer, option="--signer") if signer else account.address,
         payout=address(payout, option="--payout") if payout else account.address,
-        key=vault.keys[0].public if vault.keys else NO_KEY,
+        key=next((load_key(path).public for path in place.key_files), NO_KEY),
     )
-    participant, receipt = contract.join(
+    participant, receipt = opened.contract.join(
         account, opened.id, terms, stake=Wei(opened.replica.policy.stake)
     )
     output.result(

@@ -15,13 +15,7 @@ from fednode.cli.edge import (
     own_option,
     store_options,
 )
-from fednode.cli.open import (
-    controlled,
-    open_account,
-    open_content,
-    open_contract,
-    open_federation,
-)
+from fednode.cli.open import Place, controlled, open_account, placed
 from ledger.sealing import create_key, load_key
 
 
@@ -55,16 +49,11 @@ def show(file: Path, as_json: bool) -> None:
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
+@placed
 def register(
-    rpc: str,
-    chain_id: int | None,
-    ledger: str,
-    federation: str,
-    ipfs: str | None,
-    store: Path | None,
+    place: Place,
     keystore: Path,
     password_file: Path | None,
-    own: tuple[str, ...],
     file: Path,
     as_json: bool,
 ) -> None:
@@ -74,9 +63,8 @@ def register(
     """
     public = load_key(file).public
     account = open_account(keystore, password_file)
-    contract = open_contract(rpc, chain_id, ledger)
-    opened = open_federation(contract, federation, open_content(ipfs, store), own=own)
-    contract.register_key(account, opened.id, controlled(opened, account).index, public)
+    opened = place.open()
+    opened.contract.register_key(account, opened.id, controlled(opened, account).index, public)
     _print(file, public, as_json=as_json)
 
 

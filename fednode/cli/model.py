@@ -15,7 +15,7 @@ from fednode.cli.edge import (
     own_option,
     store_options,
 )
-from fednode.cli.open import open_content, open_contract, open_federation, open_vault
+from fednode.cli.open import Place, placed
 from fednode.exporting import export_version
 from fednode.models.export import write_export
 
@@ -39,27 +39,15 @@ def model() -> None:
 )
 @own_option
 @json_option
+@placed
 def export(
-    rpc: str,
-    chain_id: int | None,
-    ledger: str,
-    federation: str,
-    ipfs: str | None,
-    store: Path | None,
+    place: Place,
     version: int | None,
     out: Path,
-    key_files: tuple[Path, ...],
-    own: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Write a model version as safetensors, with its preprocessing in the metadata."""
-    opened = open_federation(
-        open_contract(rpc, chain_id, ledger),
-        federation,
-        open_content(ipfs, store),
-        own=own,
-        vault=open_vault(key_files),
-    )
+    opened = place.open()
     chosen = opened.released_version() if version is None else version
     made = export_version(opened, chosen)
     write_export(out, made)

@@ -21,14 +21,7 @@ from fednode.cli.edge import (
     store_options,
     verbose_option,
 )
-from fednode.cli.open import (
-    open_account,
-    open_content,
-    open_contract,
-    open_federation,
-    open_vault,
-    require_key,
-)
+from fednode.cli.open import Place, open_account, placed
 from fednode.roles.role import run
 
 node_options = options(
@@ -56,21 +49,15 @@ poll_option = click.option(
 @verbose_option
 @json_option
 @click.pass_context
+@placed
 def participant(
     ctx: click.Context,
-    rpc: str,
-    chain_id: int | None,
-    ledger: str,
-    federation: str,
-    ipfs: str | None,
-    store: Path | None,
+    place: Place,
     keystore: Path,
     password_file: Path | None,
-    key_files: tuple[Path, ...],
     site: str,
     data_dir: Path,
     journal: Path,
-    own: tuple[str, ...],
     poll: float,
     relay: str | None,
     verbose: bool,
@@ -84,21 +71,14 @@ def participant(
     from fednode.final_report import final_report
     from fednode.kept_rows import without_forgotten
     from fednode.membership import require_committed
+    from fednode.roles.effort import attested, summary, total
     from fednode.roles.journal import Journal
     from fednode.roles.participant import NotAMember, Participant
     from fednode.roles.trainer import Trainer
     from fednode.site import load_site, open_sites
 
     start_logging(verbose=verbose)
-    vault = open_vault(key_files)
-    opened = open_federation(
-        open_contract(rpc, chain_id, ledger),
-        federation,
-        open_content(ipfs, store),
-        own=own,
-        vault=vault,
-    )
-    require_key(opened, vault)
+    opened = place.open(keyed=True)
     account = open_account(keystore, password_file)
     member = opened.state.member(account.address)
     if member is None:
@@ -115,11 +95,17 @@ def participant(
         carrier = through_relay(relay, opened, account, own_journal)
     node = Participant(opened, account, trainer, own_journal, carrier)
     run(node, poll=poll)
+    efforts = attested(own_journal)
+    attesting = {"attesting": total(efforts)}
     if opened.released_version() < 0:
-        Output(as_json).result({"released_version": None}, "the federation ended without a result")
+        fields = {"released_version": None, **attesting}
+        Output(as_json).result(fields, "the federation ended without a result")
         return
     report = final_report(opened, rows, own_journal)
-    Output(as_json).result({**report.record(), "failures": node.failures}, report.text())
+    Output(as_json).result(
+        {**report.record(), "failures": node.failures, **attesting},
+        f"{report.text()}\n{summary(efforts)}",
+    )
     if node.failures:
         last = max(node.failures)
         click.echo(
@@ -133,17 +119,11 @@ def participant(
 @click.command()
 @options(node_options, own_option, poll_option, verbose_option)
 @json_option
+@placed
 def proposer(
-    rpc: str,
-    chain_id: int | None,
-    ledger: str,
-    federation: str,
-    ipfs: str | None,
-    store: Path | None,
+    place: Place,
     keystore: Path,
     password_file: Path | None,
-    key_files: tuple[Path, ...],
-    own: tuple[str, ...],
     poll: float,
     verbose: bool,
     as_json: bool,
@@ -156,15 +136,7 @@ def proposer(
     from fednode.roles.proposer import Proposer
 
     start_logging(verbose=verbose)
-    vault = open_vault(key_files)
-    opened = open_federation(
-        open_contract(rpc, chain_id, ledger),
-        federation,
-        open_content(ipfs, store),
-        own=own,
-        vault=vault,
-    )
-    require_key(opened, vault)
+    opened = place.open(keyed=True)
     run(Proposer(opened, open_account(keystore, password_file)), poll=poll)
     height = len(opened.state.lineage)
     Output(as_json).result(

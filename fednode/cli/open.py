@@ -1,7 +1,10 @@
 """From a command's options to the objects that it works on."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -12,9 +15,11 @@ from ledger.chain.accounts import Account, load_keystore, read_password
 from ledger.chain.client import Chain
 from ledger.chain.federations import Federations
 from ledger.members import Participant
-from ledger.sealing import NO_KEYS, Vault, load_key
+from ledger.sealing import Vault, load_key
 from ledger.stores import ContentStore, DirectoryStore
 from ledger.types import Address, FederationId
+
+T = TypeVar("T")
 
 
 def open_account(keystore: Path, password_file: Path | None) -> Account:
@@ -83,16 +88,46 @@ def open_vault(key_files: Iterable[Path]) -> Vault:
     return Vault(tuple(load_key(path) for path in key_files))
 
 
-def open_federation(
-    contract: Federations,
-    federation: str,
-    store: ContentStore,
-    *,
-    own: Collection[str] = (),
-    vault: Vault = NO_KEYS,
-) -> Federation:
-    """Open a federation on the contract."""
-    return Federation(contract, federation_id(federation), store, own=own, vault=vault)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A federation, as a command's options name it: where it is, and what it is read with."""
+
+    rpc: str
+    chain_id: int | None
+    ledger: str
+    federation: str
+    ipfs: str | None
+    store: Path | None
+    own: tuple[str, ...] = ()
+    key_files: tuple[Path, ...] = ()
+
+    def open(self, *, keyed: bool = False) -> Federation:
+        """Open the federation; `keyed`: only with a key to read with, if its artefacts are
+        sealed.
+        """
+        vault = open_vault(self.key_files)
+        contract = open_contract(self.rpc, self.chain_id, self.ledger)
+        content = open_content(self.ipfs, self.store)
+        federation = federation_id(self.federation)
+        opened = Federation(contract, federation, content, own=self.own, vault=vault)
+        if keyed and opened.policy.visibility == "members" and not vault.keys:
+            raise FedNodeError(
+                "this federation's artefacts are sealed for its members: give --key with the file "
+                "of the member's key; `fednode key new` makes one"
+            )
+        return opened
+
+
+def placed(command: Callable[..., T]) -> Callable[..., T]:
+    """Hand a command the options that name a federation as one `Place`."""
+    names = {field.name for field in fields(Place)}
+
+    @wraps(command)
+    def called(*args: object, **given: object) -> T:
+        place = {name: given.pop(name) for name in names & set(given)}
+        return command(*args, place=Place(**place), **given)  # type: ignore[arg-type]
+
+    return called
 
 
 def controlled(federation: Federation, account: Account) -> Participant:
@@ -101,12 +136,3 @@ def controlled(federation: Federation, account: Account) -> Participant:
         if participant.controller == account.address:
             return participant
     raise FedNodeError(f"account {account.address} controls no participant of this federation")
-
-
-def require_key(federation: Federation, vault: Vault) -> None:
-    """Refuse to join, or to start a node, without a key to read with."""
-    if federation.policy.visibility == "members" and not vault.keys:
-        raise FedNodeError(
-            "this federation's artefacts are sealed for its members: give --key with the file of "
-            "the member's key; `fednode key new` makes one"
-        )

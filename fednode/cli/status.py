@@ -15,8 +15,10 @@ from fednode.cli.edge import (
     own_option,
     store_options,
 )
-from fednode.cli.open import open_content, open_contract, open_federation, open_vault
+from fednode.cli.open import Place, placed
 from fednode.federation import Federation
+from fednode.roles.effort import Effort, attested
+from fednode.roles.journal import Journal
 from ledger.audit.wording import clean
 from ledger.sealing import NotForUs
 from ledger.state import Phase
@@ -26,27 +28,25 @@ LABELS = {"deadline_in": "seconds to the deadline"}
 
 @click.command()
 @options(chain_options, ledger_option, federation_option, store_options, key_option, own_option)
+@click.option(
+    "--journal",
+    envvar="FEDNODE_JOURNAL",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="A participant's own memory: print what attesting has cost it, too. [FEDNODE_JOURNAL]",
+)
 @json_option
+@placed
 def status(
-    rpc: str,
-    chain_id: int | None,
-    ledger: str,
-    federation: str,
-    ipfs: str | None,
-    store: Path | None,
-    key_files: tuple[Path, ...],
-    own: tuple[str, ...],
+    place: Place,
+    journal: Path | None,
     as_json: bool,
 ) -> None:
     """Print a federation's phase, deadline, participants, results and payouts."""
-    opened = open_federation(
-        open_contract(rpc, chain_id, ledger),
-        federation,
-        open_content(ipfs, store),
-        own=own,
-        vault=open_vault(key_files),
-    )
+    opened = place.open()
     fields = _fields(opened)
+    if journal is not None:
+        fields["attesting"] = _attesting(opened, journal)
     Output(as_json).result(fields, _text(fields))
 
 
@@ -80,10 +80,21 @@ def _fields(opened: Federation) -> dict[str, object]:
                 "active": p.until is None,
                 "slashed": p.slashed,
                 "claimed": str(p.paid),
+                "charged": sorted(p.charged),
             }
             for p in state.participants
         ],
     }
+
+
+def _attesting(opened: Federation, journal: Path) -> list[dict[str, object]]:
+    """Give what attesting cost a participant in each round; a folder that is none of this
+    federation's is not made into one.
+    """
+    if not (journal / opened.id.hex()).is_dir():
+        return []
+    efforts = attested(Journal(journal, opened.id))
+    return [{"round": number, **effort.record()} for number, effort in efforts.items()]
 
 
 def _trail(opened: Federation) -> tuple[int, ...] | None:
@@ -99,14 +110,20 @@ def _text(fields: dict[str, object]) -> str:
     lines = [
         f"{LABELS.get(name, name.replace('_', ' '))}: {clean(str(value), 200)}"
         for name, value in fields.items()
-        if name != "participants" and value is not None
+        if name not in ("participants", "attesting") and value is not None
     ]
     people = fields["participants"]
     assert isinstance(people, list)
     for person in people:
         left = "" if person["active"] else ", slashed" if person["slashed"] else ", has left"
+        withheld = ", ".join(map(str, person["charged"]))
+        charged = f", charged for withholding in round {withheld}" if withheld else ""
         lines.append(
             f"participant {person['index']}: {person['signer']}, {person['rows']} rows, "
-            f"{person['claimed']} {unit} claimed{left}"
+            f"{person['claimed']} {unit} claimed{charged}{left}"
         )
+    rounds = fields.get("attesting", [])
+    assert isinstance(rounds, list)
+    for line in rounds:
+        lines.append(f"attesting round {line['round']}: {Effort.of_record(line)}")
     return "\n".join(lines)

@@ -63,8 +63,9 @@ class Desk:
         """Take in where the federation stands; open the round's book."""
         phase = situation.phase
         if phase is not None and (self._book is None or self._book.round != phase.round):
-            if self._book is not None:
-                self._book.close()
+            book, self._book = self._book, None
+            if book is not None:
+                book.close()
             self._book = Book(self._folder, phase.round)
         self._situation = situation
 

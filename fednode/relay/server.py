@@ -98,6 +98,9 @@ async def _read(request: web.Request, kind: type[M]) -> M:
             body = await request.read()
     except TimeoutError:
         raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body took too long") from None
+    except (ConnectionError, web.RequestPayloadError):
+        # Strangers' doing, not a fault of ours: it must not fill the log.
+        raise Refused(HTTPStatus.BAD_REQUEST, "the body did not come whole") from None
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
@@ -129,6 +132,9 @@ async def _answering(request: web.Request, handler: Handler) -> web.StreamRespon
     except web.HTTPException as error:
         return _error(HTTPStatus(error.status), error.reason)
     except Exception:
+        # Whatever else: a bug. This is the one place where it can be told from a refusal. It is
+        # logged in full, strangers learn nothing of it, and the answer is one line of JSON as
+        # docs/relay.md promises; aiohttp's own would be a page, and the service goes on either way.
         log.exception("a request failed")
         return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the relay's")
 

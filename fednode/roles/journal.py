@@ -1,16 +1,20 @@
 """What a participant must not forget and the chain does not know: its updates before they are
 public, its private tensors.
 
-One directory a federation, one a round inside it, each written whole and then renamed into place;
-so a process that is killed at any moment finds either all of a round's entry or nothing.
+One directory a federation, one a round inside it. What is in it is written whole and then renamed
+into place, so a process that is killed at any moment finds either all of an entry or nothing; lists
+grow line by line, and a line that was cut off is none.
 """
 
 import json
 import os
 import tempfile
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import safetensors.numpy
@@ -27,6 +31,17 @@ from ledger.stores.car import read_car, write_car
 from ledger.types import Digest, FederationId
 
 Tensors = dict[str, NDArray[np.int32]]
+
+
+class JournalUnwritable(FedNodeError):
+    """A journal that nothing can be added to: a full disk, or one that only reads."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        self.path = path
+        super().__init__(
+            f"journal {path} cannot be written ({error.strerror or error}); nothing is lost: make "
+            "room there, or make it writable, and start again"
+        )
 
 
 class JournalDamaged(FedNodeError):
@@ -76,9 +91,8 @@ class Journal:
     def save_update(self, round_index: int, update: PreparedUpdate) -> None:
         """Keep a round's update, all of it or nothing."""
         target = self._round(round_index) / "update"
-        target.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".new-") as scratch:
-            entry = Path(scratch) / "update"
+        with self._scratch(".new-") as scratch:
+            entry = scratch / "update"
             entry.mkdir()
             files = {
                 entry / "artefact.car": write_car(update.artefact),
@@ -87,6 +101,7 @@ class Journal:
             }
             with ThreadPoolExecutor(len(files)) as pool:  # waits for the disk once, not thrice
                 list(pool.map(_write, files, files.values()))
+            target.parent.mkdir(exist_ok=True)
             try:
                 entry.rename(target)
             except OSError as error:
@@ -107,15 +122,20 @@ class Journal:
 
     def mark(self, round_index: int, name: str, value: object = True) -> None:
         """Note a small fact about a round."""
-        self._round(round_index).mkdir(exist_ok=True)
-        path = self._round(round_index) / f"{name}.json"
+        path = self._mark(round_index, name)
         scratch = path.with_suffix(".new")
-        _write(scratch, json.dumps(value).encode())
-        scratch.replace(path)
+        with self._writing():
+            path.parent.mkdir(exist_ok=True)
+            try:
+                _write(scratch, json.dumps(value).encode())
+                scratch.replace(path)
+            except OSError:
+                scratch.unlink(missing_ok=True)
+                raise
 
     def marked(self, round_index: int, name: str) -> object | None:
         """Give a fact that was noted, if it was."""
-        path = self._round(round_index) / f"{name}.json"
+        path = self._mark(round_index, name)
         try:
             value: object = json.loads(path.read_text())
         except FileNotFoundError:
@@ -124,15 +144,66 @@ class Journal:
             raise JournalDamaged(path, str(error)) from error
         return value
 
+    def append(self, round_index: int, name: str, entries: Iterable[str]) -> None:
+        """Add to a list about a round: words without line breaks. Of what a crash cuts off, whole
+        entries stay.
+        """
+        path = self._list(round_index, name)
+        with self._writing():
+            path.parent.mkdir(exist_ok=True)
+            with path.open("a+b") as file:
+                file.truncate(_end(file))
+                file.write("".join(f"{entry}\n" for entry in entries).encode())
+                file.flush()
+                os.fsync(file.fileno())
+
+    def listed(self, round_index: int, name: str) -> list[str]:
+        """Give a list about a round, in the order in which it grew."""
+        path = self._list(round_index, name)
+        try:
+            return _whole(path.read_bytes()).decode().split()
+        except FileNotFoundError:
+            return []
+        except ValueError as error:
+            raise JournalDamaged(path, str(error)) from error
+
+    def rounds(self) -> list[int]:
+        """List the rounds that something is kept of."""
+        return sorted(int(entry.name) for entry in self.folder.iterdir() if entry.name.isdigit())
+
+    def unmark(self, round_index: int, name: str) -> None:
+        """Forget that a fact was noted."""
+        with self._writing():
+            self._mark(round_index, name).unlink(missing_ok=True)
+
     def forget_update(self, round_index: int) -> None:
         """Drop an update that was prepared for a round it cannot be committed in any more."""
         entry = self._round(round_index) / "update"
         if entry.exists():
-            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".old-") as scratch:
-                entry.rename(Path(scratch) / "update")
+            with self._scratch(".old-") as scratch:
+                entry.rename(scratch / "update")
 
     def _round(self, round_index: int) -> Path:
         return self.folder / f"{round_index:06d}"
+
+    def _mark(self, round_index: int, name: str) -> Path:
+        return self._round(round_index) / f"{name}.json"
+
+    def _list(self, round_index: int, name: str) -> Path:
+        return self._round(round_index) / f"{name}.list"
+
+    @contextmanager
+    def _scratch(self, prefix: str) -> Iterator[Path]:
+        """Make a folder to prepare things in; whatever is left in it goes."""
+        with self._writing(), tempfile.TemporaryDirectory(dir=self.folder, prefix=prefix) as folder:
+            yield Path(folder)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise JournalUnwritable(self.folder, error) from error
 
 
 def private_tensors(federation: Federation, journal: Journal, height: int) -> Tensors:
@@ -157,6 +228,21 @@ def _read(entry: Path) -> PreparedUpdate:
     if any(tensor.dtype != np.int32 for tensor in private.values()):
         raise ValueError("its private tensors are not int32")
     return PreparedUpdate(digest, artefact, private)
+
+
+def _whole(data: bytes) -> bytes:
+    """Leave out a last line that was cut off."""
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _end(file: BinaryIO) -> int:
+    """Find where the last whole line ends, and read no more than that takes."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - 1, 0))
+    if file.read(1) in (b"", b"\n"):
+        return size
+    file.seek(0)
+    return len(_whole(file.read()))
 
 
 def _write(path: Path, data: bytes) -> None:

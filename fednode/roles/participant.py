@@ -10,18 +10,21 @@ from fednode.errors import FedNodeError
 from fednode.federation import Federation
 from fednode.roles.carrier import Carrier, Direct
 from fednode.roles.carrying import carried_over
+from fednode.roles.charger import Charger
+from fednode.roles.effort import Meter
 from fednode.roles.journal import Journal, PreparedUpdate
 from fednode.roles.role import Progress, advance_if_due, finished
 from fednode.roles.trainer import Trainer
 from fednode.roles.watcher import Watcher
 from ledger.batch import BLOCK_LEAVES
 from ledger.chain.accounts import Account
+from ledger.chain.errors import Unfunded
 from ledger.chain.federations import Ballot
 from ledger.errors import MalformedRecord
 from ledger.members import Participant as Member
 from ledger.nodes import Reason
 from ledger.proceedings import Proposal, Round
-from ledger.round import NOTHING, Slot, awaited, deciding
+from ledger.round import NOTHING, Slot, awaited
 from ledger.sealing import Content, NotForUs
 from ledger.state import Phase
 from ledger.stores import BlockUnavailable
@@ -61,17 +64,19 @@ class Participant:
         self._trainer = trainer
         self._journal = journal
         self._carrier = carrier or Direct(federation.contract, federation.id, account)
-        self._judged: tuple[Digest, int, tuple[int, ...]] | None = None
+        self._judged: tuple[object, tuple[object, ...]] | None = None
         self._ready: tuple[tuple[RoundIndex, Digest], Digest] | None = None
-        self._ballot: Ballot | None = None
+        self._ballot: tuple[object, Ballot] | None = None
         self._watcher = Watcher(federation, account, journal)
+        self._charger = Charger(federation, account)
+        self._meter = Meter(federation.store, journal)
         self._noted: set[str] = set()
         self._collected: tuple[RoundIndex, Digest] | None = None
         self.failures: dict[int, str] = {}
 
     def step(self) -> Progress:
-        """Do what is due: publish, commit or vote; else see to disputes; else move the federation
-        on where a deadline has passed.
+        """Do what is due: publish, commit or vote; else see to disputes; else charge who withheld
+        an update; else move the federation on where a deadline has passed.
         """
         state = self._federation.refresh()
         self._federation.honour()
@@ -79,7 +84,7 @@ class Participant:
         if member is None:
             raise NotAMember(self._account)
         if finished(self._federation):
-            return Progress.DONE
+            return self._charger.step(member)
         try:
             acted = bool(state.rounds) and self._act(member, state.round)
         except (BlockUnavailable, MalformedRecord):
@@ -87,7 +92,7 @@ class Participant:
             if self._watch():
                 return Progress.ACTED
             raise
-        if acted or self._watch():
+        if acted or self._watch() or self._charger.step(member) is Progress.ACTED:
             return Progress.ACTED
         moved = advance_if_due(self._federation, self._account)
         return Progress.ACTED if moved else Progress.WAITING
@@ -98,6 +103,9 @@ class Participant:
             return self._watcher.step() is Progress.ACTED
         except (BlockUnavailable, MalformedRecord) as error:
             log.warning("a result cannot be judged: %s", error)
+            return False
+        except Unfunded as error:
+            log.warning("a challenge cannot be paid for: %s", error)
             return False
 
     def _act(self, member: Member, round_: Round) -> bool:
@@ -120,7 +128,8 @@ class Participant:
         if phase is Phase.COMMIT:
             return self._commit(member, round_)
         if phase is Phase.PROPOSE:
-            self._collect(round_)
+            with self._meter.running(round_.index):
+                self._collect(round_)
         elif phase is Phase.ATTEST and self._may_vote(member, round_.proposal):
             return self._vote(member, round_)
         return False
@@ -149,6 +158,7 @@ class Participant:
         update = self._journal.update(round_.index)
         if update is not None and update.parent != round_.parent:
             # The chain was reorganised: what was trained on another result counts for nothing.
+            self._journal.unmark(round_.index, PUBLISHED)
             self._journal.forget_update(round_.index)
             update = None
         return self._train(member, round_) if update is None else update
@@ -191,59 +201,51 @@ class Participant:
 
     def _collect(self, round_: Round) -> list[Slot]:
         """Fetch batch, slice and updates; until the reveal deadline, note in the journal what is
-        held.
+        held as it arrives; nothing is ever taken off that list.
         """
         if self._collected != (round_.index, round_.parent):
-            self._collected, self._noted = (round_.index, round_.parent), set()
+            self._collected = (round_.index, round_.parent)
+            self._noted = self._held(round_)
         claims = self._federation.replica.claims(round_)
-        for place, slot in enumerate(claims[: round_.batched]):
-            if slot.unbound is not Reason.MISSING:
-                self._note(round_, _leaf(round_, place))
+        batch = enumerate(claims[: round_.batched])
+        there = [place for place, slot in batch if slot.unbound is not Reason.MISSING]
+        self._note(round_, *(_leaf(round_, place) for place in there))
         announced = self._federation.announced(round_)
         if announced is not None and self._federation.opened(round_) is not None:
             self._note(round_, announced.hex())
-        for place in deciding(claims, round_.batched):
-            claims[place] = self._fetch(round_, claims[place])
+        for place, slot in self._federation.arriving(round_, tuple(claims)):
+            if slot.published.payload is not None:
+                self._note(round_, slot.digest.hex())
+            claims[place] = slot
         return claims
 
-    def _fetch(self, round_: Round, slot: Slot) -> Slot:
-        """Fetch one update. One that is missing may take long to be missed; so each is noted as
-        held when it arrives, and nothing is ever taken off the list.
-        """
-        found = self._federation.published(slot)
-        if found.payload is not None:
-            self._note(round_, slot.digest.hex())
-        return replace(slot, published=found)
-
-    def _note(self, round_: Round, what: str) -> None:
+    def _note(self, round_: Round, *what: str) -> None:
         """Note in the journal what is held before the reveal deadline."""
         assert round_.closed is not None
-        if what in self._noted:
-            return
-        self._noted.add(what)
-        if self._federation.chain.now() < round_.closed.reveal_deadline:
-            held = self._held(round_)
-            if what not in held:
-                self._journal.mark(round_.index, HELD, sorted({*held, what}))
+        new = [name for name in what if name not in self._noted]
+        self._noted.update(new)
+        if new and self._federation.chain.now() < round_.closed.reveal_deadline:
+            self._journal.append(round_.index, HELD, new)
 
     def _held(self, round_: Round) -> set[str]:
         """Name the batch's blocks, updates and slice that this node held at the reveal deadline."""
-        held = self._journal.marked(round_.index, HELD)
-        return {str(digest) for digest in held} if isinstance(held, list) else set()
+        return set(self._journal.listed(round_.index, HELD))
 
     def _vote(self, member: Member, round_: Round) -> bool:
         """Recompute the standing result and vote; wait while bytes may still come."""
         proposal = round_.proposal
-        ballot = self._ballot
-        if ballot is None or (ballot.result, ballot.attempt) != (proposal.result, proposal.attempt):
-            support = self._judge(round_, proposal)
+        if self._ballot is None or self._ballot[0] != proposal.key:
+            with self._meter.running(round_.index):
+                support = self._judge(round_, proposal)
             if support is None:
                 return False
+            self._meter.note()
+            log.info("round %d: attesting took %s", round_.index, self._meter.spent)
             ballot = Ballot(round_.index, proposal.attempt, proposal.result, support)
-            self._ballot = ballot
+            self._ballot = proposal.key, ballot
         if self._federation.chain.now() >= proposal.attest_deadline:
             return False
-        return self._carrier.vote(round_, member.index, ballot)
+        return self._carrier.vote(round_, member.index, self._ballot[1])
 
     def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
         """Say whether the result is right; None = not to be said yet.
@@ -254,7 +256,7 @@ class Participant:
         opened = self._federation.opened(round_) is not None
         content = self._opened(round_, proposal)
         lacking = (content is None, not opened, *awaited(slots, round_.batched))
-        seen = (proposal.result, proposal.attempt, lacking)
+        seen = (proposal.key, lacking)
         if self._judged != seen:
             if self._agrees(round_, slots, proposal, content):
                 return True

@@ -11,24 +11,37 @@ from ledger.chain.accounts import Account
 from ledger.chain.errors import (
     ChainUnreachable,
     ContractRejected,
+    MalformedAnswer,
+    RpcRefused,
     TransactionFailed,
     TransactionPending,
+    Unfunded,
 )
 from ledger.chain.types import Receipt
 from ledger.errors import MalformedRecord
+from ledger.history import BrokenHistory, Reorganised
 from ledger.state import Phase
-from ledger.stores import BlockUnavailable, StoreUnreachable
+from ledger.stores import StoreError
 
 log = logging.getLogger("fednode")
 
-_PASSING = (
-    BlockUnavailable,
-    StoreUnreachable,
+OUTAGES = (
+    StoreError,
     ChainUnreachable,
+    RpcRefused,
+    MalformedAnswer,
     TransactionPending,
+    Reorganised,
+    BrokenHistory,
     MalformedRecord,
 )
-"""What may be better the next time: a node that runs for days outlives the others' outages."""
+"""What may be better the next time: outages, and a chain that changes its mind while it is read."""
+PASSING = (*OUTAGES, Unfunded)
+"""What a node outlives that runs for days: prices fall again, or somebody sends it ether."""
+
+
+Sender = Callable[[str, Callable[[], Receipt]], bool]
+"""Sends what is due, and says whether it was done: `attempt` or `volunteer`."""
 
 
 class Progress(Enum):
@@ -62,6 +75,17 @@ def attempt(what: str, send: Callable[[], Receipt]) -> bool:
     return True
 
 
+def volunteer(what: str, send: Callable[[], Receipt]) -> bool:
+    """Send what others may send as well: an account without the means, such as that of a sponsored
+    participant, leaves it to them.
+    """
+    try:
+        return attempt(what, send)
+    except Unfunded as error:
+        log.warning("not %s by us: %s", what, error)
+        return False
+
+
 def expire_if_due(federation: Federation, account: Account) -> bool:
     """End a challenge whose clock has run out; anybody may, somebody must."""
     state, now = federation.state, federation.chain.now()
@@ -69,7 +93,7 @@ def expire_if_due(federation: Federation, account: Account) -> bool:
     result = next(late, None)
     if result is None:
         return False
-    return attempt(
+    return volunteer(
         f"ended a challenge to result {result.hex()[:16]}",
         lambda: federation.contract.expire_challenge(account, federation.id, result),
     )
@@ -82,7 +106,7 @@ def advance_if_due(federation: Federation, account: Account) -> bool:
     due = federation.state.advances
     if due is None or federation.chain.now() < due:
         return False
-    return attempt("advanced", lambda: federation.contract.advance(account, federation.id))
+    return volunteer("advanced", lambda: federation.contract.advance(account, federation.id))
 
 
 def finished(federation: Federation) -> bool:
@@ -90,14 +114,14 @@ def finished(federation: Federation) -> bool:
     return federation.state.phase is Phase.ENDED and federation.state.settled
 
 
-def run(role: Role, *, poll: float = 0.3) -> None:
-    """Step a role until it is done. The only loop that looks at the wall clock, and only
-    to rest.
+def run(role: Role, *, poll: float = 0.3, passing: tuple[type[Exception], ...] = PASSING) -> None:
+    """Step a role until it is done, whatever passes. The only loop that looks at the wall clock,
+    and only to rest.
     """
     while True:
         try:
             progress = role.step()
-        except _PASSING as error:
+        except passing as error:
             log.warning("trying again: %s", error)
             progress = Progress.WAITING
         if progress is Progress.DONE:

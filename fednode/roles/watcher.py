@@ -8,6 +8,7 @@ it has committed to and not opened yet; everything else it finds again on the ch
 import logging
 import secrets
 from dataclasses import dataclass
+from functools import partial
 
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
@@ -15,19 +16,23 @@ from eth_utils.crypto import keccak
 from fednode.disputing import Examination
 from fednode.federation import Federation
 from fednode.roles.journal import Journal
-from fednode.roles.role import Progress, attempt, expire_if_due, finished
+from fednode.roles.role import Progress, Sender, attempt, expire_if_due, finished, volunteer
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Dispute
 from ledger.disputes import Challenge, Waiting
 from ledger.history import DemandOpened
 from ledger.proceedings import Proposal
 from ledger.proofs import Demand, Proof, Target, Wanted, answer
+from ledger.sealing import NotForUs
 from ledger.types import Digest, Wei
 
 log = logging.getLogger("fednode")
 
 COMMITTED = "challenge"
-Key = tuple[Digest, int]
+LOOKS = 8
+"""In the shorter of challenge and answer window, how often a result is looked at again."""
+LATE = "its challenge window is over, and it will settle with the next `advance`"
+Key = tuple[Digest, int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,22 @@ class Secret:
         return Digest(keccak(abi_encode(("address", "bytes32", "bytes32"), words)))
 
 
+@dataclass(slots=True)
+class Look:
+    """An examination, and when it was made. Hopeless: the result is not ours, but nothing that was
+    there shows it.
+    """
+
+    examination: Examination
+    at: int
+    hopeless: bool = False
+
+    @property
+    def final(self) -> bool:
+        """Whether looking again can change nothing."""
+        return not self.examination.missing
+
+
 class Guard:
     """Nothing but a watcher: whoever has a bond to spare may be one."""
 
@@ -51,8 +72,13 @@ class Guard:
     ) -> None:
         self._federation = federation
         self._account = account
-        self._watcher = Watcher(federation, account, journal)
+        self._watcher = Watcher(federation, account, journal, send=attempt)
         self._stay = stay
+
+    @property
+    def unjudged(self) -> dict[Digest, str]:
+        """The live results that it cannot judge, or not any more, and why."""
+        return self._watcher.unjudged
 
     def step(self) -> Progress:
         """See to disputes; stop when all is judged, or, if it is to stay, when all has settled."""
@@ -68,114 +94,159 @@ class Guard:
 
 
 class Watcher:
-    """Watches one federation with an account that pays the challenges' bonds."""
+    """Watches one federation with an account that pays the challenges' bonds. By default one
+    without the means leaves it to others.
+    """
 
-    def __init__(self, federation: Federation, account: Account, journal: Journal) -> None:
+    def __init__(
+        self,
+        federation: Federation,
+        account: Account,
+        journal: Journal,
+        *,
+        send: Sender = volunteer,
+    ) -> None:
         self._federation = federation
         self._account = account
         self._journal = journal
-        self._examined: dict[Key, Examination] = {}
+        self._send = send
+        self._looks: dict[Key, Look] = {}
         self._right: set[Key] = set()
-        self._hopeless: set[Key] = set()
+        self._unread: dict[Digest, str] = {}
 
     @property
     def at_rest(self) -> bool:
-        """Whether every live result was judged and no challenge of this account is open."""
+        """Whether every live result was judged, as far as it can be, and no challenge of this
+        account is open.
+        """
         live = list(self._federation.state.live())
-        judged = self._right | self._hopeless
-        done = all((p.result, p.attempt) in judged for p in live)
-        return done and all(self._own(proposal) is None for proposal in live)
+        unjudged = self.unjudged
+        judged = all(self._judged(p) or p.result in unjudged for p in live)
+        return judged and all(self._own(proposal) is None for proposal in live)
+
+    @property
+    def unjudged(self) -> dict[Digest, str]:
+        """The live results that are sealed for others, or too old to be challenged."""
+        now = self._federation.chain.now()
+        live = [p for p in self._federation.state.live() if not self._judged(p)]
+        late = {p.result: LATE for p in live if p.challenge_deadline <= now}
+        return late | {p.result: self._unread[p.result] for p in live if p.result in self._unread}
+
+    def _judged(self, proposal: Proposal) -> bool:
+        """Whether a result is right, or is not and nothing will show it."""
+        look = self._looks.get(proposal.key)
+        hopeless = look is not None and look.hopeless and look.final
+        return hopeless or proposal.key in self._right
 
     def trust(self, proposal: Proposal) -> None:
         """Take a result for right that this node has computed itself."""
-        self._right.add((proposal.result, proposal.attempt))
+        self._right.add(proposal.key)
 
     def step(self) -> Progress:
         """Do at most one thing that is due in any dispute."""
         state = self._federation.state
         live = list(state.live())
-        keys = {(p.result, p.attempt) for p in live}
-        self._examined = {k: e for k, e in self._examined.items() if k in keys}
+        keys = {proposal.key for proposal in live}
+        self._looks = {key: look for key, look in self._looks.items() if key in keys}
         for proposal in live:
-            if self._attack(proposal) or self._defend(proposal):
-                return Progress.ACTED
+            try:
+                if self._attack(proposal) or self._defend(proposal):
+                    return Progress.ACTED
+            except NotForUs as error:
+                self._pass_over(proposal, error)
         return Progress.WAITING
+
+    def _pass_over(self, proposal: Proposal, error: NotForUs) -> None:
+        """Leave a result alone that is rightly sealed for others, as it is for late joiners."""
+        if proposal.result not in self._unread:
+            log.warning("result %s cannot be judged: %s", proposal.result.hex()[:16], error)
+        self._unread[proposal.result] = str(error)
 
     # -- against what is wrong
 
     def _attack(self, proposal: Proposal) -> bool:
-        key = (proposal.result, proposal.attempt)
-        if key in self._right or key in self._hopeless:
+        """Challenge a wrong result, or take the next step of this account's challenge to it."""
+        if proposal.key in self._right:
             return False
         own = self._own(proposal)
-        if own is not None:
-            return self._go_on(proposal, own)
-        if not self._is_time(proposal):
-            return False
-        found = self._find(proposal)
+        if own is None:
+            return self._is_time(proposal) and self._press(proposal)
+        if own.waiting is Waiting.PROOF:
+            return self._prove(proposal, own)
+        return own.waiting is Waiting.CHALLENGER and self._press(proposal, own)
+
+    def _press(self, proposal: Proposal, own: Challenge | None = None) -> bool:
+        """Demand bytes, or commit to a proof: as the first step of a challenge, or its next."""
+        found = self._find(proposal, own)
         if found is None:
             return False
-        bond = Wei(self._federation.replica.policy.challenge_bond)
-        place = (self._account, self._federation.id, proposal.result)
-        contract = self._federation.contract
+        account, id_, contract = self._account, self._federation.id, self._federation.contract
+        if own is None:
+            bond = Wei(self._federation.replica.policy.challenge_bond)
+            demand = partial(contract.demand, account, id_, proposal.result, bond=bond)
+            commit = partial(contract.commit_proof, account, id_, proposal.result, bond=bond)
+        else:
+            dispute = Dispute(id_, proposal.result, own.number)
+            demand = partial(contract.redemand, account, dispute)
+            commit = partial(contract.recommit_proof, account, dispute)
         name = proposal.result.hex()[:16]
         if isinstance(found, Demand):
-            return attempt(
+            return self._send(
                 f"demanded a {found.target.kind.name} of result {name}",
-                lambda: contract.demand(*place, evidence=found.evidence, bond=bond),
+                lambda: demand(evidence=found.evidence),
             )
         commitment = self._commit(proposal, found)
-        return attempt(
-            f"challenged result {name}: {found.kind.name}",
-            lambda: contract.commit_proof(*place, commitment=commitment, bond=bond),
+        return self._send(
+            f"committed to a proof against result {name}: {found.kind.name}",
+            lambda: commit(commitment=commitment),
         )
 
-    def _go_on(self, proposal: Proposal, own: Challenge) -> bool:
-        """Take the next step of a challenge of this account."""
-        dispute = Dispute(self._federation.id, proposal.result, own.number)
-        contract = self._federation.contract
-        if own.waiting is Waiting.PROOF:
-            secret = self._secret(proposal)
-            if secret is None:
-                return False
-            return attempt(
-                f"proved result {proposal.result.hex()[:16]} to be wrong",
-                lambda: contract.open_proof(self._account, dispute, secret.proof, salt=secret.salt),
-            )
-        if own.waiting is not Waiting.CHALLENGER:
+    def _prove(self, proposal: Proposal, own: Challenge) -> bool:
+        """Open the proof that a challenge of this account has committed to."""
+        secret = self._secret(proposal)
+        if secret is None:
             return False
-        found = self._find(proposal, own)
-        if isinstance(found, Demand):
-            return attempt(
-                f"demanded a {found.target.kind.name} next",
-                lambda: contract.redemand(self._account, dispute, found.evidence),
-            )
-        if isinstance(found, Proof):
-            commitment = self._commit(proposal, found)
-            return attempt(
-                f"found a proof: {found.kind.name}",
-                lambda: contract.recommit_proof(self._account, dispute, commitment),
-            )
-        return False
+        dispute = Dispute(self._federation.id, proposal.result, own.number)
+        return self._send(
+            f"proved result {proposal.result.hex()[:16]} to be wrong",
+            lambda: self._federation.contract.open_proof(
+                self._account, dispute, secret.proof, salt=secret.salt
+            ),
+        )
 
-    def _find(self, proposal: Proposal, own: Challenge | None = None) -> Proof | Demand | None:
-        """Examine a result, anew only when something was opened."""
-        key = (proposal.result, proposal.attempt)
-        examination = self._examine(proposal)
+    def _find(self, proposal: Proposal, own: Challenge | None) -> Proof | Demand | None:
+        """Find what shows that a result is wrong, with what this account's challenge brought to
+        light. No bond is paid for a demand on the word of an old look: bytes may have come since.
+        """
+        found = self._shown(self._look(proposal), own)
+        if own is None and isinstance(found, Demand):
+            found = self._shown(self._look(proposal, patience=0), own)
+        return found
+
+    def _shown(self, look: Look, own: Challenge | None) -> Proof | Demand | None:
+        examination = look.examination
+        proposal = examination.proposal
         if examination.right:
-            self._right.add(key)
+            self._right.add(proposal.key)
+            return None
+        if look.hopeless:
             return None
         found = examination.find(_demanded(own) if own is not None else ())
         if found is None:
             log.warning("result %s is not ours, but nothing shows it", proposal.result.hex()[:16])
-            self._hopeless.add(key)
+            look.hopeless = True
         return found
 
-    def _examine(self, proposal: Proposal) -> Examination:
-        key = (proposal.result, proposal.attempt)
-        if key not in self._examined:
-            self._examined[key] = Examination(self._federation, proposal)
-        return self._examined[key]
+    def _look(self, proposal: Proposal, *, patience: int | None = None) -> Look:
+        """Look at a result; again after a while, as long as bytes are missing that may come."""
+        key, now = proposal.key, self._federation.chain.now()
+        policy = self._federation.replica.policy
+        if patience is None:
+            patience = min(policy.challenge_window, policy.answer_window) // LOOKS
+        look = self._looks.get(key)
+        if look is None or (not look.final and now > look.at + patience):
+            look = self._looks[key] = Look(Examination(self._federation, proposal), now)
+        return look
 
     def _own(self, proposal: Proposal) -> Challenge | None:
         mine = self._account.address
@@ -203,13 +274,13 @@ class Watcher:
 
     def _answer(self, proposal: Proposal, challenge: Challenge) -> bool:
         """Open what a demand asks for, of a result that this node agrees with."""
-        examination, step = self._examine(proposal), challenge.step
+        examination, step = self._look(proposal).examination, challenge.step
         if challenge.challenger == self._account.address or not examination.right:
             return False
         data = answer(_target(step), examination.sources)
         if data is None or not isinstance(step, DemandOpened):
             return False
-        return attempt(
+        return self._send(
             f"answered challenge {challenge.number} to result {proposal.result.hex()[:16]}",
             lambda: self._federation.contract.answer(self._account, step, data),
         )

@@ -15,8 +15,10 @@ import numpy as np
 from ledger import nodes, payload
 from ledger.artefacts import ResultReader
 from ledger.audit.compare import Difference, PublishedResult
-from ledger.audit.verdict import SELECTION, TREES
+from ledger.audit.verdict import SELECTION, TREES, UTILITIES
+from ledger.headers import Evaluation
 from ledger.nodes import FAN_OUT, Entry, Reason
+from ledger.proofs.valuing import coalitions, measures, valuation_at
 from ledger.round import (
     GOOD,
     Int32,
@@ -67,6 +69,7 @@ class Remainder:
                 subject = f"slot {slot}, participant {expected.participant}"
                 yield Difference(SELECTION, subject, expected, found)
         yield from self._sums()
+        yield self._number()
 
     def conclusion(self) -> Outcome:
         """Compute what follows from the sums and utilities on record."""
@@ -88,6 +91,19 @@ class Remainder:
             return Measured(standing.players, standing.trained - 1, recorded)
         players = sorted(entry.participant for entry in self.entries if entry.weight > 0)
         return Measured(tuple(players), standing.trained, recorded)
+
+    def _number(self) -> Difference:
+        """Compare how many utilities there are with how many coalitions the policy has measured.
+        There may be none where that takes a slice, or counts from shards.
+        """
+        policy, measured = self.context.policy, self._measured()
+        found, expected = len(measured.utilities), 0
+        results = 0 if self.context.statistics else self.standing.trained + 1
+        height = results + (1 if policy.statistics else 0)
+        if measures(policy, height) and (found or policy.evaluation == Evaluation.PUBLIC):
+            at = measured.trained + height - self.standing.trained
+            expected = coalitions(valuation_at(policy, at), len(measured.players))
+        return Difference(UTILITIES, "number of utilities", expected, found)
 
     def _carries(self) -> bool:
         """Whether the round only carries counts."""

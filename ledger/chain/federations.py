@@ -501,7 +501,9 @@ class Federations:
         """Pay participants, to their payout addresses; by anybody. The payout tree has `leaves`
         leaves.
         """
-        claims = [(p.participant, p.amount, list(p.hashes), list(p.sums)) for p in proofs]
+        claims = [
+            (p.participant, p.amount, list(zip(p.hashes, p.sums, strict=True))) for p in proofs
+        ]
         return self._send(account, call("claim", federation, leaves, claims))
 
     def refund(self, account: Account, federation: FederationId) -> Receipt:

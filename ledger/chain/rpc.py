@@ -3,8 +3,9 @@
 It speaks in plain requests and checks every answer's form itself, so that proof-of-authority
 headers and the habits of one library or node make no difference. Three rules keep a transaction
 from being sent twice: the same signed bytes are broadcast again after a network error; another
-nonce is signed only when somebody else's transaction has ours, in a block or in the pool; and a
-transaction that is late is reported as pending, never replaced.
+nonce is signed only when somebody else's transaction has ours, in a block or in the pool; and what
+offers less than blocks have come to cost is replaced at its own nonce, so that one of them is mined
+at most. A transaction that is late for any other reason is reported as pending.
 """
 
 import secrets
@@ -12,6 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from eth_utils.address import is_hex_address, to_checksum_address
@@ -50,6 +52,14 @@ LONGEST_POLL = 0.5
 DISTINCT = 1 << 14
 GAS_MARGIN = 300_000
 BATCH = 100
+TRANSFER_GAS = 21_000
+CLEAR_AFTER = 60.0
+CLEAR_BLOCKS = 2
+"""Seconds and blocks without progress after which a nonce below ours, whose owner is gone, is used
+up.
+"""
+
+TOO_CHEAP = ("less than block base fee", "underpriced", "fee cap", "fee too low")
 
 FAILED_EXECUTION = ("revert", "opcode", "evm error", "stack", "invalid jump")
 
@@ -68,13 +78,21 @@ class TransportFailure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Signed:
-    """A signed transaction on its way."""
+    """A signed transaction on its way. It offers at most `price` wei for a unit of gas, `tip` of
+    them to whoever makes the block.
+    """
 
     raw: bytes
     hash: bytes
     nonce: int
     sender: Address
     cost: int
+    price: int
+    tip: int
+
+
+class _TooCheap(Exception):
+    """What a transaction offers for its gas is not enough for the node to take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +103,30 @@ class _Quote:
     tip: int
     balance: int
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What is to be done, and the transactions that offer to pay for it, all at one nonce."""
+
+    account: Account
+    call: Call
+    gas: int
+    signed: list[_Signed]
+
+    @property
+    def nonce(self) -> int:
+        """The nonce of all of them."""
+        return self.signed[-1].nonce
+
+
+@dataclass(frozen=True, slots=True)
+class _Stuck:
+    """How many of an account's transactions were mined, and since when, in time and in blocks."""
+
+    count: int
+    since: float
+    block: int
 
 
 class RpcEngine:
@@ -99,10 +141,12 @@ class RpcEngine:
         expected_chain_id: int | None = None,
         pause: Callable[[float], None] = time.sleep,
         look_after: float = 2.0,
+        clear_after: float = CLEAR_AFTER,
     ) -> None:
         self._transport = transport
         self._batch = batch
         self._look_after = look_after
+        self._clear_after = clear_after
         self.endpoint = endpoint
         self._pause = pause
         self._locks: defaultdict[Address, threading.Lock] = defaultdict(threading.Lock)
@@ -225,15 +269,25 @@ class RpcEngine:
         return _number(self._simulate("eth_estimateGas", call), "eth_estimateGas")
 
     def send(self, account: Account, call: Call, *, gas: int | None, timeout: float) -> Receipt:
-        """Simulate, sign, send, wait; sign again only if our nonce went to another transaction."""
+        """Simulate, sign, send, wait; sign at another nonce only if ours went to another
+        transaction.
+        """
         taken = -1
         deadline = time.monotonic() + timeout
         while True:
             limit = self._gas_limit(call, gas)
-            with self._lock_of(account.address):
-                signed = self._sign(account, call, limit, above=taken)
-                ours = self._broadcast(signed)
-            receipt = self._await(signed, deadline, timeout) if ours else None
+            try:
+                with self._lock_of(account.address):
+                    signed = self._sign(account, call, limit, above=taken)
+                    ours = self._broadcast(signed)
+            except _TooCheap as refused:
+                # Prices rose since the node was asked.
+                if time.monotonic() >= deadline:
+                    raise RpcRefused("eth_sendRawTransaction", 0, str(refused)) from None
+                self._pause(LONGEST_POLL)
+                continue
+            offer = _Offer(account, call, limit, [signed])
+            receipt = self._await(offer, deadline, timeout) if ours else None
             if receipt is not None:
                 return self._checked(receipt, call, limit)
             taken = signed.nonce
@@ -255,14 +309,32 @@ class RpcEngine:
         return needed if not call.data else min(MAX_GAS, needed + needed // 2 + GAS_MARGIN)
 
     def _sign(self, account: Account, call: Call, gas: int, *, above: int) -> _Signed:
+        quote = self._quote(account.address)
+        return self._signed(account, call, gas, quote, max(quote.count, above + 1))
+
+    def _signed(
+        self,
+        account: Account,
+        call: Call,
+        gas: int,
+        quote: _Quote,
+        nonce: int,
+        *,
+        outbidding: _Signed | None = None,
+    ) -> _Signed:
         # Two processes with one key may want the same at the same nonce; a limit of its own gives
         # each transaction a hash of its own, so that one is never taken for the other.
         gas += secrets.randbelow(min(DISTINCT, MAX_GAS - gas) + 1)
-        quote = self._quote(account.address)
-        fees, price = self._fees(quote, gas, call.value)
-        if quote.balance < call.value + gas * price:
-            raise Unfunded(account.address, quote.balance, call.value + gas * price)
-        nonce = max(quote.count, above + 1)
+        price, tip = self._price(quote, gas, call.value)
+        if outbidding is not None:
+            price, tip = max(price, _more(outbidding.price)), max(tip, _more(outbidding.tip))
+        fees = {"gasPrice": price}
+        if quote.base is not None:
+            fees = {"maxFeePerGas": price, "maxPriorityFeePerGas": min(price, tip)}
+        # What is outbid is counted in the pending balance, but will not be paid.
+        balance = quote.balance + (outbidding.cost if outbidding else 0)
+        if balance < call.value + gas * price:
+            raise Unfunded(account.address, balance, call.value + gas * price)
         fields: dict[str, object] = {
             "nonce": nonce,
             "gas": gas,
@@ -277,17 +349,17 @@ class RpcEngine:
         if len(raw) > MAX_TRANSACTION_BYTES:
             raise TransactionTooLarge("bytes", len(raw), MAX_TRANSACTION_BYTES)
         cost = call.value + gas * price
-        return _Signed(raw, keccak(raw), nonce, account.address, cost)
+        return _Signed(raw, keccak(raw), nonce, account.address, cost, price, tip)
 
-    def _fees(self, quote: _Quote, gas: int, value: int) -> tuple[dict[str, object], int]:
+    def _price(self, quote: _Quote, gas: int, value: int) -> tuple[int, int]:
+        """Say what to offer for a unit of gas, and how much of it as a tip."""
         if quote.base is None:
             price = self._integer("eth_gasPrice", [])
-            return {"gasPrice": price}, price
+            return price, price
         tip = quote.tip
         if quote.base == 0 and quote.balance < value + gas * tip:
             tip = 0
-        price = 2 * quote.base + tip
-        return {"maxFeePerGas": price, "maxPriorityFeePerGas": tip}, price
+        return 2 * quote.base + tip, tip
 
     def _quote(self, address: Address) -> _Quote:
         """Ask what a transaction has to know; in one request where the node takes that."""
@@ -317,7 +389,9 @@ class RpcEngine:
             return 0
 
     def _broadcast(self, signed: _Signed) -> bool:
-        """Hand the signed bytes to the node; False if its nonce belongs to another transaction."""
+        """Hand the signed bytes to the node; False if its nonce belongs to another transaction.
+        Raise _TooCheap.
+        """
         doubtful, last = False, "no answer"
         for attempt in range(ATTEMPTS):
             try:
@@ -358,6 +432,8 @@ class RpcEngine:
             raise Unfunded(signed.sender, self.balance(signed.sender), signed.cost)
         if "oversized" in text.lower():
             raise TransactionTooLarge("bytes", len(signed.raw), MAX_TRANSACTION_BYTES)
+        if any(sign in text.lower() for sign in TOO_CHEAP):
+            raise _TooCheap(text)
         raise RpcRefused("eth_sendRawTransaction", code, text)
 
     def _nonce_used(self, signed: _Signed) -> bool:
@@ -375,21 +451,79 @@ class RpcEngine:
     def _known(self, transaction: bytes) -> bool:
         return self._request("eth_getTransactionByHash", [_hex(transaction)]) is not None
 
-    def _await(self, signed: _Signed, deadline: float, timeout: float) -> Receipt | None:
+    def _await(self, offer: _Offer, deadline: float, timeout: float) -> Receipt | None:
         """Wait for the receipt; None if another transaction was mined at our nonce."""
         poll, look = 0.005, time.monotonic() + self._look_after
+        stuck = _Stuck(-1, 0.0, 0)
         while time.monotonic() < deadline:
-            receipt = self.receipt(signed.hash)
-            if receipt is not None:
-                return receipt
+            for signed in offer.signed:
+                receipt = self.receipt(signed.hash)
+                if receipt is not None:
+                    return receipt
             if time.monotonic() > look:
                 look = time.monotonic() + 2 * self._look_after
-                lost = self._nonce_used(signed) and not self._is_ours(signed, doubtful=True)
-                if lost or (not self._known(signed.hash) and not self._broadcast(signed)):
+                if not self._look(offer):
                     return None
+                stuck = self._clear(offer, stuck)
             self._pause(poll)
             poll = min(LONGEST_POLL, poll * 1.5)
-        raise TransactionPending(signed.hash, signed.nonce, timeout)
+        raise TransactionPending(offer.signed[-1].hash, offer.nonce, timeout)
+
+    def _look(self, offer: _Offer) -> bool:
+        """See that the node has our transaction at a price that it may be mined at; say whether it
+        still can be.
+        """
+        last = offer.signed[-1]
+        if self._nonce_used(last):
+            return any(self._is_ours(signed, doubtful=True) for signed in offer.signed)
+        try:
+            if not self._known(last.hash) and not self._broadcast(last):
+                return any(self._known(signed.hash) for signed in offer.signed)
+            self._outbid(offer)
+        except _TooCheap:
+            self._outbid(offer)
+        return True
+
+    def _outbid(self, offer: _Offer) -> None:
+        """Replace our transaction at its nonce if blocks have come to cost more than it offers."""
+        last, quote = offer.signed[-1], self._quote(offer.account.address)
+        price, tip = self._price(quote, offer.gas, offer.call.value)
+        if last.tip >= tip and last.price >= (price if quote.base is None else quote.base):
+            return
+        # Prices that still rise, or are beyond our means, are looked at again soon.
+        with suppress(_TooCheap, Unfunded):
+            better = self._signed(
+                offer.account, offer.call, offer.gas, quote, last.nonce, outbidding=last
+            )
+            if self._broadcast(better):
+                offer.signed.append(better)
+
+    def _clear(self, offer: _Offer, stuck: _Stuck) -> _Stuck:
+        """Use up a nonce below ours that nothing has come of for long.
+
+        A process of this account that was killed may have left a transaction there that nobody
+        outbids; nothing after it would ever be mined.
+        """
+        sender = offer.account.address
+        count = self._integer("eth_getTransactionCount", [sender, "latest"])
+        if count >= offer.nonce:
+            return stuck
+        now, block = time.monotonic(), self.block_number()
+        if count != stuck.count:
+            return _Stuck(count, now, block)
+        if now < stuck.since + self._clear_after:
+            return stuck
+        quote = self._quote(sender)
+        if quote.count > count and block < stuck.block + CLEAR_BLOCKS:
+            return stuck  # something is there, and has had no chance yet
+        price, tip = self._price(quote, TRANSFER_GAS, 0)
+        guess = _Signed(b"", b"", count, sender, 0, 2 * price, 2 * tip)
+        nothing = Call(sender, b"", 0, sender)
+        with suppress(_TooCheap, Unfunded):
+            self._broadcast(
+                self._signed(offer.account, nothing, TRANSFER_GAS, quote, count, outbidding=guess)
+            )
+        return _Stuck(count, now, block)
 
     def _checked(self, receipt: Receipt, call: Call, gas: int) -> Receipt:
         if receipt.status == 1:
@@ -478,6 +612,11 @@ class RpcEngine:
                 if attempt + 1 < ATTEMPTS:
                     self._pause(_pause_after(attempt))
         raise ChainUnreachable(self.endpoint, last)
+
+
+def _more(price: int) -> int:
+    """Give the least that replaces a price: nodes ask for a tenth more."""
+    return price + price // 8 + 1
 
 
 def _pause_after(attempt: int) -> float:

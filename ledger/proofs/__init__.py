@@ -8,7 +8,7 @@ from ledger.proofs.checking import check
 from ledger.proofs.demanding import demand, opens, target
 from ledger.proofs.disputed import Computed, Disputed, Trees
 from ledger.proofs.finding import find, shows
-from ledger.proofs.proving import Ancestor, Prover
+from ledger.proofs.proving import Ancestor, Prover, charge
 from ledger.proofs.records import (
     Ask,
     Case,
@@ -40,6 +40,7 @@ __all__ = [
     "Trees",
     "Wanted",
     "answer",
+    "charge",
     "check",
     "demand",
     "find",

@@ -167,7 +167,9 @@ def _step(
         sums = int64s(reader.lanes(policy, index, 2 * policy.leaves, node.root))
         changes = [rounded(s, header.weight) if header.weight else 0 for s in sums]
         first, leaf = index % 2 * SUM_LANES, index // 2
-    before = int32s(reader.lanes(policy, leaf, policy.leaves, previous))[first:]
+    salted = header.common.parent != ZERO_DIGEST  # The initial model is for everybody.
+    old = reader.lanes(policy, leaf, policy.leaves, previous, salted=salted)
+    before = int32s(old)[first:]
     after = int32s(reader.lanes(policy, leaf, policy.leaves, header.model_root))[first:]
     triples = zip(before, changes, after, strict=False)
     return _fraud(all(clamped(old + change) == new for old, change, new in triples))

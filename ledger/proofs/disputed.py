@@ -1,5 +1,6 @@
 """What is known about a result that somebody may want to challenge."""
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -72,7 +73,8 @@ class Disputed:
 
     `inputs` and `headers` are those of updates, by slot, as far as they can be had; `batch` opens
     the batch's leaves, `previous` those of the model before; `scales` are by participant. `facts`
-    answers from the contract's own records; `answers` are those that demands of this challenge got.
+    answers from the contract's own records; `answers` are those that demands of this challenge got;
+    `draw` gives a number below another where a choice must not be foreseen.
     """
 
     policy: PolicyHeader
@@ -89,6 +91,7 @@ class Disputed:
     parent: Ancestor | None = None
     ended: Ancestor | None = None
     answers: Mapping[Target, bytes] = field(default_factory=dict)
+    draw: Callable[[int], int] = secrets.randbelow
 
     def prover(self, nodes: Opens) -> Prover:
         """Give who writes proofs against the result, with its nodes opened by these."""

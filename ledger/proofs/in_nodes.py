@@ -71,20 +71,21 @@ class NodeSearch:
             inputs = [self.disputed.inputs[slot].open(leaf // 2) for slot in weighted]
         yield self.prover.sum(index, leaf, sums.open(leaf), inputs)
 
-    def _of_entry(self, slot: int, seen: RawEntry, right: RawEntry) -> Iterator[Proof]:
+    def _of_entry(self, slot: int, seen: RawEntry, right: RawEntry) -> Iterator[Proof | Demand]:
         yield from self._of_slot(slot, seen, right)
         if seen.reason == Reason.SUPERSEDED:
             yield self.prover.superseded(slot, seen.position)
         if right.reason == Reason.SUPERSEDED:
             yield self.prover.twice(slot, right.position)
-        if right.reason == Reason.UNAVAILABLE and seen.reason in _DEMANDABLE:
-            raise self._wanting(slot, seen)
-        update = self.disputed.headers.get(slot)
+        lacking = right.reason == Reason.UNAVAILABLE and seen.reason in _DEMANDABLE
+        update = self._header(slot, lacking=lacking)
         if update is not None and {seen.reason, right.reason} & (_BY_HEADER | READ):
             yield self.prover.entry_header(slot, update)
         if seen.reason == Reason.BEYOND_BOUND or right.reason == Reason.BEYOND_BOUND:
             yield from self._of_bound(slot, seen, right)
         yield self.prover.weight(slot)
+        if lacking:
+            yield from self._wanting(slot, seen, update)
 
     def _of_slot(self, slot: int, seen: RawEntry, right: RawEntry) -> Iterator[Proof]:
         """Compare an entry with what was committed in its slot."""
@@ -108,11 +109,26 @@ class NodeSearch:
             elif update is not None:
                 yield self.prover.bound(slot, leaf, update.open(leaf))
 
-    def _wanting(self, slot: int, seen: RawEntry) -> Wanting:
-        """Demand what nobody here could have: a header, or any leaf of the payload it names."""
-        known = slot in self.disputed.headers
-        kind = Wanted.INPUT if known and seen.reason in READ else Wanted.HEADER
-        return Wanting(self._demand(kind, slot))
+    def _header(self, slot: int, *, lacking: bool) -> bytes | None:
+        """Give an update's header: one that could not be had may be an answer's by now."""
+        known = self.disputed.headers.get(slot)
+        if known is None and lacking:
+            return self.disputed.answers.get(self._demand(Wanted.HEADER, slot).target)
+        return known
+
+    def _wanting(self, slot: int, seen: RawEntry, header: bytes | None) -> Iterator[Demand]:
+        """Demand what nobody here could have: a header, then leaves of the payload it names. Which
+        ones is drawn, so that nobody can tell beforehand which leaves to make up a root for.
+        """
+        if header is None:
+            yield self._demand(Wanted.HEADER, slot)
+        elif seen.reason in READ:
+            answers = self.disputed.answers
+            shown = {t.position for t in answers if (t.kind, t.root) == (Wanted.INPUT, seen.root)}
+            hidden = [at for at in range(self.disputed.policy.leaves) if at not in shown]
+            if hidden:
+                at = hidden[self.disputed.draw(len(hidden))]
+                yield self._demand(Wanted.INPUT, slot, position=at)
 
     def _demand(self, kind: Wanted, slot: int, *, position: int = 0) -> Demand:
         way = slot.to_bytes(4, "big") + self.nodes.open(slot // FAN_OUT)

@@ -59,7 +59,7 @@ class Prover:
 
     def entry(self, slot: int) -> bytes:
         """Open the node that holds a slot's entry."""
-        return u32(slot) + self.nodes.open(slot // FAN_OUT)
+        return _entry(self.nodes, slot)
 
     def top(self) -> Proof:
         """Show that the header differs from the top node."""
@@ -184,9 +184,18 @@ class Prover:
         return Proof(b"".join((bytes([kind]), self.header.encode(), *parts)))
 
 
+def charge(header: ResultHeader, nodes: Opens, slot: int) -> bytes:
+    """Write what `chargeUnavailable` asks for: a slot's entry under the header of its result."""
+    return header.encode() + _entry(nodes, slot)
+
+
 def u32(value: int) -> bytes:
     """Write an index as proofs hold it."""
     return value.to_bytes(4, "big")
+
+
+def _entry(nodes: Opens, slot: int) -> bytes:
+    return u32(slot) + nodes.open(slot // FAN_OUT)
 
 
 def _lowest(nodes: OpenTree, slots: int) -> bytes:

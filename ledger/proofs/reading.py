@@ -165,9 +165,13 @@ class Reader:
             raise NoProof("nodes", f"they do not lie under {root.hex()}")
         return [entry for node in nodes for entry in RawNode.of(node).entries][:slots]
 
-    def lanes(self, policy: PolicyHeader, index: int, size: int, root: bytes) -> bytes:
-        """Take a leaf of a payload and its path; give its 1,024 bytes."""
-        leaf = self.take(payload_leaf_size(policy))
+    def lanes(
+        self, policy: PolicyHeader, index: int, size: int, root: bytes, *, salted: bool = True
+    ) -> bytes:
+        """Take a leaf of a payload and its path; give its 1,024 bytes. `salted`: as all payloads
+        are where the policy seals.
+        """
+        leaf = self.take(payload_leaf_size(policy) if salted else LEAF_SIZE)
         self.under(merkle.leaf_hash(leaf), index, size, root)
         return leaf[-LEAF_SIZE:]
 

@@ -61,9 +61,10 @@ def value(
 
 def gain(policy: PolicyHeader, case: Case, result: ResultHeader, reader: Reader) -> Question | None:
     """Compare the gain with the parent's and the utilities; and whether there have to be any."""
-    measures = _measures(policy, case.height)
     empty = result.utilities == EMPTY_ROOT
-    if empty == measures and (not empty or policy.evaluation == Evaluation.PUBLIC):
+    if empty == measures(policy, case.height) and (
+        not empty or policy.evaluation == Evaluation.PUBLIC
+    ):
         return Question()
     expected, players = 0, result
     if not begins(policy, case.height):
@@ -111,7 +112,7 @@ def signed(word: int) -> int:
     return (word + INT256) % (2 * INT256) - INT256
 
 
-def _measures(policy: PolicyHeader, height: int) -> bool:
+def measures(policy: PolicyHeader, height: int) -> bool:
     """Whether a policy measures anything for a height: by shards not for a round before the period,
     or one without training.
     """

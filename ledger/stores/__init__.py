@@ -15,6 +15,7 @@ from ledger.stores.base import (
     StoreError,
     StoreUnreachable,
 )
+from ledger.stores.counting import CountingStore
 from ledger.stores.directory import DirectoryStore
 from ledger.stores.memory import MemoryStore
 from ledger.stores.recording import RecordingStore
@@ -26,6 +27,7 @@ __all__ = [
     "BlockNotFound",
     "BlockUnavailable",
     "ContentStore",
+    "CountingStore",
     "DirectoryStore",
     "MemoryStore",
     "RecordingStore",

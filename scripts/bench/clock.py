@@ -22,6 +22,7 @@ import ledger.artefacts
 import ledger.audit.replay
 import ledger.payload
 import ledger.round
+import ledger.slots
 from fednode.models.layout import Layout
 from fednode.roles.participant import Participant
 from fednode.rounds import FederationRules
@@ -36,7 +37,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 Wrapper = Callable[[Callable[..., object]], Callable[..., object]]
 
-PARTS = ("train", "encode", "hash", "store", "chain", "aggregate", "value", "other")
+PARTS = ("train", "encode", "hash", "signatures", "store", "chain", "aggregate", "value", "other")
 OTHER = "other"
 VERIFY = "verify"
 PARTICIPANT = "participant"
@@ -252,6 +253,7 @@ SEAMS: tuple[tuple[object, str, str, Callable[..., int] | None], ...] = (
     (ledger.payload, "root_of_bytes", "hash", _first),
     (CID, "names", "hash", _second),
     (CID, "of", "hash", _third),
+    (ledger.slots, "leaves", "signatures", None),
     (ledger.artefacts, "read_update", "store", None),
     (Replica, "standing", "store", None),
     (Replica, "refresh", "chain", None),

@@ -13,23 +13,17 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 
 from ledger import payouts, utilities
-from ledger.chain.accounts import Account, new_account
-from ledger.chain.federations import Ballot, Federations, Membership, deploy
-from ledger.chain.types import Receipt
-from ledger.committee import seat
-from ledger.headers import RESULT_TAG, Common, Evaluation, ResultHeader, Valuation
-from ledger.history import TOPIC_OF, SeedDrawn
-from ledger.signatures import Domain, Join, Proposal, Vote
-from ledger.types import ZERO_DIGEST, Digest, RoundIndex, Wei
+from ledger.chain.federations import Federations, deploy
+from ledger.headers import RESULT_TAG, Common, ResultHeader
+from ledger.types import ZERO_DIGEST, Digest, RoundIndex
 from scripts.bench.engines import Engine, open_engine
-from scripts.bench.gas import BOND, POOL, WINDOW, policy
+from scripts.bench.gas import WINDOW
+from scripts.bench.relayed import Relayed, relayed_policy
 
-SEATS = 16
-FEE = POOL // 10_000
 LIMIT = 600_000
 
 
@@ -54,29 +48,11 @@ class Crowd:
     """One federation of many, served by one relay."""
 
     def __init__(self, engine: Engine, size: int) -> None:
-        self._chain = engine.chain
-        self._jump = engine.jump
-        self._relay = engine.creator
-        self._contract = Federations(engine.chain, deploy(engine.chain, engine.creator))
-        self._domain = Domain(engine.chain.chain_id, self._contract.address)
-        header = replace(
-            policy(engine.chain.chain_id, self._contract.address, open_=True),
-            start_participants=size,
-            max_participants=size,
-            committee_size=SEATS,
-            batch_window=5 * WINDOW,
-            relay=self._relay.address,
-            stake=Wei(0),
-            proposer_fee=FEE,
-            attester_fee=FEE // SEATS,
-            relay_fee=FEE,
-            valuation=Valuation.NONE,
-            evaluation=Evaluation.PUBLIC,
-            reward_period=0,
-        )
-        self._federation, _ = self._contract.create(engine.creator, header)
-        self._members = [new_account() for _ in range(size)]
-        self._join = max(self._enter(member).gas_used for member in self._members)
+        contract = Federations(engine.chain, deploy(engine.chain, engine.creator))
+        header = relayed_policy(engine, contract.address, size)
+        federation, _ = contract.create(engine.creator, header)
+        self._engine = engine
+        self._all = Relayed(engine, contract, federation, header)
         self._parent = ZERO_DIGEST
 
     def play(self, rounds: int) -> Cost:
@@ -86,46 +62,18 @@ class Crowd:
         played = [self._round(RoundIndex(number)) for number in range(rounds)]
         return max(played[2:], key=lambda cost: cost.round)
 
-    def _enter(self, member: Account) -> Receipt:
-        identity = Digest(sha256(member.address.encode()).digest())
-        consent = Join(
-            federation=self._federation,
-            signer=member.address,
-            payout=member.address,
-            identity=identity,
-            key=ZERO_DIGEST,
-            dataset_root=identity,
-            rows=100,
-        )
-        membership = Membership(
-            signer=member.address,
-            payout=member.address,
-            identity=identity,
-            dataset_root=identity,
-            rows=100,
-            controller=member.address,
-            consent=self._domain.sign(member, consent).full,
-        )
-        return self._contract.join(self._relay, self._federation, membership, stake=Wei(0))[1]
-
     def _round(self, number: RoundIndex) -> Cost:
-        contract, relay, federation = self._contract, self._relay, self._federation
         root = Digest(sha256(bytes([number])).digest())
-        size = len(self._members)
-        batch = contract.post_batch(relay, federation, number, root=root, leaves=size, index=root)
-        topic = TOPIC_OF[SeedDrawn]
-        seeds = [log.data[32:64] for log in batch.logs if log.topics[0] == topic]
-        self._jump(contract.view(federation).deadline)
-        advance = contract.advance(relay, federation)
+        batch = self._all.batch(number, root=root, index=root)
+        advance = self._all.close()
         header = self._header(number)
-        self._jump(self._chain.now() + WINDOW)
-        turn = self._members[number % size]
-        propose = self._propose(turn, header, root)
-        votes = self._vote(header, seeds[0] if seeds else ZERO_DIGEST)
+        self._engine.jump(self._engine.chain.now() + WINDOW)
+        propose = self._all.propose(header, root)
+        votes = self._all.vote(header)
         self._parent = header.digest()
         return Cost(
-            participants=size,
-            join=self._join,
+            participants=len(self._all.members),
+            join=self._all.joined,
             batch=batch.gas_used,
             advance=advance.gas_used,
             propose=propose.gas_used,
@@ -133,11 +81,11 @@ class Crowd:
         )
 
     def _header(self, number: RoundIndex) -> ResultHeader:
-        size = len(self._members)
+        size = len(self._all.members)
         values = payouts.values_tree(payouts.value_leaves((0,) * size, (0,) * size)).root
         paid = payouts.payouts_tree(payouts.payout_leaves((0,) * size)).root
         made_up = Digest(sha256(b"result" + bytes([number])).digest())
-        place = (self._chain.chain_id, self._contract.address, self._federation)
+        place = (self._engine.chain.chain_id, self._all.contract.address, self._all.id)
         return ResultHeader(
             common=Common(RESULT_TAG, *place, number, self._parent),
             nodes=made_up,
@@ -153,21 +101,6 @@ class Crowd:
             payout_total=paid.sum,
             stop=False,
         )
-
-    def _propose(self, turn: Account, header: ResultHeader, index: Digest) -> Receipt:
-        proposal = Proposal(self._federation, header.common.round, 0, header.digest(), index)
-        signature = self._domain.sign(turn, proposal).full
-        return self._contract.propose_result(
-            self._relay, header, index, bond=BOND, signature=signature
-        )
-
-    def _vote(self, header: ResultHeader, seed: bytes) -> Receipt:
-        number = RoundIndex(header.common.round)
-        places = seat(seed, len(self._members), SEATS, lambda _: True).places
-        vote = Vote(self._federation, number, 0, header.digest(), True)
-        signed = [(True, self._domain.sign(self._members[place], vote)) for place in places]
-        ballot = Ballot(number, 0, header.digest(), True)
-        return self._contract.post_votes(self._relay, self._federation, ballot, signed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

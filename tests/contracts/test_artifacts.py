@@ -27,12 +27,13 @@ SHIPPED = (
     "Create2Deployer",
     "Disputes",
     "Federations",
+    "Funds",
     "Members",
     "Policies",
     "Verifier",
 )
 LARGEST_CONTRACT = 24_576
-HEADROOM = 2_000  # What grows lies in the libraries beside the core.
+HEADROOM = 3_200  # What grows lies in the libraries beside the core.
 
 
 def _script() -> ModuleType:
@@ -193,7 +194,7 @@ def test_linking_fills_in_nothing_but_the_libraries_addresses() -> None:
 def test_libraries_are_deployed_before_what_calls_them() -> None:
     planned = deployment()
     parts = [*planned.libraries, planned]
-    assert len({part.address for part in parts}) == len(parts) == 5
+    assert len({part.address for part in parts}) == len(parts) == 6
     for place, part in enumerate(parts):
         assert part.salt == ZERO_DIGEST
         for later in parts[place:]:

@@ -23,6 +23,7 @@ from fednode.federation import Federation
 from fednode.policy import Policy, built_in, load_policy
 from fednode.roles.journal import Journal
 from fednode.roles.participant import PUBLISHED
+from fednode.roles.role import PASSING
 from fednode.testnet import (
     ANVIL_KEYS,
     Anvil,
@@ -50,6 +51,7 @@ FEDNODE = Path(sys.executable).with_name("fednode")
 LIMIT = 240.0
 """Seconds that anything may take on a machine that is busy with other tests."""
 
+OUTAGES = ("does not answer", "is unreachable", "check --ipfs or --store")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -80,19 +82,25 @@ class Command:
 
     def __init__(self, log: Path, environment: dict[str, str], *arguments: str | Path) -> None:
         self.path = log
+        self.down = True
+        """Whether it is not expected to run: a test has killed it, or will have it end."""
+        self.supervised = False
+        """Whether it is started again where it found no chain or store: a service manager would."""
         self._arguments = [str(FEDNODE), *map(str, arguments)]
-        self._environment = {**os.environ, **ONE_THREAD, **environment}
+        self.environment = {**os.environ, **ONE_THREAD, **environment}
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        """Start it, or start it again."""
+        """Start it, or start it again: there is only one of it."""
+        self.kill()
+        self.down = False
         with self.path.open("ab") as output:
             self._child = subprocess.Popen(
                 self._arguments,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env=self._environment,
+                env=self.environment,
                 start_new_session=True,
             )
         atexit.register(self.kill)
@@ -114,6 +122,7 @@ class Command:
 
     def kill(self) -> None:
         """End it at once (SIGKILL)."""
+        self.down = True
         if self._child is not None:
             self._child.kill()
             self._child.wait()
@@ -129,19 +138,27 @@ class Command:
             self.kill()
 
     def check(self) -> None:
-        """Fail with its last words if it ended with an error."""
-        if self.child.poll():
+        """Fail with its last words if it ended with an error, and was to run."""
+        if self.down or not self.child.poll():
+            return
+        if self.supervised and any(sign in str(self).splitlines()[-1] for sign in OUTAGES):
+            self.start()
+        else:
             raise AssertionError(f"{self._arguments[1]} ended with {self.child.returncode}\n{self}")
 
     def result(self) -> dict[str, object]:
         """Wait for its end and read the JSON object that it printed last."""
         assert self.child.wait(LIMIT) == 0, str(self)
-        text = self.path.read_text("utf-8")
-        found: dict[str, object] = json.loads(text[text.rindex("\n{") :])
+        found: dict[str, object] = json.loads(self.text[self.text.rindex("\n{") :])
         return found
 
+    @property
+    def text(self) -> str:
+        """Read all that it has printed and logged."""
+        return self.path.read_text("utf-8", errors="replace")
+
     def __str__(self) -> str:
-        return "\n".join(self.path.read_text("utf-8", errors="replace").splitlines()[-30:])
+        return "\n".join(self.text.splitlines()[-30:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,19 +260,32 @@ def wait_for(
         time.sleep(0.1)
 
 
-class Town:
-    """A federation whose every part is a process. The first account's hospital also proposes."""
+class Nodes:
+    """A federation's long-lived processes, a participant a site and some proposers, and what a test
+    sees of it. Account 0 is the creator's, 1 and on are the hospitals'.
+    """
 
-    def __init__(self, folder: Path, network: Network, policy: Path) -> None:
+    def __init__(self, folder: Path, network: Network, sites: Sequence[str]) -> None:
         self.folder = folder
         self.network = network
-        self.sites = load_policy(policy).data.sites
+        self.sites = sites
         self.environment = network.environment
-        self._policy = policy
         self.participants: list[Command] = []
-        self.proposer = self._proposer()
-        self._jumps: set[int] = set()
+        self.proposers: list[Command] = []
         folder.mkdir(parents=True, exist_ok=True)
+
+    def account(self, place: int) -> tuple[str, Path]:
+        """Name a keystore; 0 is the creator's, 1 and on are the hospitals'."""
+        return "--account", self.network.accounts / f"{place}.json"
+
+    def content(self, place: int) -> tuple[str, str]:
+        """Name a content store; the last one is nobody's own."""
+        return self.network.stores[place % len(self.network.stores)]
+
+    def site(self, place: int, journal: Path | None = None) -> tuple[str | Path, ...]:
+        """Name a hospital's site and journal."""
+        folder = self.folder / self.sites[place] if journal is None else journal
+        return "--site", self.sites[place], "--journal", folder
 
     # -- what a user types
 
@@ -279,17 +309,103 @@ class Town:
         found: dict[str, object] = json.loads(done.stdout)
         return done.returncode, found
 
-    def account(self, place: int) -> tuple[str, Path]:
-        """Name a keystore; 0 is the creator's, 1 and on are the hospitals'."""
-        return "--account", self.network.accounts / f"{place}.json"
+    # -- what runs
 
-    def content(self, place: int) -> tuple[str, str]:
-        """Name a content store; the last one is nobody's own."""
-        return self.network.stores[place % len(self.network.stores)]
+    def enlist(self, proposing: Sequence[int]) -> None:
+        """Make all long-lived processes; `proposing` are the hospitals that propose, too."""
+        self.participants = [self.participant(place) for place in range(len(self.sites))]
+        self.proposers = [self.proposer_of(place) for place in proposing]
 
-    def site(self, place: int) -> tuple[str | Path, ...]:
-        """Name a hospital's site and journal."""
-        return "--site", self.sites[place], "--journal", self.folder / self.sites[place]
+    @property
+    def commands(self) -> list[Command]:
+        """Give all long-lived processes."""
+        return [*self.participants, *self.proposers]
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Start all of them, and end them whatever happens."""
+        try:
+            for command in self.commands:
+                command.start()
+            yield
+        finally:
+            for command in self.commands:
+                command.kill()
+
+    def participant(self, place: int, journal: Path | None = None) -> Command:
+        """Make a participant's process."""
+        name = self.sites[place] if journal is None else journal.name
+        return self.node(
+            "participant",
+            name,
+            *self.account(1 + place),
+            *self.content(place),
+            *self.site(place, journal),
+        )
+
+    def proposer_of(self, place: int, name: str = "proposer") -> Command:
+        """Make a proposer's process."""
+        return self.node("proposer", f"{name}-{place}", *self.account(1 + place), *self.content(-1))
+
+    def node(self, command: str, name: str, *arguments: str | Path) -> Command:
+        """Make a long-lived process."""
+        log = self.folder / f"{name}.log"
+        return Command(log, self.environment, command, *arguments, "--poll", "0.2", "--json")
+
+    # -- what the test sees
+
+    def view(self) -> Federation:
+        """Read the federation as anybody can."""
+        chain = self.network.engine.chain
+        contract = Federations(chain, self.environment["FEDNODE_LEDGER"])
+        return Federation(contract, self.federation, self.store(-1))
+
+    def store(self, place: int) -> ContentStore:
+        """Open one of the content stores."""
+        return open_store(self.content(place)[1])
+
+    def journal(self, place: int) -> Journal:
+        """Look into a hospital's journal."""
+        return Journal(self.folder / self.sites[place], self.federation)
+
+    @property
+    def federation(self) -> FederationId:
+        """Give the federation's id."""
+        return FederationId(bytes.fromhex(self.environment["FEDNODE_FEDERATION"]))
+
+    def until(
+        self, view: Federation, condition: Callable[[FederationState], bool], *, hold: bool = False
+    ) -> FederationState:
+        """Wait until the federation is in a state; time jumps where nodes can only wait, unless it
+        is on hold.
+        """
+
+        def reached() -> bool:
+            try:
+                state = view.refresh()
+            except PASSING:
+                return False
+            if condition(state):
+                return True
+            if not hold:
+                self.hurry(view, state)
+            return False
+
+        wait_for(reached, self.commands)
+        return view.state
+
+    def hurry(self, view: Federation, state: FederationState) -> None:
+        """Let time jump if nobody has anything to do."""
+        raise NotImplementedError
+
+
+class Town(Nodes):
+    """A federation whose every part is a process. The first account's hospital also proposes."""
+
+    def __init__(self, folder: Path, network: Network, policy: Path) -> None:
+        super().__init__(folder, network, load_policy(policy).data.sites)
+        self._policy = policy
+        self._jumps: set[int] = set()
 
     def found(self) -> None:
         """Deploy, create, ask, invite, join."""
@@ -317,77 +433,17 @@ class Town:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Start everybody's long-lived processes, and end them whatever happens."""
-        self.participants = [self._participant(place) for place in range(len(self.sites))]
-        self.proposer = self._proposer()
-        try:
-            for command in self.commands:
-                command.start()
+        self.enlist([PROPOSER])
+        with self.started():
             yield
-        finally:
-            for command in self.commands:
-                command.kill()
 
     @property
-    def commands(self) -> list[Command]:
-        """Give all long-lived processes."""
-        return [*self.participants, self.proposer]
+    def proposer(self) -> Command:
+        """Give the only proposer."""
+        return self.proposers[0]
 
-    def _participant(self, place: int) -> Command:
-        arguments = (*self.account(1 + place), *self.content(place), *self.site(place))
-        return self._node("participant", self.sites[place], *arguments)
-
-    def _proposer(self) -> Command:
-        return self._node("proposer", "proposer", *self.account(1 + PROPOSER), *self.content(-1))
-
-    def _node(self, command: str, name: str, *arguments: str | Path) -> Command:
-        log = self.folder / f"{name}.log"
-        return Command(log, self.environment, command, *arguments, "--poll", "0.2", "--json")
-
-    # -- what the test sees
-
-    def view(self) -> Federation:
-        """Read the federation as anybody can."""
-        chain = self.network.engine.chain
-        contract = Federations(chain, self.environment["FEDNODE_LEDGER"])
-        return Federation(contract, self.federation, self.store(-1))
-
-    def store(self, place: int) -> ContentStore:
-        """Open one of the content stores."""
-        return open_store(self.content(place)[1])
-
-    def journal(self, place: int) -> Journal:
-        """Look into a hospital's journal."""
-        return Journal(self.folder / self.sites[place], self.federation)
-
-    @property
-    def federation(self) -> FederationId:
-        """Give the federation's id."""
-        return FederationId(bytes.fromhex(self.environment["FEDNODE_FEDERATION"]))
-
-    def until(
-        self,
-        view: Federation,
-        condition: Callable[[FederationState], bool],
-        *,
-        hold: bool = False,
-        without: Sequence[Command] = (),
-    ) -> FederationState:
-        """Wait until the federation is in a state; time jumps where nodes can only wait, unless it
-        is on hold. `without` are processes that are down.
-        """
-
-        def reached() -> bool:
-            state = view.refresh()
-            if condition(state):
-                return True
-            if not hold:
-                self._jump(view, state)
-            return False
-
-        wait_for(reached, [c for c in self.commands if c not in without])
-        return view.state
-
-    def _jump(self, view: Federation, state: FederationState) -> None:
+    def hurry(self, view: Federation, state: FederationState) -> None:
+        """Jump to the next deadline where nodes can only wait for it."""
         deadline = state.deadline
         if deadline is None or not (self.only_waiting(view, state) or state.ended is not None):
             return

@@ -170,7 +170,7 @@ def killed_in_its_turn(town: Town, view: Federation) -> None:
     """Round 2: the proposer dies; who waits passes its deadline, and it comes back."""
     town.until(view, lambda state: town.only_waiting(view, state), hold=True)
     town.proposer.kill()
-    town.until(view, lambda state: state.round.attempt == 1, without=[town.proposer])
+    town.until(view, lambda state: state.round.attempt == 1)
     town.proposer.start()
     town.until(view, in_phase(Phase.COMMIT, 3))
 

@@ -37,7 +37,9 @@ def test_every_command_is_explained() -> None:
     assert {name for name in COMMANDS if f"fednode {name}" not in text} == set()
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/liveness.md"]
+)
 def test_links_lead_somewhere(page: str) -> None:
     source = ROOT / page
     links = re.findall(r"\]\(([^)#:]+)\)", source.read_text(encoding="utf-8"))

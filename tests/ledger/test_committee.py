@@ -27,6 +27,17 @@ def test_who_is_gone_is_passed_over(known: int, size: int, gone: set[int]) -> No
     assert full or len(drawn.places) == min(known, MOST_PLACES)
 
 
+@given(st.integers(2, 300), st.integers(1, 20), st.sets(st.integers(0, 299)))
+def test_where_few_are_gone_seats_may_be_vacant(known: int, size: int, gone: set[int]) -> None:
+    gone = {index for index in gone if index < known}
+    few = committee.few(len(gone), known=known, size=size)
+    assert few == (known > size and len(gone) / known * size <= 0.5)
+    drawn = committee.seat(SEED, known, size, lambda index: index not in gone, looking=not few)
+    if few:
+        assert (len(drawn.places), drawn.seats) == (size, size)
+        assert drawn.seated == set(drawn.places) - gone
+
+
 def test_everybody_has_a_seat_where_all_fit_in() -> None:
     drawn = committee.seat(b"", 3, 3, lambda _: True)
     assert (list(drawn.places), drawn.seats) == ([0, 1, 2], 3)

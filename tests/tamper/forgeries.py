@@ -19,11 +19,14 @@ from ledger.audit.verdict import (
     SIGNERS,
 )
 from ledger.cid import CID, Codec
+from ledger.headers import UpdateHeader
 from ledger.identity import Identity, identity_artefact, sign_identity
 from ledger.stores import Artefact, MemoryStore
-from ledger.types import Address, ParticipantId, Wei
+from ledger.types import Address, Digest, ParticipantId, Wei
 from tests.tamper.kinds import Case, Clean, forgery, kind
+from tests.tamper.lies import BY_SHARDS, BY_SLICES
 from tests.tamper.policies import draw, terms
+from tests.tamper.story import Story
 from tests.tamper.world import CREATOR, STRANGER, Setting, World, account, identity, rechained
 
 E = TypeVar("E", bound=ev.Event)
@@ -69,6 +72,54 @@ def _(rng: random.Random, of: Clean) -> Case | None:
     cid = rng.choice(of.read)
     data = of.world.store.blocks[cid]
     return _block(of, cid, data[: rng.randrange(len(data))]) if data else None
+
+
+def kept_back(rng: random.Random, mode: str) -> World:
+    """Tell an honest story of a federation that is measured by slices, or by shards."""
+    fixed = BY_SLICES if mode == "slices" else BY_SHARDS
+    world = World(Setting.draw(rng, terms(draw(rng, **fixed))))
+    Story(rng, world, clumsy=0.2).tell()
+    return world
+
+
+def _spoilt(rng: random.Random, data: bytes) -> bytes | None:
+    """Alter a block, or lose it."""
+    at = rng.randrange(len(data))
+    return rng.choice((None, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]))
+
+
+@kind("opening of a slice altered", BYTES)
+def _(rng: random.Random) -> Case | None:
+    """What a slice holds is nobody's word: its root stands in the policy."""
+    world = kept_back(rng, "slices")
+    state = world.replica.state
+    used = [a for a in state.lineage if world.replica.reader(a).measured()]
+    if not used:
+        return None
+    round_ = state.rounds[rng.choice(used).round]
+    assert world.slices is not None
+    cid = rng.choice(list(world.slices.opened(state.slice_number(round_)).blocks))
+    altered = _without(world.store, cid, _spoilt(rng, world.store.blocks[cid]))
+    return Case(replace(world.evidence(), store=altered), round_.index, None)
+
+
+@kind("evaluation record altered after its commit", BYTES)
+def _(rng: random.Random) -> Case | None:
+    world = kept_back(rng, "shards")
+    commits = [
+        (accepted.round, commit)
+        for accepted in world.replica.state.lineage
+        for commit in world.replica.state.rounds[accepted.round].commits
+        if CID(Codec.RAW, commit.digest) in world.owners
+    ]
+    rng.shuffle(commits)
+    for number, commit in commits:
+        header = UpdateHeader.decode(world.store.blocks[CID(Codec.RAW, commit.digest)])
+        cid = CID(Codec.DAG_CBOR, Digest(header.evaluation))
+        if cid in world.store.blocks:
+            altered = _without(world.store, cid, _spoilt(rng, world.store.blocks[cid]))
+            return Case(replace(world.evidence(), store=altered), number, commit.meta.sender)
+    return None
 
 
 # -- the list of events

@@ -17,7 +17,7 @@ from ledger.cid import CID
 from ledger.stores import MemoryStore
 from ledger.types import Address
 from tests.tamper.policies import draw, terms
-from tests.tamper.story import Lie, Story
+from tests.tamper.story import Lie, Opening, Story
 from tests.tamper.world import CREATOR, Setting, World, account
 
 POOL = 300
@@ -89,17 +89,19 @@ def lie(
     refused: str | None = None,
     fates: tuple[str, ...] | None = None,
     policy: Mapping[str, object] | None = None,
+    opens: Opening | None = None,
 ) -> Callable[[Lie], Lie]:
     """Register a lie; a sound contract would have refused its field `refused`, if any.
 
-    `fates` settles what careless participants' updates are like, `policy` some of its terms.
+    `fates` settles what careless participants' updates are like, `policy` some of its terms,
+    `opens` what the holder of slices shows.
     """
 
     def register(told: Lie) -> Lie:
         @kind(name, step)
         def make(rng: random.Random) -> Case | None:
             world = World(Setting.draw(rng, terms(draw(rng, **(policy or {})))))
-            story = Story(rng, world, lie=told, refused=refused, clumsy=0.5)
+            story = Story(rng, world, lie=told, refused=refused, clumsy=0.5, opens=opens)
             if fates is not None:
                 story.fates, story.carelessness = fates, 1.0
             lineage = story.tell().replica.state.lineage

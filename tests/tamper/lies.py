@@ -1,12 +1,16 @@
 """Results that a proposer made up and everybody signed."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from fednode.aggregation import MEDIAN, FedAvg
+from fednode.data.evaluation_set import EvaluationSet
+from fednode.evaluation import shards
+from fednode.evaluation.shards import Counts
+from fednode.evaluation.slices import Slices
 from ledger import artefacts, cbor, nodes, payload
 from ledger.audit.verdict import (
     AGGREGATION,
@@ -22,7 +26,16 @@ from ledger.cid import CID, Codec
 from ledger.headers import Evaluation, UpdateHeader
 from ledger.nodes import Reason
 from ledger.payload import Payload
-from ledger.round import Exclusion, Int32, Int64, Outcome, Published, Slot
+from ledger.round import (
+    Exclusion,
+    Int32,
+    Int64,
+    Outcome,
+    Published,
+    RoundContext,
+    Slot,
+    Standing,
+)
 from ledger.stores import Artefact
 from ledger.types import ZERO_DIGEST, Digest
 from tests.tamper.kinds import lie
@@ -47,6 +60,8 @@ CROWD = {
     "codes": "0, 1",
 }
 LEAST_1 = {"least": 1}
+BY_SLICES = {**PAID, "mode": "slices", "rounds": 4, "period": 0, "patience": 0}
+BY_SHARDS = {**BY_SLICES, "mode": "shards", "metric": "accuracy", "start": 3, "least": 1}
 RELAYED = {"relayed": True, "least": 1, "start": 3, "most": 5}
 
 
@@ -503,6 +518,106 @@ def _(s: Situation) -> Publication | None:
 @lie("wrong stop flag", UTILITIES)
 def _(s: Situation) -> Publication | None:
     return s.compose(stop=lambda trail: not s.rules.stop(trail))
+
+
+# -- utilities on rows that are kept back
+
+
+def on_earlier_rows(slices: Slices, number: int) -> Artefact:
+    """Open the slice before once more."""
+    return slices.opened(max(number - 1, 0))
+
+
+def altered(slices: Slices, number: int) -> Artefact:
+    """Open a slice with another label than it was promised with."""
+    part = slices.parts[number]
+    labels = part.rows.labels.copy()
+    labels[0] = 1 - labels[0]
+    parts = list(slices.parts)
+    parts[number] = replace(part, rows=replace(part.rows, labels=labels))
+    shown, path = Slices(tuple(parts)).opened(number), slices.opened(number).roots[0]
+    fields = cbor.decode(shown.blocks[shown.roots[0]])
+    promised = cbor.decode(slices.opened(number).blocks[path])
+    assert isinstance(fields, dict)
+    assert isinstance(promised, dict)
+    cid, data = artefacts.record({**fields, "path": promised["path"]})
+    return Artefact((cid, *shown.roots[1:]), {**shown.blocks, cid: data})
+
+
+def _measured_on(s: Situation, rows: Callable[[Slices, int], EvaluationSet]) -> Publication | None:
+    """Measure the round on other rows than those of its slice."""
+    if s.context.statistics or s.world.slices is None or s.context.slice_number < 1:
+        return None
+    number = min(s.context.slice_number, len(s.world.slices.parts) - 1)
+    terms = s.world.terms
+    rules = terms.rules(s.context.policy, rows(s.world.slices, number))
+    return s.compose(utilities=rules.utilities)
+
+
+@lie("slice of an earlier round measured on", UTILITIES, policy=BY_SLICES)
+def _(s: Situation) -> Publication | None:
+    return _measured_on(s, lambda slices, number: slices.parts[number - 1].rows)
+
+
+@lie("slice opened again and measured on", UTILITIES, policy=BY_SLICES, opens=on_earlier_rows)
+def _(s: Situation) -> Publication | None:
+    return _measured_on(s, lambda slices, number: slices.parts[number - 1].rows)
+
+
+def _altered_rows(slices: Slices, number: int) -> EvaluationSet:
+    rows = slices.parts[number].rows
+    return replace(rows, labels=np.array([1 - rows.labels[0], *rows.labels[1:]]))
+
+
+@lie("slice with an altered row measured on", UTILITIES, policy=BY_SLICES, opens=altered)
+def _(s: Situation) -> Publication | None:
+    return _measured_on(s, _altered_rows)
+
+
+Reports = Mapping[int, bytes]
+
+
+def _counting(s: Situation, bend: Callable[[dict[int, Counts]], object]) -> Publication | None:
+    """Add up other counts than those that the shards' owners committed to."""
+    policy, rule = s.world.terms.policy, s.world.rules.valuation(s.standing.trained - 1)
+
+    def counted(context: RoundContext, standing: Standing, reports: Reports) -> tuple[int, ...]:
+        found = {owner: shards.read(data, context.parent) for owner, data in reports.items()}
+        for owner, counts in found.items():
+            size = len(rule.coalitions(shards.others(standing.players, owner)))
+            # Counts of all players' coalitions say of those without the owner what comes first.
+            found[owner] = replace(counts, counts=counts.counts[-size:])
+        bend(found)
+        enough = len(found) >= policy.evaluation.least_shards
+        return shards.utilities(found, standing.players, rule) if enough else ()
+
+    return s.compose(counted=counted) if s.standing.players else None
+
+
+@lie("counts of a shard altered", UTILITIES, policy=BY_SHARDS)
+def _(s: Situation) -> Publication | None:
+    def bend(found: dict[int, Counts]) -> None:
+        if found:
+            owner = s.rng.choice(sorted(found))
+            counts = found[owner].counts
+            found[owner] = replace(found[owner], counts=bumped(counts, len(counts) - 1, 10))
+
+    return _counting(s, bend)
+
+
+@lie("evaluation record left out", UTILITIES, policy=BY_SHARDS)
+def _(s: Situation) -> Publication | None:
+    return _counting(s, lambda found: found and found.pop(s.rng.choice(sorted(found))))
+
+
+@lie("counts of too few rows counted", UTILITIES, policy=BY_SHARDS, fates=("few rows",))
+def _(s: Situation) -> Publication | None:
+    return _counting(s, lambda found: None)
+
+
+@lie("participant valued on its own shard", UTILITIES, policy=BY_SHARDS, fates=("on itself",))
+def _(s: Situation) -> Publication | None:
+    return _counting(s, lambda found: None)
 
 
 # -- contributions

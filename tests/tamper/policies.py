@@ -9,7 +9,9 @@ import numpy as np
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.data.fixed import ONE
 from fednode.data.table import Table
-from fednode.evaluation.evaluator import open_evaluator
+from fednode.evaluation.evaluator import Evaluator, open_evaluator
+from fednode.evaluation.opener import Opener
+from fednode.evaluation.slices import SliceCommitment, SliceTree
 from fednode.models.layout import Layout
 from fednode.policy import Policy, parse_policy
 from fednode.rounds import FederationRules
@@ -117,18 +119,29 @@ class Terms:
     task: TrainingTask
     layout: Layout
 
-    def rules(self, header: PolicyHeader, rows: EvaluationSet | None) -> FederationRules:
-        """Make the rules, measured on these rows."""
-        evaluator = None
-        if rows is not None:
-            evaluator = open_evaluator(
-                self.task,
-                self.layout,
-                schema=self.policy.schema,
-                rows=rows,
-                metric=self.policy.evaluation.metric,
-            )
-        return FederationRules(self.policy, header, evaluator)
+    def rules(
+        self,
+        header: PolicyHeader,
+        rows: EvaluationSet | None,
+        slices: SliceCommitment | None = None,
+    ) -> FederationRules:
+        """Make the rules, measured on these rows, or on slices."""
+        evaluator = None if rows is None else self.measuring(rows)
+        opener = None
+        if slices is not None:
+            tree = SliceTree(slices, self.policy.slices, self.policy.schema)
+            opener = Opener(tree, self.measuring)
+        return FederationRules(self.policy, header, evaluator, opener=opener)
+
+    def measuring(self, rows: EvaluationSet) -> Evaluator:
+        """Measure on some rows."""
+        return open_evaluator(
+            self.task,
+            self.layout,
+            schema=self.policy.schema,
+            rows=rows,
+            metric=self.policy.evaluation.metric,
+        )
 
 
 @cache
@@ -142,7 +155,8 @@ def terms(text: str) -> Terms:
 def draw(rng: random.Random, **fixed: object) -> str:
     """Draw a policy's text; `fixed` settles some of its values."""
     most = int(str(fixed.get("most", rng.randint(2, 5))))
-    measured = fixed.get("mode", rng.choice(("public", "public", "public", "none"))) == "public"
+    mode = str(fixed.get("mode", rng.choice(("public", "public", "public", "none"))))
+    measured = mode != "none"
     valuation = rng.choice(("exact", "exact", "leave-one-out", "none")) if measured else "none"
     valuation = str(fixed.get("valuation", valuation))
     rounds = rng.randint(1, 4)
@@ -157,7 +171,7 @@ def draw(rng: random.Random, **fixed: object) -> str:
         "patience": rng.choice((0, 0, 1, 2)) if measured else 0,
         "least_gain": rng.choice((0, 1, 50_000)),
         "cap": rng.choice((1, 50, 1000)),
-        "mode": "public" if measured else "none",
+        "mode": mode,
         "metric": rng.choice(("accuracy", "auc", "log_loss")),
         "valuation": valuation,
         "every": rng.choice((1, 1, 2)),
@@ -188,17 +202,20 @@ def draw(rng: random.Random, **fixed: object) -> str:
 
 
 def evaluation_rows(rng: random.Random, of: Terms) -> EvaluationSet | None:
-    """Draw the public rows: the label follows the first column, mostly."""
-    if of.policy.evaluation.mode == "none":
-        return None
+    """Draw the public rows, if there are any."""
+    return rows_of(rng, of, ROWS) if of.policy.evaluation.mode == "public" else None
+
+
+def rows_of(rng: random.Random, of: Terms, number: int) -> EvaluationSet:
+    """Draw rows: the label follows the first column, mostly."""
     generator = np.random.default_rng(rng.randrange(1 << 32))
-    features = np.zeros((ROWS, of.policy.schema.features), dtype=np.int32)
-    features[:, :2] = generator.integers(0, ONE + 1, (ROWS, 2))
-    codes = generator.integers(2, features.shape[1], ROWS)
-    features[np.arange(ROWS), codes] = ONE
-    labels = (features[:, 0] + generator.normal(0, ONE // 5, ROWS) > ONE // 2).astype(np.int64)
+    features = np.zeros((number, of.policy.schema.features), dtype=np.int32)
+    features[:, :2] = generator.integers(0, ONE + 1, (number, 2))
+    codes = generator.integers(2, features.shape[1], number)
+    features[np.arange(number), codes] = ONE
+    labels = (features[:, 0] + generator.normal(0, ONE // 5, number) > ONE // 2).astype(np.int64)
     labels[:2] = (0, 1)
-    return EvaluationSet.of(Table(features, labels, np.zeros(ROWS, dtype=np.int64)))
+    return EvaluationSet.of(Table(features, labels, np.zeros(number, dtype=np.int64)))
 
 
 def training_update(rng: random.Random, of: Terms) -> Int32:

@@ -12,11 +12,15 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+from fednode.data.evaluation_set import EvaluationSet
+from fednode.evaluation import shards
+from fednode.evaluation.slices import Slices
+from fednode.roles.counting import coalition_counts, left_out
 from ledger import artefacts
 from ledger.cid import CID, Codec
 from ledger.credits import Credit
 from ledger.errors import MalformedRecord
-from ledger.headers import ResultHeader, UpdateHeader
+from ledger.headers import Evaluation, ResultHeader, UpdateHeader
 from ledger.nodes import Reason
 from ledger.payload import Payload, pad
 from ledger.proceedings import Fate, Round
@@ -34,7 +38,7 @@ from ledger.round import (
 from ledger.state import Phase
 from ledger.stores import Artefact
 from ledger.types import ZERO_DIGEST, Address, Digest
-from tests.tamper.policies import statistics_update, training_update
+from tests.tamper.policies import rows_of, statistics_update, training_update
 from tests.tamper.world import FIRST_MEMBER, STRANGER, Owner, World, account, digest_of
 
 MOST_STEPS = 60
@@ -160,6 +164,8 @@ class Lied(NamedTuple):
 
 
 Lie = Callable[[Situation], Publication | None]
+Opening = Callable[[Slices, int], Artefact]
+"""What the holder of the slices shows, instead of the one of a number."""
 
 
 @dataclass(slots=True)
@@ -173,9 +179,11 @@ class Story:
     clumsy: float = 1.0
     fates: tuple[str, ...] = FATES
     carelessness: float = 0.22
+    opens: Opening | None = None
     lied: Lied | None = None
     updates: dict[tuple[int, int], Prepared] = field(default_factory=dict)
     outcomes: dict[Digest, Publication] = field(default_factory=dict)
+    shards: dict[int, EvaluationSet] = field(default_factory=dict)
     _shown: set[int] = field(default_factory=set)
     _doomed: bool = False
     _owned: int = 0
@@ -339,9 +347,13 @@ class Story:
             training=record[0].digest,
             evaluation=ZERO_DIGEST,
         )
+        counts = self._counts(index, fate)
+        if counts is not None:
+            header = replace(header, evaluation=counts[0].digest)
         if fate in FOREIGN:
             header = self._foreign(header, fate)
-        artefact = artefacts.update_artefact(header, data, record)
+        records = (record,) if counts is None else (record, counts)
+        artefact = artefacts.update_artefact(header, data, *records)
         if fate == "secret":
             return Prepared(header.digest(), NOTHING, artefact)
         if fate in ("withheld", "foreign"):
@@ -349,6 +361,25 @@ class Story:
             alone = Artefact((cid,), {cid: artefact.blocks[cid]})
             return Prepared(header.digest(), alone, artefact)
         return Prepared(header.digest(), artefact, NOTHING)
+
+    def _counts(self, index: int, fate: str) -> tuple[CID, bytes] | None:
+        """Count on a participant's shard how good the last round's coalitions were without it."""
+        world, replica = self.world, self.world.replica
+        standing = replica.standing()
+        if world.header.evaluation != Evaluation.SHARDS or not standing.players:
+            return None
+        accepted = replica.state.lineage[-1]
+        players, before = replica.players(accepted), replica.model(accepted.height - 1)
+        if index not in self.shards:
+            self.shards[index] = rows_of(self.rng, world.terms, self.rng.choice((20, 30, 47)))
+        shard = self.shards[index]
+        rule = world.rules.valuation(standing.trained - 1)
+        others = players if fate == "on itself" else left_out(players, index)
+        counted = coalition_counts(world.rules, world.terms.measuring(shard), rule, before, others)
+        counts = shards.count(shard, counted, world.terms.policy.evaluation.metric)
+        if fate == "few rows":
+            counts = replace(counts, counts=tuple(self.rng.randint(1, 9) for _ in counts.counts))
+        return counts.artefact(replica.state.head)
 
     def _foreign(self, header: UpdateHeader, fate: str) -> UpdateHeader:
         common = header.common
@@ -382,13 +413,28 @@ class Story:
         claims = world.replica.claims(round_)
         read = [artefacts.read_update(world.store, slot.digest, leaves) for slot in claims]
         slots = tuple(world.replica.slots(round_, read))
-        honest = compose(context, standing, slots, world.rules)
+        rules = world.rules.opening(context, world.store)
+        honest = compose(context, standing, slots, rules)
         earlier = tuple(self.outcomes[a.result] for a in world.replica.state.lineage)
-        return Situation(self.rng, world, context, standing, slots, world.rules, honest, earlier)
+        return Situation(self.rng, world, context, standing, slots, rules, honest, earlier)
+
+    def _open_slice(self, round_: Round) -> None:
+        """Let the holder open the round's slice in time, mostly; nobody proposes earlier."""
+        world, slices = self.world, self.world.slices
+        if slices is None:
+            return
+        assert round_.closed is not None
+        reveal, number = round_.closed.reveal_deadline, world.replica.state.slice_number(round_)
+        due = round_.attempt == 0 and not round_.slices and not world.context().statistics
+        late = world.time + 1 >= reveal or number >= len(slices.parts)
+        if due and not late and not self._chance(0.1):
+            world.open_slice((self.opens or Slices.opened)(slices, number))
+        world.wait(reveal)
 
     def _propose(self) -> None:
         world, round_ = self.world, self.world.replica.state.round
         self._publish(round_)
+        self._open_slice(round_)
         if self._chance(0.1) or world.time + 1 >= round_.propose_deadline:
             world.wait(round_.propose_deadline + self.rng.randrange(3))
             world.advance(self._anybody())

@@ -19,6 +19,8 @@ from ledger.payload import LEAF_SIZE, Payload
 from ledger.proceedings import Outcome
 from ledger.round import Published
 from ledger.types import Digest
+from tests.tamper.forgeries import kept_back
+from tests.tamper.lies import BY_SLICES
 from tests.tamper.policies import draw, terms
 from tests.tamper.story import Publication, Situation, Story, unavailable
 from tests.tamper.trials import KINDS, clean, false_alarms, tally
@@ -134,6 +136,39 @@ def test_a_strangers_identity_ends_no_audit_of_an_open_federation() -> None:
     assert verdict.holds, verdict.finding
     assert any("not to be believed" in note for note in verdict.notes)
     assert verdict.participants[0].name == "participant 0"
+
+
+@pytest.mark.parametrize("mode", ["slices", "shards"])
+def test_no_false_alarm_on_rows_that_are_kept_back(mode: str) -> None:
+    measured: Counter[int] = Counter()
+    for seed in range(2 * trials()):
+        world = kept_back(random.Random(f"{mode} {seed}"), mode)
+        verdict = run_audit(world.evidence())
+        assert verdict.holds, (seed, verdict.finding)
+        measured.update(len(r.entries) for r in verdict.rounds if r.utility_after is not None)
+    assert measured
+
+
+def test_a_slice_that_is_passed_over_rests_on_the_committee() -> None:
+    """A result that measures nothing may be right: that bytes came in time no audit can see."""
+
+    def lie(s: Situation) -> Publication | None:
+        blind = s.compose(utilities=lambda *_: ())
+        return blind if s.honest.records.utilities else None
+
+    for seed in range(100):
+        rng = random.Random(seed)
+        world = World(Setting.draw(rng, terms(draw(rng, **BY_SLICES))))
+        story = Story(rng, world, lie=lie, clumsy=0)
+        story.tell()
+        accepted = [a.result for a in world.replica.state.lineage]
+        if story.lied is not None and story.lied.result in accepted:
+            verdict = run_audit(world.evidence())
+            assert verdict.holds, verdict.finding
+            told = f"Round {story.lied.round}: nothing was measured, and its slice"
+            assert any(note.startswith(told) for note in verdict.notes)
+            return
+    raise AssertionError("nobody lied")
 
 
 def test_counting_what_nobody_has_is_named_by_its_bytes() -> None:

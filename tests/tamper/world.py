@@ -15,6 +15,9 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from fednode.data.evaluation_set import EvaluationSet
+from fednode.data.salted import SaltedRows
+from fednode.evaluation.slices import LINK as SLICES
+from fednode.evaluation.slices import SliceCommitment, Slices, cut
 from fednode.models.layout import zeros
 from fednode.rounds import FederationRules
 from ledger import artefacts, cbor
@@ -34,11 +37,13 @@ from ledger.sealing import NO_KEYS, Vault
 from ledger.signatures import Commit, Domain, Vote
 from ledger.stores import Artefact, MemoryStore
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, ParticipantId, RoundIndex, Wei
-from tests.tamper.policies import Terms, evaluation_rows
+from tests.tamper.policies import Terms, evaluation_rows, rows_of
 
 CHAIN_ID = 31337
 LEDGER = Address(to_checksum_address("0x" + "fed0" * 10))
 START = 1_800_000_000
+SLICE = 12
+"""Rows in a slice."""
 E = TypeVar("E", bound=ev.Event)
 
 
@@ -100,6 +105,7 @@ class Setting:
     rows: EvaluationSet | None
     header: PolicyHeader
     artefact: Artefact
+    slices: Slices | None = None
 
     @classmethod
     def draw(
@@ -124,6 +130,11 @@ class Setting:
         if rows is not None:
             parts.append(rows.artefact())
             links["evaluation"] = parts[1].roots[0]
+        slices = None
+        if of.policy.evaluation.mode == "slices":
+            held = rows_of(rng, of, SLICE * of.policy.slices)
+            slices = cut(SaltedRows.draw(held, rng.randbytes(32)), of.policy.slices)
+            links[SLICES] = promised_by_creator(slices).record()
         policy = (records or of).policy
         rest = artefacts.record({"policy": policy.rest_record(), **links})
         header = of.policy.header(
@@ -138,7 +149,12 @@ class Setting:
         )
         head = artefacts.raw(header.encode())
         own = Artefact((head[0], rest[0]), dict([head, rest]))
-        return cls(of, rows, header, own.merge(*parts))
+        return cls(of, rows, header, own.merge(*parts), slices)
+
+
+def promised_by_creator(slices: Slices) -> SliceCommitment:
+    """Give the creator's promise of slices."""
+    return SliceCommitment(slices.root, account(CREATOR).address)
 
 
 class World:
@@ -148,7 +164,9 @@ class World:
         self.terms = setting.terms
         self.rows = setting.rows
         self.header = setting.header
-        self.rules: FederationRules = setting.terms.rules(setting.header, setting.rows)
+        self.slices = setting.slices
+        promised = None if self.slices is None else promised_by_creator(self.slices)
+        self.rules: FederationRules = setting.terms.rules(setting.header, setting.rows, promised)
         self.store = MemoryStore()
         self.events: list[ev.Event] = []
         self.owners: dict[CID, Owner] = {}
@@ -351,6 +369,18 @@ class World:
         )
         if self.header.least_updates <= len(round_.commits) == round_.seats:
             self._close_commit()
+
+    def open_slice(self, artefact: Artefact) -> None:
+        """Let the holder show a slice for the current round, or something else."""
+        self.store.put(artefact)
+        holder = account(CREATOR).address
+        self.begin(holder)
+        self._emit(
+            ev.SliceOpened,
+            round=self.replica.state.round.index,
+            account=holder,
+            digest=artefact.roots[0].digest,
+        )
 
     def post_batch(self, leaves: Sequence[tuple[int, Digest, Account]]) -> None:
         """Let the relay post commits, each with who signs it."""

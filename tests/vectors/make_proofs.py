@@ -13,7 +13,7 @@ from pathlib import Path
 from eth_abi.abi import encode
 
 from ledger.headers import Evaluation, PolicyHeader, Rule, Valuation
-from ledger.nodes import FAN_OUT
+from ledger.nodes import FAN_OUT, Reason
 from ledger.proofs import Case, Kind, NoProof, Proof, Wanted, answer, check, demand, find
 from tests.ledger.proofs.lies import LIES
 from tests.ledger.proofs.onchain import CASE, QUESTION, TARGET, TERMS, terms
@@ -30,6 +30,7 @@ STAGES: list[tuple[Kind, str, Choices]] = [
     (Kind.TOP, "header", SMALL),
     (Kind.STEP, "model", Choices(slots=3, leaves=5)),
     (Kind.STEP, "model", Choices(slots=3, leaves=1, height=1, visibility=1)),
+    (Kind.STEP, "model", Choices(slots=3, leaves=3, height=2, visibility=1)),
     (Kind.STEP, "model", Choices(slots=4, leaves=3, rule=Rule.TRIMMED_MEAN, trouble=False)),
     (Kind.STEP, "model", Choices(slots=3, leaves=1, rule=Rule.MEDIAN, trouble=False)),
     (Kind.ENTRY_HEADER, "entries", SMALL),
@@ -53,7 +54,14 @@ def content() -> Json:
     """Make the file's content."""
     proofs = [_case(kind, lie, choices) for kind, lie, choices in STAGES]
     demands = list(_demands(World(Choices(slots=20, leaves=3, batched=4))))
-    return {"count": len(proofs), "cases": proofs, "demandCount": len(demands), "demands": demands}
+    world = World(Choices(slots=20, leaves=1))
+    return {
+        "count": len(proofs),
+        "cases": proofs,
+        "demandCount": len(demands),
+        "demands": demands,
+        "charge": _charge(world),
+    }
 
 
 def render() -> str:
@@ -160,6 +168,25 @@ def _demands(world: World) -> Iterator[Json]:
             "target": _text(encode([TARGET], [astuple(wanted.target)])),
             "answer": _text(data),
         }
+
+
+def _charge(world: World) -> Json:
+    """Lead to every slot of a result: the unavailable ones may be charged, the others not."""
+    made = world.honest
+    header = made.header.encode()
+    slots = [
+        {
+            "evidence": _text(
+                header + slot.to_bytes(4, "big") + made.trees.nodes.open(slot // FAN_OUT)
+            ),
+            "unavailable": entry.reason == Reason.UNAVAILABLE,
+            "participant": entry.participant,
+        }
+        for slot, entry in enumerate(world.entries)
+    ]
+    assert {slot["unavailable"] for slot in slots} == {True, False}
+    case = _text(encode([CASE], [astuple(world.dispute(made).case)]))
+    return {"case": case, "count": len(slots), "slots": slots}
 
 
 def _text(data: bytes) -> str:

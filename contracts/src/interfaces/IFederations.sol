@@ -50,13 +50,19 @@ struct Ballot {
     bytes32 vs;
 }
 
+/// @notice A node beside the path from a leaf to the root of a Merkle-sum tree.
+struct Sibling {
+    bytes32 hash;
+    uint256 sum;
+}
+
 /// @notice A participant's leaf of the payout tree, and its path from the leaf up.
+/// @dev Whole words, since no tree that is claimed from holds what is wider than a leaf's fields.
 /// @param amount Cumulative amount in the leaf.
 struct Claim {
-    uint32 participant;
-    uint128 amount;
-    bytes32[] hashes;
-    uint256[] sums;
+    uint256 participant;
+    uint256 amount;
+    Sibling[] path;
 }
 
 /// @notice A federation's state, for readers.
@@ -528,8 +534,9 @@ interface IFederations {
     /// @param evidence Opens the entry in the result's nodes; see `Verifier`.
     function chargeUnavailable(bytes32 federation, bytes32 result, bytes calldata evidence) external;
 
-    /// @notice Pay participants what their leaves exceed their earlier payouts by. By anybody, to the payout addresses.
-    /// @param leaves Leaves of the payout tree.
+    /// @notice Pay participants what their leaves exceed their earlier payouts by, in the pool's currency. By anybody, to the payout
+    /// addresses; all of them or none. Reverts with `InvalidProof`, `NothingToClaim`, or `EtherRefused` by a payout address.
+    /// @param leaves Leaves of the payout tree: the participants known to its result.
     function claim(bytes32 federation, uint256 leaves, Claim[] calldata claims) external;
 
     /// @notice Pay the creator what payouts and fees leave of the pool, once the last result has settled. By anybody.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
 /// @notice Who votes: everybody while all fit in, else a draw without repetition.
 /// @dev Place i is taken by participant i, or by the image of i under a pseudo-random permutation of the participants: a
 /// Feistel network of four rounds on the least number of bits, walked along its cycle until it is in range
@@ -52,10 +54,10 @@ library Committee {
         }
     }
 
-    function _bits(uint256 known) private pure returns (uint256 bits) {
+    /// @dev So many bits tell two participants or more apart, and at least two bits make two halves.
+    function _bits(uint256 known) private pure returns (uint256) {
         unchecked {
-            bits = 2;
-            while (1 << bits < known) ++bits;
+            return Math.max(2, Math.log2(known - 1) + 1);
         }
     }
 
@@ -75,7 +77,8 @@ library Committee {
     }
 
     /// @dev In round i: (left, right) = (right, left ^ low bits of keccak256(seed, i ^ flip, right)), as many as `left` has. The
-    /// halves change places, and with them their widths, which differ where the number of bits is odd.
+    /// halves change places, and with them their widths, which differ where the number of bits is odd; after two rounds both are
+    /// back, so two rounds at a time change each half where it is.
     function _network(uint256 seed, uint256 left, uint256 right, uint256 width, uint256 bits, uint256 flip)
         private
         pure
@@ -84,13 +87,15 @@ library Committee {
         assembly ("memory-safe") {
             let start := mload(0x40)
             mstore(start, seed)
-            for { let i := 0 } lt(i, ROUNDS) { i := add(i, 1) } {
+            let lefts := sub(shl(width, 1), 1)
+            let rights := sub(shl(sub(bits, width), 1), 1)
+            for { let i := 0 } lt(i, ROUNDS) { i := add(i, 2) } {
                 mstore(add(start, 0x20), xor(i, flip))
                 mstore(add(start, 0x40), right)
-                let next := xor(left, and(keccak256(start, 0x60), sub(shl(width, 1), 1)))
-                left := right
-                right := next
-                width := sub(bits, width)
+                left := xor(left, and(keccak256(start, 0x60), lefts))
+                mstore(add(start, 0x20), xor(add(i, 1), flip))
+                mstore(add(start, 0x40), left)
+                right := xor(right, and(keccak256(start, 0x60), rights))
             }
         }
         return (left, right);

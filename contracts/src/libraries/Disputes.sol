@@ -176,23 +176,25 @@ library Disputes {
     {
         uint256 size = f.rules.committeeSize;
         uint256 seed = result.seed;
+        uint256 known = result.known;
         uint256 votes = uint128(result.ballots);
         uint32 until = f.nextRound();
+        (uint16 active, uint32 weights) = (f.active, f.weights);
         for (uint256 place; votes != 0; (++place, votes >>= 1)) {
             if (votes & 1 == 0) continue;
-            Participant storage p = f.participants[Committee.member(seed, place, result.known, size)];
+            Participant storage p = f.participants[Committee.member(seed, place, known, size)];
             if (p.slashed) continue;
-            p.slashed = true;
-            stakes += p.stake;
-            shares += p.stake / 2;
-            p.stake = 0;
+            uint256 stake = p.stake;
+            stakes += stake;
+            shares += stake / 2;
+            (p.stake, p.slashed) = (0, true);
             if (p.leftAt != 0) continue;
-            p.leftAt = uint40(block.timestamp);
-            p.until = until;
-            --f.active;
-            f.weights -= p.weight;
-            f.seats[p.signer] = f.seats[p.signer].leaving(until);
+            --active;
+            weights -= p.weight;
+            (p.leftAt, p.until) = (uint40(block.timestamp), until);
         }
+        (f.active, f.weights) = (active, weights);
+        f.state = f.state.scar();
     }
 
     /// @dev Take the lineage back to the result's parent, and its round back to proposing. 0 if no attempt is left.

@@ -5,9 +5,12 @@ import {Dataset} from "../interfaces/IFederations.sol";
 import {Seat} from "../types/Seat.sol";
 import {Federation, Proposed} from "../types/State.sol";
 import {Ask, Question} from "../verifier/Types.sol";
+import {Rounds} from "./Rounds.sol";
 
 /// @notice What the contract itself knows, asked by proofs.
 library Facts {
+    using Rounds for Federation;
+
     /// @notice Whether a proof's question has the answer that shows a fraud of a result.
     function show(Federation storage f, bytes32 digest, Question memory q) internal view returns (bool) {
         Proposed storage result = f.results[digest];
@@ -27,7 +30,7 @@ library Facts {
         if (q.ask == Ask.Scale) return q.number == _scale(f, q.participant, round);
         if (q.ask == Ask.Signer) {
             Seat seat = f.seats[q.signer];
-            return seat.activeIn(round) && seat.participant() == q.participant;
+            return f.mayAct(f.state, seat, round) && seat.participant() == q.participant;
         }
         if (q.ask == Ask.Header) {
             return q.number == dataset(f, q.participant, round) && _isBase(f, result.height, q.digest);

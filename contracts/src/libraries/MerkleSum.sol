@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Sibling} from "../interfaces/IFederations.sol";
+
 /// @notice Merkle-sum trees of the shape of RFC 6962: every node carries the sum of its leaves.
 /// @dev leaf = sha256(0x00 ++ bytes), node = sha256(0x01 ++ left hash ++ left sum ++ right hash ++ right sum).
 library MerkleSum {
     /// @notice Hash of the leaf abi.encode(uint32 index, uint128 amount).
-    function payoutLeaf(uint32 index, uint128 amount) internal view returns (bytes32 hash) {
+    function payoutLeaf(uint256 index, uint256 amount) internal view returns (bytes32 hash) {
         assembly ("memory-safe") {
             let start := mload(0x40)
             mstore8(start, 0)
@@ -16,57 +18,50 @@ library MerkleSum {
         }
     }
 
-    /// @notice Whether a leaf of this hash and sum stands at `index` in the tree of `size` leaves, `root` and `total`.
-    function verify(
-        bytes32 root,
-        uint256 total,
-        bytes32 leaf,
-        uint256 sum,
-        uint256 index,
-        uint256 size,
-        bytes32[] calldata hashes,
-        uint256[] calldata sums
-    ) internal view returns (bool) {
-        (bytes32 hash, uint256 all) = open(leaf, sum, index, size, hashes, sums);
-        return hash != 0 && hash == root && all == total;
-    }
-
-    /// @notice Root and total of the tree of `size` leaves in which a leaf of this hash and sum stands at `index`; zero if none has
-    /// such a path.
+    /// @notice Root and total of the tree of `size` leaves in which a leaf of this hash and sum stands at `index`; zeros if none
+    /// has such a path.
     /// @dev RFC 9162 2.1.3.2: the path's length follows from (index, size), so a leaf verifies at its own index only.
-    /// Sums that overflow do not verify.
-    function open(
-        bytes32 leaf,
-        uint256 sum,
-        uint256 index,
-        uint256 size,
-        bytes32[] calldata hashes,
-        uint256[] calldata sums
-    ) internal view returns (bytes32, uint256) {
-        if (index >= size || hashes.length != sums.length) return (0, 0);
-        uint256 last;
-        unchecked {
-            last = size - 1;
-        }
-        for (uint256 i; i < hashes.length; ++i) {
-            if (last == 0) return (0, 0);
-            (bytes32 left, uint256 leftSum, bytes32 right, uint256 rightSum) = (leaf, sum, hashes[i], sums[i]);
-            if (index & 1 == 1 || index == last) {
-                (left, leftSum, right, rightSum) = (right, rightSum, left, leftSum);
-                while (index & 1 == 0 && index != 0) {
-                    index >>= 1;
-                    last >>= 1;
+    /// Sums that overflow do not verify. By hand, since this is most of what a claim computes: a sibling is copied from the call
+    /// to where it is hashed, and whatever is wrong is looked at once, in the end. Of a path that is too short, what lies behind
+    /// it in the call is hashed before it is refused.
+    function open(bytes32 leaf, uint256 sum, uint256 index, uint256 size, Sibling[] calldata path)
+        internal
+        view
+        returns (bytes32 root, uint256 total)
+    {
+        assembly ("memory-safe") {
+            // As in `node`: 0x01, the left child at 0x01, the right one at 0x41; in memory that is free again after it.
+            let start := mload(0x40)
+            mstore8(start, 1)
+            let sibling := path.offset
+            let wrong := iszero(lt(index, size))
+            for { let last := sub(size, 1) } last { last := shr(1, last) } {
+                let own := 0x01
+                if or(and(index, 1), eq(index, last)) {
+                    own := 0x41
+                    // The last node of a level, if it has no sibling there, moves up as it is.
+                    for {} iszero(or(and(index, 1), iszero(index))) {} {
+                        index := shr(1, index)
+                        last := shr(1, last)
+                    }
                 }
+                calldatacopy(add(start, xor(own, 0x40)), sibling, 0x40)
+                own := add(start, own)
+                mstore(own, leaf)
+                mstore(add(own, 0x20), sum)
+                let other := calldataload(add(sibling, 0x20))
+                sum := add(sum, other)
+                // Precompile 2 fails for want of gas alone.
+                wrong := or(wrong, or(lt(sum, other), iszero(staticcall(gas(), 2, start, 0x81, 0, 0x20))))
+                leaf := mload(0)
+                index := shr(1, index)
+                sibling := add(sibling, 0x40)
             }
-            leaf = node(left, leftSum, right, rightSum);
-            unchecked {
-                sum = leftSum + rightSum;
+            if iszero(or(wrong, xor(sibling, add(path.offset, shl(6, path.length))))) {
+                root := leaf
+                total := sum
             }
-            if (sum < leftSum) return (0, 0);
-            index >>= 1;
-            last >>= 1;
         }
-        return last == 0 ? (leaf, sum) : (bytes32(0), uint256(0));
     }
 
     /// @notice Hash of a node over two children.

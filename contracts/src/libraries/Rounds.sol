@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IFederations, Phase, Status} from "../interfaces/IFederations.sol";
 import {RoundState} from "../types/RoundState.sol";
+import {Seat} from "../types/Seat.sol";
 import {Credit, Federation, Participant, Proposed} from "../types/State.sol";
 import {History} from "./History.sol";
 
@@ -31,6 +32,11 @@ library Rounds {
     /// @notice Whether a participant may propose and vote in a round.
     function inGoodStanding(Participant storage p, uint32 round) internal view returns (bool) {
         return p.from <= round && round < p.until && !p.slashed;
+    }
+
+    /// @notice Whether a signer's seat is one in a round, and not that of somebody who was slashed before.
+    function mayAct(Federation storage f, RoundState s, Seat seat, uint32 round) internal view returns (bool) {
+        return seat.activeIn(round) && (!s.scarred() || round < f.participants[seat.participant()].until);
     }
 
     /// @notice The first round that is not opened yet.

@@ -6,7 +6,7 @@ import {Phase} from "../interfaces/IFederations.sol";
 /// @notice The one hot word of a federation: everything about its current round that changes while it runs, and the policy's
 /// constants that closing a commit phase needs, so that a commit reads no other word. Zero: no such federation.
 /// @dev From the lowest bit: round 32, attempt 8, phase 8, seats 16, known 16, direct commits 16, batched commits 16, places 16,
-/// deadline 40, flags 8 (turn missed, seed wanted), least updates 16, reveal window 32, propose window 32.
+/// deadline 40, flags 8 (turn missed, seed wanted, the highest: somebody was slashed), least updates 16, reveal window 32, propose window 32.
 type RoundState is uint256;
 
 using RoundStates for RoundState global;
@@ -23,11 +23,13 @@ library RoundStates {
     uint256 private constant DEADLINE = 128;
     uint256 private constant MISSED = 168;
     uint256 private constant SEEDLESS = 169;
+    uint256 private constant SCARRED = 175;
     uint256 private constant LEAST = 176;
     uint256 private constant REVEAL = 192;
     uint256 private constant PROPOSE = 224;
 
-    uint256 private constant CONSTANTS = ~uint256(0) << LEAST;
+    /// @dev What the next round keeps.
+    uint256 private constant CONSTANTS = ~uint256(0) << SCARRED;
 
     /// @notice The word of a federation that waits for participants.
     function forming(uint32 least, uint32 reveal, uint32 propose) internal pure returns (RoundState) {
@@ -84,6 +86,11 @@ library RoundStates {
         return RoundState.unwrap(s) >> SEEDLESS & 1 != 0;
     }
 
+    /// @notice Whether somebody was ever slashed; before, no seat is one of somebody who was.
+    function scarred(RoundState s) internal pure returns (bool) {
+        return RoundState.unwrap(s) >> SCARRED & 1 != 0;
+    }
+
     function leastUpdates(RoundState s) internal pure returns (uint32) {
         return uint16(RoundState.unwrap(s) >> LEAST);
     }
@@ -134,6 +141,10 @@ library RoundStates {
 
     function seeded(RoundState s) internal pure returns (RoundState) {
         return RoundState.wrap(RoundState.unwrap(s) & ~(uint256(1) << SEEDLESS));
+    }
+
+    function scar(RoundState s) internal pure returns (RoundState) {
+        return RoundState.wrap(RoundState.unwrap(s) | 1 << SCARRED);
     }
 
     /// @notice Waiting for a proposal of attempt 0.

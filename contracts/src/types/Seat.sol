@@ -3,7 +3,8 @@ pragma solidity 0.8.37;
 
 /// @notice What a signer may do, in one word. Zero: this address never was a signer.
 /// @dev From the lowest bit: participant 16, active from 32, active until 32; the highest bit: was given. A signer that was
-/// replaced keeps the rounds that it had, so that what it signed in them can still be judged.
+/// replaced keeps the rounds that it had, so that what it signed in them can still be judged. Who is slashed loses its rounds as a
+/// participant, and its signer's seat stays as it is: see `Rounds.mayAct`.
 type Seat is uint256;
 
 using Seats for Seat global;

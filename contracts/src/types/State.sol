@@ -35,23 +35,24 @@ struct Rules {
 }
 
 /// @notice A participant. It has a seat in the rounds from `from` to `until - 1`, unless it was slashed.
-/// @param slashed Whether it voted for a result that was disproved.
+/// @dev What slashing changes lies in the first word.
 /// @param stake What is left of its stake.
 /// @param weight That of its newest data-set commitment.
 /// @param leftAt When it left or was slashed; zero before.
+/// @param slashed Whether it voted for a result that was disproved.
 struct Participant {
-    address signer;
+    uint96 stake;
     uint32 from;
     uint32 until;
+    uint32 weight;
+    uint40 leftAt;
     uint16 datasets;
     bool slashed;
+    address signer;
     address controller;
-    uint96 stake;
     address payout;
     uint96 paid;
     bytes32 identity;
-    uint32 weight;
-    uint40 leftAt;
 }
 
 /// @notice A proposed result.

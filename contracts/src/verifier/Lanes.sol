@@ -30,7 +30,16 @@ library Lanes {
         view
         returns (uint256)
     {
-        uint256 length = leafSize(t.sealed_);
+        return open(reader, t.sealed_, index, size, root);
+    }
+
+    /// @notice The same of a payload whose leaves are salted, or are not.
+    function open(Reader memory reader, bool salted, uint256 index, uint256 size, bytes32 root)
+        internal
+        view
+        returns (uint256)
+    {
+        uint256 length = leafSize(salted);
         uint256 at = reader.take(length);
         reader.open(Merkle.leaf(at, length), index, size, root);
         return at + length - LEAF;
@@ -52,11 +61,7 @@ library Lanes {
 
     /// @notice Eight little-endian uint32 as big-endian ones, in place.
     function eightOf(bytes32 word) internal pure returns (bytes32) {
-        uint256 x = uint256(word);
-        uint256 bytes_ = 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff;
-        uint256 pairs = 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff;
-        x = (x & bytes_) << 8 | x >> 8 & bytes_;
-        return bytes32((x & pairs) << 16 | x >> 16 & pairs);
+        return bytes32(_pairsSwapped(_bytesSwapped(uint256(word))));
     }
 
     /// @notice Eight little-endian int32, each with 2^31 added, in the 64-bit cells of two words: those of even place, and of
@@ -68,7 +73,22 @@ library Lanes {
 
     /// @notice Four little-endian uint64 as big-endian ones, in place.
     function fourOf(bytes32 word) internal pure returns (bytes32) {
-        uint256 x = uint256(eightOf(word));
-        return bytes32((x & HALVES) << 32 | x >> 32 & HALVES);
+        return bytes32(reversed(_bytesSwapped(uint256(word))));
+    }
+
+    /// @notice The four 16-bit cells of every 64 bits, the last one first.
+    function reversed(uint256 x) internal pure returns (uint256) {
+        x = _pairsSwapped(x);
+        return (x & HALVES) << 32 | x >> 32 & HALVES;
+    }
+
+    function _bytesSwapped(uint256 x) private pure returns (uint256) {
+        uint256 bytes_ = 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff;
+        return (x & bytes_) << 8 | x >> 8 & bytes_;
+    }
+
+    function _pairsSwapped(uint256 x) private pure returns (uint256) {
+        uint256 pairs = 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff;
+        return (x & pairs) << 16 | x >> 16 & pairs;
     }
 }

@@ -55,15 +55,33 @@ library Merkle {
     }
 
     /// @notice The root that a hash at `index` and the path that follows imply.
+    /// @dev By hand, since this is most of what a proof computes: a sibling is copied from the call to where it is hashed. Of a
+    /// path that is too short, what lies behind it in the call is hashed before it is refused.
     function climb(Reader memory reader, bytes32 hash, uint256 index, uint256 size) internal view returns (bytes32) {
         if (index >= size) revert NoSuchPlace(index, size);
-        unchecked {
-            for (uint256 last = size - 1; last != 0; last >>= 1) {
-                if (index & 1 == 1) hash = node(reader.word(), hash);
-                else if (index != last) hash = node(hash, reader.word());
-                index >>= 1;
+        uint256 at = reader.at;
+        uint256 sibling = at;
+        assembly ("memory-safe") {
+            // As in `node`: 0x01, then the two children; in memory that is free again after it.
+            let start := mload(0x40)
+            mstore8(start, 1)
+            let left := add(start, 0x01)
+            let hashed := 1
+            for { let last := sub(size, 1) } last { last := shr(1, last) } {
+                let onTheRight := and(index, 1)
+                // The last node of a level, if it has no sibling there, moves up as it is.
+                if or(onTheRight, xor(index, last)) {
+                    mstore(add(left, shl(5, onTheRight)), hash)
+                    calldatacopy(add(left, shl(5, iszero(onTheRight))), sibling, 0x20)
+                    hashed := and(hashed, staticcall(gas(), 2, start, 0x41, 0, 0x20))
+                    hash := mload(0)
+                    sibling := add(sibling, 0x20)
+                }
+                index := shr(1, index)
             }
+            if iszero(hashed) { revert(0, 0) }
         }
+        reader.take(sibling - at);
         return hash;
     }
 

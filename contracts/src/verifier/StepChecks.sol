@@ -41,7 +41,7 @@ library StepChecks {
     ) private view returns (bool) {
         Node calldata node = NodeChecks.openTop(c, h, r);
         uint256 sums = r.open(t, index, 2 * uint256(t.leaves), node.root);
-        uint256 before = r.open(t, index / 2, t.leaves, previous);
+        uint256 before = _openPrevious(t, h, r, previous, index / 2);
         uint256 model = r.open(t, index / 2, t.leaves, h.modelRoot);
         uint256 first = index % 2 * Lanes.INT64_PER_LEAF;
         for (uint256 i; i < Lanes.INT64_PER_LEAF; ++i) {
@@ -60,7 +60,7 @@ library StepChecks {
         uint256 index
     ) private view returns (bool) {
         uint256[] memory updates = _openUpdates(t, c, h, r, index);
-        uint256 before = r.open(t, index, t.leaves, previous);
+        uint256 before = _openPrevious(t, h, r, previous, index);
         uint256 model = r.open(t, index, t.leaves, h.modelRoot);
         uint256 cut = TrimmedMean.cut(t.rule, t.ruleParameters, updates.length);
         for (uint256 i; i < Lanes.INT32_PER_LEAF; i += TrimmedMean.LANES) {
@@ -71,6 +71,17 @@ library StepChecks {
             }
         }
         return true;
+    }
+
+    /// @dev The initial model is for everybody: its leaves have no salts, whoever may read what follows.
+    function _openPrevious(
+        Terms calldata t,
+        ResultHeader calldata h,
+        Reader memory r,
+        bytes32 previous,
+        uint256 index
+    ) private view returns (uint256) {
+        return r.open(t.sealed_ && h.common.parent != 0, index, t.leaves, previous);
     }
 
     /// @dev Where the leaves of all counted updates begin, in the order of their slots.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Sibling} from "../../src/interfaces/IFederations.sol";
 import {Merkle} from "../../src/verifier/Merkle.sol";
 import {Openings, Reader} from "../../src/verifier/Openings.sol";
 import {Asserts} from "../Asserts.sol";
@@ -89,6 +90,28 @@ contract MerkleTest is Asserts {
         eq(Merkle.join(leaves), root, "joined");
     }
 
+    function test_join_nothing() public view {
+        eq(Merkle.join(new bytes32[](0)), Merkle.EMPTY, "empty");
+        eq(Merkle.EMPTY, sha256(""), "RFC 6962");
+    }
+
+    function joinSums(bytes32[] memory hashes, uint256[] memory sums) external view returns (bytes32, uint256) {
+        return Merkle.joinSums(hashes, sums);
+    }
+
+    function testFuzz_joinSums_RevertWhen_theyOverflow(uint256 a, uint256 b) public {
+        bytes32[] memory hashes = _leaves(2, 0);
+        uint256[] memory sums = new uint256[](2);
+        sums[0] = bound(a, 1, type(uint256).max);
+        uint256 room = type(uint256).max - sums[0];
+        sums[1] = bound(b, 0, room);
+        (, uint256 total) = this.joinSums(hashes, sums);
+        eq(total, sums[0] + sums[1], "total");
+        sums[1] = bound(b, room + 1, type(uint256).max);
+        vm.expectRevert(Merkle.SumOverflows.selector);
+        this.joinSums(hashes, sums);
+    }
+
     /// @dev Index bits alone would let the last leaf of an unbalanced tree verify at a wrong index.
     function testFuzz_climb_noOtherIndex(uint256 x, bytes32 seed) public view {
         bytes32[] memory leaves = _leaves(_size(x), seed);
@@ -125,13 +148,13 @@ contract MerkleTest is Asserts {
                 mstore(amounts, 20)
             }
         }
-        SumTree.Node memory root = SumTree.root(amounts);
+        Sibling memory root = SumTree.root(amounts);
         uint256 before;
         for (uint256 i; i < amounts.length; ++i) {
-            (bytes32[] memory hashes, uint256[] memory sums) = SumTree.proof(amounts, i);
+            Sibling[] memory siblings = SumTree.proof(amounts, i);
             bytes memory path;
-            for (uint256 k; k < hashes.length; ++k) {
-                path = bytes.concat(path, hashes[k], bytes32(sums[k]));
+            for (uint256 k; k < siblings.length; ++k) {
+                path = bytes.concat(path, abi.encode(siblings[k]));
             }
             (bytes32 hash, uint256 total, uint256 sum) =
                 this.climbSums(SumTree.leaf(i, amounts[i]), amounts[i], i, amounts.length, path);

@@ -9,6 +9,7 @@ contract VerifierVectorsTest is Asserts {
     // A library's selectors name its structs.
     bytes4 private constant CHECK = bytes4(keccak256("check(Terms,Case,bytes)"));
     bytes4 private constant TARGET = bytes4(keccak256("target(Terms,Case,bytes)"));
+    bytes4 private constant UNAVAILABLE = bytes4(keccak256("unavailable(Case,bytes)"));
     bytes4 private constant OPENS = bytes4(keccak256("opens(bool,Target,bytes)"));
 
     string private _json;
@@ -63,6 +64,26 @@ contract VerifierVectorsTest is Asserts {
             if (xor != 0) bad[vm.parseJsonUint(json, string.concat(place, ".at"))] ^= bytes1(xor);
             (bool shown,) = _ask(CHECK, terms, case_, bad);
             holds(!shown, string.concat(place, " ", vm.parseJsonString(json, string.concat(place, ".name"))));
+        }
+    }
+
+    /// @dev Who may be charged: the participant of a slot that the result calls unavailable, and nobody else.
+    function test_unavailable_everySlot() public view {
+        string memory json = _json;
+        Case memory case_ = abi.decode(vm.parseJsonBytes(json, ".charge.case"), (Case));
+        uint256 count = vm.parseJsonUint(json, ".charge.count");
+        for (uint256 i; i < count; ++i) {
+            string memory at = string.concat(".charge.slots[", vm.toString(i), "]");
+            bytes memory evidence = vm.parseJsonBytes(json, string.concat(at, ".evidence"));
+            (bool found, bytes memory answer) =
+                _verifier.staticcall(abi.encodePacked(UNAVAILABLE, abi.encode(case_, evidence)));
+            holds(found == vm.parseJsonBool(json, string.concat(at, ".unavailable")), at);
+            if (!found) continue;
+            eq(abi.decode(answer, (uint256)), vm.parseJsonUint(json, string.concat(at, ".participant")), at);
+            (found,) = _verifier.staticcall(
+                abi.encodePacked(UNAVAILABLE, abi.encode(case_, bytes.concat(evidence, hex"00")))
+            );
+            holds(!found, "more bytes than needed");
         }
     }
 

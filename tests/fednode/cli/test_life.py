@@ -16,8 +16,20 @@ def test_status_tells_where_it_stands(world: World) -> None:
     text = world.desk.run("status").stdout
     assert "phase: ended" in text
     assert "None" not in text
+    assert "attesting" not in text
     waiting = world.desk.ask("status", FEDNODE_FEDERATION=world.forming)
     assert (waiting["phase"], waiting["round"]) == ("forming", None)
+
+
+def test_status_tells_what_attesting_cost(world: World) -> None:
+    rounds = world.desk.ask("status --journal @j/north")["attesting"]
+    assert isinstance(rounds, list)
+    assert [line["round"] for line in rounds] == [0, 1]
+    assert all(line["bytes_read"] > 0 and line["cpu_seconds"] > 0 for line in rounds)
+    text = world.desk.run("status --journal @j/north").stdout
+    assert f"attesting round 1: {rounds[1]['bytes_read']:,} bytes read" in text
+    assert world.desk.ask("status --journal @nowhere")["attesting"] == []
+    assert not (world.desk.folder / "nowhere").exists()
 
 
 def test_what_is_due_can_be_taken_once(world: World) -> None:
@@ -38,6 +50,10 @@ def test_a_participant_opens_its_test_set_once(world: World) -> None:
     line = "participant --account @1.json --site north --journal @j/north"
     first = desk.ask(line)
     assert (first["released_version"], first["failures"]) == (1, {})
+    attesting = first["attesting"]
+    assert isinstance(attesting, dict)
+    assert attesting["rounds"] == 2
+    assert f"attesting 2 rounds took {attesting['bytes_read']:,} bytes" in desk.run(line).stdout
     assert desk.ask(line) == first
     marker = desk.folder / "j" / "north" / world.ended / "test-set.json"
     marker.write_text("{", encoding="utf-8")
@@ -76,7 +92,13 @@ def test_a_dry_run_creates_nothing(world: World) -> None:
     assert isinstance(cost, dict)
     assert cost["evaluations"] == 5
     assert len(list(store.rglob("*"))) == before
-    assert "nothing was created" in world.desk.run(line).stdout
+    told = world.desk.run(line).stdout
+    assert "nothing was created" in told
+    assert "warning: stake.challenge_bond is 0" in told
+    text = (world.desk.folder / "open.toml").read_text(encoding="utf-8")
+    paid = text.replace("stake = 5", 'stake = 5\nchallenge_bond = "0.01 ether"')
+    (world.desk.folder / "paid.toml").write_text(paid, encoding="utf-8")
+    assert "warning" not in world.desk.run(line.replace("@open.toml", "@paid.toml")).stdout
 
 
 def test_a_federation_goes_on_from_an_ancestor(world: World) -> None:

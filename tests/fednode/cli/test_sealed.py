@@ -10,7 +10,7 @@ from ledger.sealing import Vault, load_key
 from tests.fednode.cli.world import SITES, Desk, World, play, require_one_line
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sealed(world: World, tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """Play a sealed federation: a key for each member, one for the auditor, one for nobody."""
     desk = world.desk
@@ -84,7 +84,10 @@ def test_status_shows_what_is_not_sealed(sealed: Desk) -> None:
     assert outside["head"] == inside["head"]
 
 
-@pytest.mark.parametrize("line", ["participant --site north --journal @j/north", "proposer"])
+@pytest.mark.parametrize(
+    "line",
+    ["participant --site north --journal @j/north", "proposer", "challenge --journal @j/watch"],
+)
 def test_a_node_does_not_start_without_a_key(sealed: Desk, line: str) -> None:
     require_one_line(sealed.run(f"{line} --account @1.json"), 1, "sealed for its members", "--key")
 

@@ -296,6 +296,22 @@ def test_every_round_has_a_book_of_its_own(tmp_path: Path) -> None:
     assert desk.receipt(0, 0).digest == digest(1)
 
 
+def test_a_book_that_cannot_be_opened_is_opened_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, news = desk_at(tmp_path, collecting()), Situation(1_000, collecting(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
+        for _ in range(2):
+            with pytest.raises(JournalFailed, match="full"):
+                desk.see(news)
+            with pytest.raises(Refused, match="not open yet"):
+                done(desk.commit(commit_of(0, round_index=1)))
+    desk.see(news)
+    done(desk.commit(commit_of(0, round_index=1)))
+    assert desk.receipt(1, 0).digest == digest(1)
+
+
 def test_what_did_not_reach_the_disk_is_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@ through the batch, one past it, and one whose leaf the relay drops falls back.
 """
 
 import asyncio
+import json
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel
 
 from fednode.auditing import run_audit
+from fednode.cli import main
 from fednode.relay.carrier import Relayed, Setting
 from fednode.relay.chain import OnChain
 from fednode.relay.client import RelayClient
@@ -30,12 +33,14 @@ from ledger.batch import Batch, Leaf
 from ledger.cid import CID, Codec
 from ledger.nodes import Entry, Reason
 from ledger.proceedings import Outcome
+from ledger.sealing import NO_KEYS, Vault, create_key
 from ledger.signatures import Domain
 from ledger.slots import batch_of
 from ledger.state import Phase
-from ledger.stores import Artefact, MemoryStore
+from ledger.stores import Artefact, DirectoryStore, MemoryStore
 from tests.engines import embedded
 from tests.federations import Cast, Hospital, Peers, Stage, found, peers, play, policy_of
+from tests.fednode.roles.test_sealed import KEY, sealed, unmeasured
 
 DIRECT, DROPPED = 1, 2
 T = TypeVar("T")
@@ -66,7 +71,9 @@ class Office:
         contract, federation = self.cast.contract, self.cast.federation
         self.domain = Domain(contract.chain.chain_id, contract.address)
         self.desk = Dropping(self.domain, federation, self.account, self.folder)
-        ledger = OnChain(contract, self.cast.hospitals[0].view().replica, self.account)
+        # A relay needs no key: it sees digests and signatures.
+        outsider = replace(self.cast.hospitals[0], vault=NO_KEYS)
+        ledger = OnChain(contract, outsider.view().replica, self.account)
         self._relay = Relay(ledger, self.store, self.desk, Sender())
 
     def run(self, work: Coroutine[object, object, T]) -> T:
@@ -120,16 +127,33 @@ def office(cast: Cast, folder: Path) -> Iterator[Office]:
         opened.loop.close()
 
 
-@pytest.fixture
-def cast(tmp_path: Path) -> Cast:
+WINDOWS = {"batch": 30, "commit": 90}
+
+
+def start(folder: Path, *, rounds: int = 2, **stake: str) -> Cast:
     engine = embedded()
     policy = policy_of(
         "heart",
         federation={"relay": engine.accounts[-1].address},
-        training={"rounds": 2},
-        windows={"batch": 30, "commit": 90},
+        training={"rounds": rounds},
+        stake=stake,
+        windows=WINDOWS,
     )
-    return found(Stage(engine, peers(5), tmp_path), policy)
+    return found(Stage(engine, peers(5), folder), policy)
+
+
+@pytest.fixture
+def cast(tmp_path: Path) -> Cast:
+    return start(tmp_path)
+
+
+@pytest.fixture
+def sealed_cast(tmp_path: Path) -> Cast:
+    engine = embedded()
+    relay = {"relay": engine.accounts[-1].address}
+    auditor = create_key(tmp_path / "auditor.key")
+    policy = sealed(unmeasured(rounds=2, federation=relay, windows=WINDOWS), also=(auditor,))
+    return found(Stage(engine, peers(5), tmp_path), policy, vaults=[Vault((KEY,))])
 
 
 def entries(cast: Cast, height: int) -> list[Entry]:
@@ -157,14 +181,14 @@ class Clock:
         return Progress.ACTED
 
 
-def played(cast: Cast, folder: Path) -> None:
+def played(cast: Cast, folder: Path, *more: Role) -> None:
     with office(cast, folder / "relay") as open_office:
         roles: list[Role] = [
             hospital.participant() if place == DIRECT else participant(open_office, hospital)
             for place, hospital in enumerate(cast.hospitals)
         ]
         roles += [hospital.proposer() for hospital in cast.hospitals]
-        roles += [open_office, Clock(cast)]
+        roles += [open_office, Clock(cast), *more]
         play(cast, lambda: roles)
 
 
@@ -189,6 +213,44 @@ def test_batch_and_direct_commits_make_one_round(cast: Cast, tmp_path: Path) -> 
     verdict = run_audit(evidence(cast))
     assert verdict.holds, verdict.finding
     assert state.settled
+
+
+def test_a_sealed_federation_has_a_relay(
+    sealed_cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rounds settle, and `fednode audit` says with a key that all holds, without one what was
+    not checked.
+    """
+    cast = sealed_cast
+    played(cast, tmp_path)
+    state = cast.state()
+    assert state.settled
+    assert [round_.batched for round_ in state.rounds] == [2, 2, 2]
+    for height in (1, 2, 3):
+        assert {e.reason for e in entries(cast, height)} == {Reason.COUNTED}
+
+    store = cast.hospitals[0].store
+    assert isinstance(store, Peers)
+    blocks = DirectoryStore(tmp_path / "blocks")
+    blocks.put(Artefact((), store.own.blocks))
+    monkeypatch.setattr("fednode.cli.audit.open_contract", lambda *_: cast.contract)
+    given = {
+        "rpc": "http://127.0.0.1:1",
+        "ledger": cast.contract.address,
+        "federation": cast.federation.hex(),
+        "store": str(blocks.path),
+        "deployer": cast.stage.accounts[0].address,
+    }
+    line = ["audit", "--json", *(word for name in given for word in (f"--{name}", given[name]))]
+    inside = CliRunner().invoke(main, [*line, "--key", str(tmp_path / "auditor.key")])
+    assert (inside.exit_code, json.loads(inside.stdout)["verdict"]) == (0, "holds")
+    outside = CliRunner().invoke(main, line)
+    told = json.loads(outside.stdout)
+    assert (outside.exit_code, told["holds"], told["verdict"]) == (4, True, "sealed")
+    lacking = [(c["step"], c["round"]) for c in told["checks"] if c["lack"] == "sealed"]
+    for round_ in state.rounds:
+        assert ("aggregation", round_.index) in lacking
+        assert ("payouts", round_.index) in lacking
 
 
 def test_an_audit_without_the_batch_fails(cast: Cast, tmp_path: Path) -> None:
@@ -227,3 +289,25 @@ def test_a_batch_that_its_relay_hides_is_missing(cast: Cast, tmp_path: Path) -> 
     verdict = run_audit(late)
     assert verdict.holds
     assert sum("left out as missing and can be had now" in note for note in verdict.notes) == 6
+
+
+def test_a_batched_update_that_is_withheld_is_charged_for(tmp_path: Path) -> None:
+    """A leaf of the batch names who owes it; a leaf that cannot be had names nobody."""
+    cast = start(tmp_path, rounds=1, stake="1000000000000000", unavailable_fee="900000000000000")
+    withholder = 3
+    own = cast.hospitals[withholder].store
+    assert isinstance(own, Peers)
+    hidden = own.silent
+
+    class Withholding:
+        def step(self) -> Progress:
+            update = cast.hospitals[withholder].journal.update(0)
+            hidden.update(update.artefact.blocks if update is not None else ())
+            return Progress.WAITING
+
+    played(cast, tmp_path, Withholding())
+    assert entries(cast, 1)[1].participant == withholder
+    assert entries(cast, 1)[1].reason == Reason.UNAVAILABLE
+    assert [p.charged for p in cast.state().participants] == [set(), set(), set(), {0}]
+    assert cast.state().participants[withholder].stake == 10**14
+    assert run_audit(evidence(cast)).holds

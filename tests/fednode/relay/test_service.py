@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,11 +13,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from aiohttp import web
 
 from fednode.errors import FedNodeError
+from fednode.relay import server
 from fednode.relay.client import Patience, RelayClient
 from fednode.relay.desk import Desk
 from fednode.relay.messages import MAX_MESSAGE, SignedReceipt
@@ -184,6 +188,33 @@ def test_a_fault_is_an_answer_too(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     answer = requests.get(url, timeout=5)
     assert answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
     assert answer.json() == {"error": "a fault of the relay's"}
+
+
+def test_a_body_that_cannot_be_read_is_no_fault(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    headers = {"Content-Encoding": "gzip"}
+    answer = requests.post(f"{url}/commits", b"no gzip at all", headers=headers, timeout=5)
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert answer.json() == {"error": "the body did not come whole"}
+    assert not [record for record in caplog.records if record.name == "fednode"]
+
+
+def test_a_client_that_goes_away_is_no_fault(
+    url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It announces more bytes than it sends, and is gone."""
+    done = threading.Event()
+    refusal = server._error
+
+    def answered(*arguments: Any) -> web.Response:  # noqa: ANN401
+        done.set()
+        return refusal(*arguments)
+
+    monkeypatch.setattr(server, "_error", answered)
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(b"POST /commits HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+    assert done.wait(20)
+    assert not [record for record in caplog.records if record.name == "fednode"]
 
 
 def test_a_port_that_is_taken(url: str, tmp_path: Path) -> None:

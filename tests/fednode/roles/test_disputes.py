@@ -1,7 +1,7 @@
 """Disputes on the real contract: a majority that lies, and one that does not."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -10,15 +10,17 @@ from fednode.roles.role import Progress, Role
 from fednode.roles.watcher import Guard, Watcher
 from ledger import payouts
 from ledger.cid import CID, Codec
-from ledger.history import Event, HistoryReader, ResultDisproved
+from ledger.disputes import Challenge
+from ledger.errors import MalformedRecord
+from ledger.history import ChallengeFailed, Event, HistoryReader, ResultDisproved
 from ledger.payload import Payload, pad
 from ledger.proceedings import Fate, Proposal, Round
-from ledger.proofs import Kind
+from ledger.proofs import Kind, Wanted
 from ledger.round import Outcome as Result
 from ledger.state import FederationState
 from ledger.stores import BlockUnavailable
 from ledger.types import Wei
-from tests.federations import Cast, Hospital, Peers, play
+from tests.federations import Cast, Changes, Hospital, Peers, play
 from tests.fednode.roles.conftest import Found
 from tests.fednode.roles.test_rounds import Dishonest, Forge
 
@@ -44,7 +46,7 @@ class Accomplice(Participant):
 
 
 class Patient:
-    """A role that outlives what cannot be had, as its process would."""
+    """A role that outlives what cannot be had or read, as its process would."""
 
     def __init__(self, role: Role) -> None:
         self._role = role
@@ -52,7 +54,7 @@ class Patient:
     def step(self) -> Progress:
         try:
             return self._role.step()
-        except BlockUnavailable:
+        except (BlockUnavailable, MalformedRecord):
             return Progress.WAITING
 
 
@@ -65,7 +67,7 @@ def another_model(outcome: Result) -> Result:
     """Change one coordinate of the model, and commit to that."""
     model = outcome.model.copy()
     model[3] += 1
-    data = Payload(pad(model, model.size // 256))
+    data = Payload(pad(model, model.size // 256), outcome.content.part("model"))
     header = replace(outcome.header, model_root=data.root, model_digest=data.digest)
     return replace(outcome, model=model, records=replace(outcome.records, header=header))
 
@@ -80,9 +82,11 @@ def another_value(outcome: Result) -> Result:
     return replace(outcome, records=replace(outcome.records, values=leaves, header=header))
 
 
-def conspiracy(start: Found, forge: Forge, *, rounds: int = 2) -> tuple[Cast, list[Role]]:
+def conspiracy(
+    start: Found, forge: Forge, *, rounds: int = 2, stake: Changes = PRICES
+) -> tuple[Cast, list[Role]]:
     """Found a federation in which three of four back whatever the first proposer forges."""
-    cast = start(rounds=rounds, stake=PRICES, windows=WINDOWS)
+    cast = start(rounds=rounds, stake=stake, windows=WINDOWS)
     crowd: list[Role] = [accomplice(hospital) for hospital in cast.hospitals[:3]]
     honest = cast.hospitals[3]
     liar = Dishonest(cast.hospitals[0], forge)
@@ -153,29 +157,54 @@ def test_what_nobody_opens_costs_the_proposer_its_bond(start: Found) -> None:
     assert not any(participant.slashed for participant in state.participants)
 
 
+@dataclass
+class Bother:
+    """A stranger who demands a leaf of the first model, for nothing."""
+
+    cast: Cast
+    leaf: int = 0
+    demanded: bool = False
+
+    def __call__(self, state: FederationState) -> None:
+        for proposal in state.live():
+            if not self.demanded:
+                view = self.cast.hospitals[0].view()
+                header = view.replica.proposed(state.rounds[proposal.round], proposal).header
+                asked = bytes([Wanted.MODEL, 0]) + self.leaf.to_bytes(4, "big")
+                place = (self.cast.stage.accounts[9], self.cast.federation, proposal.result)
+                self.cast.contract.demand(*place, evidence=asked + header.encode(), bond=Wei(BOND))
+                self.demanded = True
+
+
+def require_paid_for(cast: Cast, challenge: Challenge) -> None:
+    """Require that a demand was answered and ended, and that half of its bond is the answerer's."""
+    assert challenge.resolved
+    assert challenge.answerer is not None
+    assert cast.contract.credit(cast.federation, challenge.answerer).ethers >= BOND // 2
+    assert cast.contract.credit(cast.federation, challenge.challenger).ethers == 0
+    assert [type(e) for e in history(cast)].count(ChallengeFailed) == 1
+
+
 def test_demands_of_a_right_result_are_answered(start: Found) -> None:
     """Somebody who demands for nothing pays for it; the result settles."""
     cast = start(rounds=1, stake=PRICES, windows=WINDOWS)
     roles = cast.roles()
-    stranger = cast.stage.accounts[9]
-    demanded: list[bytes] = []
-
-    def bother(state: FederationState) -> None:
-        for proposal in state.live():
-            if not demanded and proposal.challenges.running is None:
-                view = cast.hospitals[0].view()
-                header = view.replica.proposed(state.rounds[proposal.round], proposal).header
-                evidence = bytes([2, 0]) + bytes(4) + header.encode()
-                bond = Wei(BOND)
-                place = (stranger, cast.federation, proposal.result)
-                cast.contract.demand(*place, evidence=evidence, bond=bond)
-                demanded.append(evidence)
-
-    state = play(cast, lambda: roles, watch=bother)
-    challenge = state.rounds[0].proposals[0].challenges.all[0]
-    assert challenge.answerer is not None
-    assert challenge.resolved
+    state = play(cast, lambda: roles, watch=Bother(cast))
+    require_paid_for(cast, state.rounds[0].proposals[0].challenges.all[0])
     assert state.rounds[0].proposals[0].fate is Fate.SETTLED
+
+
+def test_who_cannot_pay_for_a_challenge_goes_on(
+    start: Found, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its node takes part all the same; the result stands, as nobody else says a word."""
+    cast, roles = conspiracy(start, another_model, stake={**PRICES, "challenge_bond": str(10**28)})
+    state = play(cast, lambda: roles, until=lambda s: bool(s.lineage))
+    cast.stage.engine.hurry(state.lineage[0].proposal.attest_deadline)
+    for _ in range(3):
+        cast.hospitals[3].participant().step()
+    assert "by us:" in caplog.text
+    assert not any(proposal.challenges.all for proposal in cast.state().live())
 
 
 def test_a_watcher_needs_no_seat(start: Found) -> None:

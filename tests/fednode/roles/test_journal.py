@@ -2,18 +2,21 @@
 leaves must be all of an entry or nothing.
 """
 
+import errno
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fednode.errors import FedNodeError
-from fednode.roles.journal import Journal, JournalDamaged, PreparedUpdate
+from fednode.roles.journal import Journal, JournalDamaged, JournalUnwritable, PreparedUpdate
 from ledger import artefacts
 from ledger.headers import Common, UpdateHeader
 from ledger.payload import Payload
@@ -149,15 +152,35 @@ def test_forgetting_is_all_or_nothing(tmp_path: Path) -> None:
 
 def test_marks_are_old_or_new(tmp_path: Path) -> None:
     def check(folder: Path, operation: int) -> bool:
-        Journal(folder, FEDERATION).mark(3, "held", ["a"])
+        Journal(folder, FEDERATION).mark(3, "effort", ["a"])
         killed = killed_at(
-            operation, folder, lambda: Journal(folder, FEDERATION).mark(3, "held", ["a", "b"])
+            operation, folder, lambda: Journal(folder, FEDERATION).mark(3, "effort", ["a", "b"])
         )
-        found = Journal(folder, FEDERATION).marked(3, "held")
+        found = Journal(folder, FEDERATION).marked(3, "effort")
         assert found == ["a", "b"] or (killed and found == ["a"])
         return killed
 
     assert at_every_operation(tmp_path, check) >= 2
+
+
+@given(st.lists(st.lists(st.text("0123456789abcdef/", min_size=1)), min_size=1), st.data())
+def test_lists_grow_and_lose_only_what_was_cut_off(
+    tmp_path_factory: pytest.TempPathFactory, lists: list[list[str]], data: st.DataObject
+) -> None:
+    journal = Journal(tmp_path_factory.mktemp("journal"), FEDERATION)
+    assert journal.listed(3, "held") == []
+    for entries in lists:
+        journal.append(3, "held", entries)
+    everything = [entry for entries in lists for entry in entries]
+    assert journal.listed(3, "held") == everything
+    path = journal.folder / "000003" / "held.list"
+    cut = data.draw(st.integers(0, path.stat().st_size))
+    os.truncate(path, cut)
+    left = journal.listed(3, "held")
+    assert left == everything[: len(left)]
+    assert sum(len(entry) + 1 for entry in everything[: len(left) + 1]) > cut or left == everything
+    journal.append(3, "held", ["more", "words"])
+    assert journal.listed(3, "held") == [*left, "more", "words"]
 
 
 def test_two_processes_with_one_journal_are_told_apart(tmp_path: Path) -> None:
@@ -260,6 +283,58 @@ def test_damaged_mark_is_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(JournalDamaged) as caught:
         journal.marked(3, "held")
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Let the disk be full from the n-th file on that is written to it; half of that file fits."""
+    real = os.fsync
+    room = 0
+
+    def fsync(handle: int) -> None:
+        nonlocal room
+        room -= 1
+        if room < 0:
+            os.ftruncate(handle, os.fstat(handle).st_size // 2)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    def fill(files: int) -> None:
+        nonlocal room
+        room = files
+        monkeypatch.setattr("os.fsync", fsync)
+
+    yield fill
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("files", [0, 1, 2])
+def test_a_full_disk_leaves_nothing_half_written(
+    tmp_path: Path, full_disk: Callable[[int], None], files: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, FEDERATION)
+    journal.mark(2, "held", ["a"])
+    before = sorted(tmp_path.rglob("*"))
+    full_disk(files)
+    with pytest.raises(JournalUnwritable, match="No space left on device") as caught:
+        journal.save_update(3, prepared())
+    full_disk(0)
+    with pytest.raises(JournalUnwritable):
+        journal.mark(2, "held", ["a", "b"])
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
+    monkeypatch.undo()
+    assert journal.marked(2, "held") == ["a"]
+    journal.save_update(3, prepared())
+    assert same(journal.update(3), prepared())
+
+
+def test_marks_are_taken_back(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, FEDERATION)
+    journal.mark(3, "published")
+    journal.unmark(3, "published")
+    journal.unmark(3, "published")
+    assert journal.marked(3, "published") is None
 
 
 def test_marks_are_json(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from fednode import federation
 from ledger import payload
+from ledger.batch import Batch, Posted
 from ledger.cid import CID
 from ledger.merkle import root_of_bytes
 from ledger.state import Phase
-from ledger.stores import MemoryStore
+from ledger.stores import Artefact, MemoryStore
 from ledger.types import Digest
 from tests.federations import in_phase, play
 from tests.fednode.roles.conftest import Found
@@ -69,3 +71,36 @@ def test_of_what_cannot_be_had_the_header_is_kept(
     monkeypatch.setattr(view.store, "put", kept.put)
     view.keep(view.state.round)
     assert [cid for cid in update.artefact.blocks if kept.has(cid)] == [header]
+
+
+@pytest.mark.parametrize(("at_once", "puts"), [(1, range(8, 99)), (1 << 20, range(1, 2))])
+def test_a_round_is_kept_in_few_pieces(
+    start: Found, monkeypatch: pytest.MonkeyPatch, at_once: int, puts: range
+) -> None:
+    """Of a batch that cannot be had nothing is kept: no store takes what has no roots."""
+    cast = start()
+    participants = [hospital.participant() for hospital in cast.hospitals]
+    play(cast, lambda: participants, until=in_phase(Phase.PROPOSE))
+    for participant in participants:
+        participant.step()
+    view = cast.hospitals[0].view()
+    round_ = view.refresh().round
+    lost = Batch(Posted(Digest(bytes(32)), 1, Digest(bytes(32))), (), (), final=False)
+    pieces: list[Artefact] = []
+    monkeypatch.setattr(federation, "KEPT_AT_ONCE", at_once)
+    monkeypatch.setattr(federation, "batch_of", lambda _store, _round: lost)
+    monkeypatch.setattr(view.store, "put", pieces.append)
+    view.keep(round_)
+    assert len(pieces) in puts
+    assert all(piece.roots for piece in pieces)
+    kept = pieces[0].merge(*pieces[1:])
+    for hospital in cast.hospitals:
+        update = hospital.journal.update(0)
+        assert update is not None
+        assert update.artefact.blocks.items() <= kept.blocks.items()
+        assert set(update.artefact.roots) <= set(kept.roots)
+    assert {p.identity for p in view.state.participants} <= {cid.digest for cid in kept.roots}
+    pieces.clear()
+    view.keep(round_)
+    again = {cid.digest for piece in pieces for cid in piece.blocks}
+    assert again.isdisjoint(p.identity for p in view.state.participants)

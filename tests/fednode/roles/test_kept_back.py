@@ -22,9 +22,10 @@ from fednode.roles.trainer import Trainer
 from fednode.site import evaluation_rows, open_sites, slice_rows
 from fednode.training.task import open_task
 from ledger import artefacts
-from ledger.audit.verdict import Verdict
+from ledger.audit.verdict import Lack, Verdict
 from ledger.chain.accounts import Account
 from ledger.cid import CID, Codec
+from ledger.erasure import Erasure, honour
 from ledger.headers import UpdateHeader
 from ledger.members import Participant as Member
 from ledger.nodes import Reason
@@ -32,7 +33,7 @@ from ledger.proceedings import Outcome, Round
 from ledger.round import Records
 from ledger.state import FederationState, Phase
 from ledger.stores import Artefact
-from ledger.types import Digest
+from ledger.types import Digest, ParticipantId, RoundIndex
 from tests.federations import Changes, GivenTask, policy_of
 from tests.fednode.roles.reference import SECRET, Contract, Theatre, address
 from tests.tamper.world import CREATOR, STRANGER, account
@@ -465,6 +466,47 @@ def test_a_lie_about_a_shard_passes_the_audit_but_not_with_its_rows(
     assert verdict.finding.signer == address(2)
     assert "the counts of participant 2 on its shard" in verdict.finding.subject
     assert sum(not check.ok for check in verdict.checks) == 1
+
+
+def declare(theatre: Theatre, place: int, rounds: list[int], *, root: Digest) -> None:
+    """Let a site declare an erasure, and every store honour it."""
+    world = theatre.world
+    record = Erasure(world.federation, ParticipantId(place), tuple(map(RoundIndex, rounds)), 1)
+    theatre.blocks.put(record.artefact())
+    world.amend_dataset(place, root=root, erasure=record.artefact().roots[0].digest)
+    for store in theatre.stores:
+        honour(store, world.replica.state)
+
+
+def test_counts_of_what_was_erased_are_not_made_again(by_shards: Callable[..., Theatre]) -> None:
+    """Who erases an update erases the counts in it, and what others counted on it."""
+    theatre = by_shards(rounds=3)
+    theatre.play(theatre.roles())
+    whole = again(theatre, *files(theatre))
+    declare(theatre, 1, [1], root=files(theatre)[1].commitment)
+    verdict = again(theatre, *files(theatre))
+    assert (verdict.word, verdict.finding) == ("erased", None)
+    made = [(c.round, c.detail) for c in verdict.checks if c.ok and "on its shard" in c.detail]
+    assert made == [(0, f"the counts of participant {n} on its shard") for n in (0, 2, 3)]
+    missed = [(c.round, c.lack) for c in verdict.checks[-2:]]
+    assert missed == [(0, Lack.ERASED), (1, Lack.ERASED)]
+    assert sum("on its shard" in c.detail for c in whole.checks) == 2 * 4
+
+
+def test_counts_of_rows_that_are_erased_are_nobodys_lie(by_shards: Callable[..., Theatre]) -> None:
+    """The file of the rows that are left gives other counts than those of before."""
+    theatre = by_shards(rounds=2)
+    theatre.play(theatre.roles())
+    shard = files(theatre)[2]
+    rest = shard.take(np.arange(1, len(shard)))
+    declare(theatre, 2, [], root=rest.commitment)
+    verdict = again(theatre, rest)
+    assert (verdict.word, verdict.finding) == ("holds", None)
+    assert verdict.notes[-1] == (
+        "Round 0: the counts of participant 2 on its shard were of other rows than these."
+    )
+    assert not any("on its shard" in check.detail for check in verdict.checks)
+    assert any("on its shard" in check.detail for check in again(theatre, shard).checks)
 
 
 def test_rows_of_nobody_are_refused(by_shards: Callable[..., Theatre]) -> None:

@@ -57,7 +57,7 @@ def evidence(cast: Cast) -> Evidence:
 def test_by_shards_every_round_is_valued_one_result_later(tmp_path: Path, vault: Vault) -> None:
     policy = policy_of("digits", **terms("shards", rounds=3))
     stage = Stage(embedded(), peers(4), tmp_path)
-    cast = found(stage, sealed(policy) if vault.keys else policy, vault=vault)
+    cast = found(stage, sealed(policy) if vault.keys else policy, vaults=[vault])
     roles = cast.roles()
     state = play(cast, lambda: roles)
     assert [round_.outcome for round_ in state.rounds] == [Outcome.ACCEPTED] * 3

@@ -146,10 +146,12 @@ def test_reorganised_update_is_trained_again(start: Found) -> None:
     old = cast.hospitals[1].journal.update(0)
     assert isinstance(old, PreparedUpdate)
     hospital.journal.save_update(1, old)
+    hospital.journal.mark(1, "published")
     assert hospital.participant().step() is Progress.ACTED
     new = hospital.journal.update(1)
     assert new is not None
     assert new.parent == cast.state().head
+    assert hospital.journal.marked(1, "published") is None
     assert commits(settled(cast))[1] == [0, 1, 2, 3]
 
 

@@ -145,9 +145,7 @@ def test_bytes_held_in_time_are_not_unavailable(start: Found) -> None:
     update = cast.hospitals[3].journal.update(0)
     assert update is not None
     for hospital in cast.hospitals:
-        held = hospital.journal.marked(0, HELD)
-        assert isinstance(held, list)
-        assert update.digest.hex() in held
+        assert update.digest.hex() in hospital.journal.listed(0, HELD)
     for hospital in cast.hospitals:
         store(hospital).own.blocks.pop(CID(Codec.RAW, update.digest))
     closed = cast.state().round.closed

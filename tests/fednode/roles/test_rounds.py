@@ -5,9 +5,14 @@ goings.
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
+from fednode.roles.carrier import Direct
+from fednode.roles.participant import Participant
 from fednode.roles.proposer import Proposer
 from fednode.roles.role import Progress, Role
-from ledger.artefacts import result_artefact
+from ledger.chain.errors import Unfunded
+from ledger.chain.federations import Ballot
 from ledger.cid import CID, Codec
 from ledger.proceedings import Outcome, Round
 from ledger.round import Outcome as Result
@@ -31,7 +36,7 @@ class Dishonest(Proposer):
         if ready is None or round_.attempt > 0:
             return ready
         forged = self._forge(ready[0])
-        artefact, index = result_artefact(forged)
+        artefact, index = self._federation.bundle(forged)
         self._federation.store.put(artefact)
         return forged, index
 
@@ -124,6 +129,36 @@ def test_a_result_is_computed_anew_when_the_chain_has_changed(start: Found) -> N
     after = proposer._prepared(replace(round_, commits=round_.commits[:3]))
     assert after is not None
     assert after[0].header.number == 3 < before[0].header.number
+
+
+class Ballots(Direct):
+    """Takes votes down, and sends none."""
+
+    def __init__(self) -> None:
+        self.cast: list[bool] = []
+
+    def vote(self, round_: Round, participant: ParticipantId, ballot: Ballot) -> bool:
+        self.cast.append(ballot.support)
+        return True
+
+
+def test_a_result_is_judged_anew_when_the_chain_has_changed(start: Found) -> None:
+    """The same proposal, mined again after other commits, is wrong: its voters would pay."""
+    cast = start()
+    roles = cast.roles()
+    play(cast, lambda: roles, until=in_phase(Phase.ATTEST, 0))
+    hospital, ballots = cast.hospitals[2], Ballots()
+    view = hospital.view()
+    voter = Participant(view, hospital.account, hospital.trainer(view), hospital.journal, ballots)
+    member, round_ = view.state.participants[2], view.state.round
+    assert voter._vote(member, round_)
+    assert voter._vote(member, round_)
+    proposal = round_.proposal
+    meta = replace(proposal.meta, block_hash=bytes(32))
+    mined_again = replace(proposal, meta=meta)
+    order = [round_.commits[place] for place in (1, 0, 2, 3)]
+    voter._vote(member, replace(round_, commits=order, proposals=[mined_again]))
+    assert ballots.cast == [True, True, False]
 
 
 def test_after_a_missed_turn_anybody_may_propose(start: Found) -> None:
@@ -220,3 +255,32 @@ def test_everybody_gets_the_bond_of_its_proposals_back(start: Found) -> None:
             cast.contract.credit(cast.federation, hospital.account.address).ethers
             == bond * proposed
         )
+
+
+class Sponsored:
+    """A carrier whose relay is gone."""
+
+    def commit(self, round_: Round, participant: ParticipantId, digest: Digest) -> bool:
+        return False
+
+    def vote(self, round_: Round, participant: ParticipantId, ballot: Ballot) -> bool:
+        return False
+
+
+def test_a_node_without_ether_leaves_chores_to_others(start: Found) -> None:
+    """A sponsored participant outlives a deadline that somebody has to advance."""
+    cast = start()
+    chain, poor = cast.stage.chain, cast.hospitals[0]
+    roles = cast.roles()
+    play(cast, lambda: roles[1:3], until=lambda s: len(s.round.commits) == 2)
+    rest = 100_000 * int.from_bytes(chain.newest().header["baseFeePerGas"], "big")
+    balance = chain.balance(poor.account.address)
+    chain.send(poor.account, cast.stage.accounts[9].address, value=balance - rest, gas=21_000)
+    view = poor.view()
+    node = Participant(view, poor.account, poor.trainer(view), poor.journal, Sponsored())
+    cast.stage.engine.hurry(cast.state().round.commit_deadline)
+    with pytest.raises(Unfunded):
+        cast.contract.advance(poor.account, cast.federation)
+    assert node.step() is Progress.WAITING
+    assert roles[1].step() is Progress.ACTED
+    assert cast.state().phase is Phase.PROPOSE

@@ -3,11 +3,20 @@
 import pytest
 
 from fednode.errors import FedNodeError
-from fednode.roles.role import Progress, run
-from ledger.chain.errors import ChainUnreachable, TransactionPending, Unfunded
+from fednode.roles.role import OUTAGES, Progress, run
+from ledger.chain.errors import (
+    ChainUnreachable,
+    MalformedAnswer,
+    RpcRefused,
+    TransactionPending,
+    Unfunded,
+    UnknownContract,
+)
 from ledger.chain.types import Block
 from ledger.cid import CID, Codec
+from ledger.history import Reorganised
 from ledger.stores import BlockNotFound, StoreUnreachable
+from ledger.stores.base import StoreError
 from ledger.types import ZERO_ADDRESS
 from tests.federations import let_time_pass
 from tests.fednode.roles.conftest import Found
@@ -18,6 +27,11 @@ PASSING = [
     TransactionPending(bytes(32), 3, 180.0),
     BlockNotFound(CID_, "store"),
     StoreUnreachable("store", "connection refused"),
+    StoreError("the store did not pin a root"),
+    RpcRefused("eth_call", -32000, "header not found"),
+    MalformedAnswer("eth_call", "no answer"),
+    Unfunded(ZERO_ADDRESS, 0, 1),
+    Reorganised(7, bytes(32), None),
 ]
 
 
@@ -42,12 +56,19 @@ def test_run_goes_on_after_an_outage(error: Exception, caplog: pytest.LogCapture
     assert "trying again" in caplog.text
 
 
-@pytest.mark.parametrize("error", [Unfunded(ZERO_ADDRESS, 0, 1), FedNodeError("wrong")])
+@pytest.mark.parametrize("error", [UnknownContract(ZERO_ADDRESS, "nothing"), FedNodeError("wrong")])
 def test_run_ends_with_what_only_a_person_can_mend(error: Exception) -> None:
     role = Scripted(Progress.ACTED, error, Progress.DONE)
     with pytest.raises(type(error)):
         run(role, poll=0.001)
     assert role.script == [Progress.DONE]
+
+
+def test_run_ends_with_what_the_caller_waits_for(caplog: pytest.LogCaptureFixture) -> None:
+    role = Scripted(PASSING[0], Unfunded(ZERO_ADDRESS, 0, 1), Progress.DONE)
+    with pytest.raises(Unfunded):
+        run(role, poll=0.001, passing=OUTAGES)
+    assert "trying again" in caplog.text
 
 
 def test_nodes_outlive_a_chain_that_comes_and_goes(

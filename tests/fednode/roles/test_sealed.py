@@ -19,7 +19,18 @@ from ledger.round import Outcome as Result
 from ledger.sealing import Envelope, NotForUs, SealedContent, SealingKey, Vault
 from ledger.types import Digest
 from tests.engines import embedded
-from tests.federations import Cast, Hospital, Peers, Stage, found, peers, play, policy_of, story
+from tests.federations import (
+    Cast,
+    Changes,
+    Hospital,
+    Peers,
+    Stage,
+    found,
+    peers,
+    play,
+    policy_of,
+    story,
+)
 
 # The hospitals of these tests share one key, which the policy names.
 KEY = SealingKey.from_seed(b"k" * 32)
@@ -37,10 +48,8 @@ def sealed(policy: Policy, *, also: tuple[SealingKey, ...] = ()) -> Policy:
     return Policy.model_validate(record)
 
 
-def cast_of(
-    folder: Path, *, rounds: int = 1, also: tuple[SealingKey, ...] = (), seal: bool = True
-) -> Cast:
-    """Found a federation of hospitals, whose rows nobody has made public where it is sealed."""
+def unmeasured(*, rounds: int, **sections: Changes) -> Policy:
+    """Give the hospitals' policy without evaluation: their rows are nobody's but their own."""
     policy = policy_of(
         "heart",
         training={"rounds": rounds},
@@ -48,10 +57,18 @@ def cast_of(
         valuation={"kind": "none"},
         reward={"pool": "0"},
         stop={"patience": 0},
+        **sections,
     )
-    policy = policy.model_copy(update={"release": "last"})
+    return policy.model_copy(update={"release": "last"})
+
+
+def cast_of(
+    folder: Path, *, rounds: int = 1, also: tuple[SealingKey, ...] = (), seal: bool = True
+) -> Cast:
+    """Found a federation of hospitals, whose rows nobody has made public where it is sealed."""
+    policy = unmeasured(rounds=rounds)
     stage = Stage(embedded(), peers(4), folder)
-    return found(stage, sealed(policy, also=also) if seal else policy, vault=Vault((KEY,)))
+    return found(stage, sealed(policy, also=also) if seal else policy, vaults=[Vault((KEY,))])
 
 
 def steady(cast: Cast) -> Callable[[], list[Role]]:
@@ -117,8 +134,7 @@ class Unfair(Proposer):
         content = ready[0].content
         assert isinstance(content, SealedContent)
         forged = replace(ready[0], content=self._change(content))
-        parent = self._federation.replica.secret()
-        artefact, index = artefacts.result_artefact(forged, parent=parent)
+        artefact, index = self._federation.bundle(forged)
         self._federation.store.put(artefact)
         return forged, index
 

@@ -182,7 +182,7 @@ def test_a_contract_commits_to_its_libraries() -> None:
     address = deploy(engine.chain, engine.accounts[0])
     plan = deployment(find_deployment(address).deployer)  # type: ignore[union-attr]
     assert plan.address == address
-    assert set(artifact("Federations").links) == {"Members", "Disputes", "Policies"}
+    assert set(artifact("Federations").links) == {"Members", "Disputes", "Funds", "Policies"}
     for library in plan.libraries:
         assert engine.chain.code(library.address)
         code = bytes.fromhex(library.address[2:])

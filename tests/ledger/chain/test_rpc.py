@@ -42,6 +42,10 @@ class Node:
     raws: list[str] = field(default_factory=list)
     status: str = "0x1"
     mining: bool = True
+    prices: dict[str, int] = field(default_factory=dict)
+    blocks: int = 0
+    strict: bool = False
+    """Whether it takes no transaction that the next block could not hold."""
 
     def __call__(self, method: str, params: Sequence[object]) -> Json:
         self.requests.append(method)
@@ -83,16 +87,27 @@ class Node:
             return {"error": {"code": -32000, "message": "already known"}}
         if nonce < self.nonce:
             return {"error": {"code": -32000, "message": "nonce too low: next nonce 1"}}
-        if nonce in self.pool:
+        price = self.price_of(raw)
+        if self.strict and price < (self.base_fee or 0):
+            text = "max fee per gas less than block base fee"
+            return {"error": {"code": -32003, "message": text}}
+        if nonce in self.pool and price * 10 < self.prices.get(self.pool[nonce], price) * 11:
             text = "replacement transaction underpriced"
             return {"error": {"code": -32000, "message": text}}
         self.pool[nonce] = hash_
+        self.prices[hash_] = price
         if self.mining:
             self.mine()
         return hash_
 
+    def eth_blockNumber(self) -> str:
+        return hex(self.blocks)
+
     def mine(self) -> None:
+        self.blocks += 1
         while self.nonce in self.pool:
+            if self.prices.get(self.pool[self.nonce], 1 << 99) < (self.base_fee or 0):
+                return
             self.mined[self.pool.pop(self.nonce)] = self.nonce
             self.nonce += 1
 
@@ -121,9 +136,19 @@ class Node:
 
     @staticmethod
     def nonce_of(raw: str) -> int:
+        typed, items = Node.fields_of(raw)
+        return int.from_bytes(items[1 if typed else 0], "big")
+
+    @staticmethod
+    def price_of(raw: str) -> int:
+        typed, items = Node.fields_of(raw)
+        return int.from_bytes(items[3 if typed else 1], "big")
+
+    @staticmethod
+    def fields_of(raw: str) -> tuple[bool, list[bytes]]:
         data = bytes.fromhex(raw[2:])
-        items = rlp.decode(data[1:] if data[0] < 0xC0 else data)
-        return int.from_bytes(items[1] if data[0] < 0xC0 else items[0], "big")
+        typed = data[0] < 0xC0
+        return typed, rlp.decode(data[1:] if typed else data)
 
 
 def setup(**options: object) -> tuple[Node, Chain, Account]:
@@ -205,6 +230,90 @@ def test_late_transaction_is_pending_not_replaced() -> None:
         chain.send(account, TARGET, timeout=0.05)
     assert late.value.nonce == 0
     assert len(set(node.raws)) == 1
+
+
+@dataclass
+class Clockwork:
+    """Does at its n-th pause what is due then, and lets the node mine at every one from then on."""
+
+    node: Node
+    due: int
+    act: Callable[[], None]
+    pauses: int = 0
+
+    def __call__(self, seconds: float) -> None:
+        self.pauses += 1
+        if self.pauses == self.due:
+            self.act()
+        if self.pauses >= self.due:
+            self.node.mine()
+
+
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("strict", [False, True])
+def test_price_that_rises_is_followed_at_the_same_nonce(strict: bool, drops: bool) -> None:
+    """What was sent is too cheap from some block on; some nodes drop it, some keep it for ever."""
+    node, _, account = setup(mining=False)
+
+    def spike() -> None:
+        node.base_fee = 1000
+        node.strict = strict
+        if drops:
+            node.pool.clear()
+
+    pause = Clockwork(node, 3, spike)
+    receipt = Chain(RpcEngine(node, "test", pause=pause, look_after=0.0)).send(account, TARGET)
+    assert {node.nonce_of(raw) for raw in node.raws} == {0}
+    assert list(node.mined) == ["0x" + receipt.transaction.hex()]
+    assert node.price_of(node.raws[-1]) >= 1000
+
+
+@pytest.mark.parametrize("base_fee", [7, None])
+def test_price_that_stays_is_not_outbid(base_fee: int | None) -> None:
+    node, _, account = setup(mining=False, base_fee=base_fee)
+    pause = Clockwork(node, 200, lambda: None)
+    Chain(RpcEngine(node, "test", pause=pause, look_after=0.0)).send(account, TARGET)
+    assert len(set(node.raws)) == 1
+
+
+def test_price_beyond_our_means_is_waited_out() -> None:
+    node, _, account = setup(mining=False)
+    steps = itertools.count()
+
+    def pause(seconds: float) -> None:
+        step = next(steps)
+        node.base_fee = 10**18 if 3 <= step < 40 else 7
+        if step >= 3:
+            node.mine()
+
+    engine = RpcEngine(node, "test", pause=pause, look_after=0.0)
+    assert Chain(engine).send(account, TARGET).status == 1
+    assert len(set(node.raws)) == 1
+
+
+def test_price_that_rises_before_the_node_has_it_is_asked_for_again() -> None:
+    node, chain, account = setup(strict=True)
+
+    def spike(method: str, params: Sequence[object]) -> None:
+        node.base_fee = 1000
+
+    node.faults = [spike]
+    chain.send(account, TARGET)
+    assert [node.nonce_of(raw) for raw in node.raws] == [0, 0]
+    assert len(node.mined) == 1
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_nonce_that_a_killed_process_left_behind_is_used_up(dropped: bool) -> None:
+    """What lies below us is too cheap, or was dropped: nothing after it would ever be mined."""
+    node, _, account = setup(mining=False)
+    node.pool[0] = "0x" + "cd" * 32
+    node.prices[node.pool[0]] = 1
+    pause = Clockwork(node, 3, node.pool.clear if dropped else lambda: None)
+    engine = RpcEngine(node, "test", pause=pause, look_after=0.0, clear_after=0.0)
+    receipt = Chain(engine).send(account, TARGET, b"\1")
+    assert node.mined["0x" + receipt.transaction.hex()] == 1
+    assert sorted(node.mined.values()) == [0, 1]
 
 
 def test_dropped_from_the_pool_is_broadcast_again() -> None:

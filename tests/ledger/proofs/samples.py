@@ -88,3 +88,9 @@ def _of_payloads(world: World, d: Disputed, made: Made) -> Iterator[Proof]:
                 slots = [s for s in weighted if s // FAN_OUT == node]
                 inputs = [d.inputs[slot].open(leaf) for slot in slots]
                 yield prover.sum(node, half, trees.sums[node].open(half), inputs)
+            for node in range(shape(d.case.slots)[0], sum(shape(d.case.slots))):
+                place = place_of(node, d.case.slots)
+                below = range(place.first, place.first + place.children)
+                inner = {s // FAN_OUT for s in weighted}  # of two levels at most
+                opened = [trees.sums[n].open(half) for n in below if n in inner]
+                yield prover.sum(node, half, trees.sums[node].open(half), opened)

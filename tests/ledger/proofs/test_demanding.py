@@ -1,16 +1,16 @@
 """Demands: an honest result answers every one, and answers lead to whatever was hidden."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ledger.headers import PolicyHeader
-from ledger.nodes import FAN_OUT, Reason, shape
+from ledger.nodes import FAN_OUT, Entry, Reason, shape
 from ledger.proofs import (
     Demand,
     Disputed,
@@ -157,6 +157,54 @@ def test_what_nobody_can_have_is_not_to_be_demanded() -> None:
 
 def _choices(seed: int) -> Choices:
     return Choices(seed=seed, slots=9, batched=4)
+
+
+@given(world=worlds(), data=st.data())
+@settings(max_examples=12)
+def test_an_update_that_cannot_be_had_is_demanded_piece_by_piece(
+    world: World, data: st.DataObject
+) -> None:
+    """First its header, then a leaf that was not shown before; none twice, and none foreseen."""
+    counted = [i for i, entry in enumerate(world.entries) if entry.reason == Reason.COUNTED]
+    assume(counted)
+    slot = data.draw(st.sampled_from(counted))
+    draw = st.integers(0, (1 << 31) - 1).map(lambda number: lambda size: number % size)
+    disputed = without(world, slot, draw=data.draw(draw))
+    assume(disputed.right.header != world.honest.header)
+    sources, steps = world.sources(world.honest), []
+    while (found := find(disputed)) is not None:
+        assert isinstance(found, Demand)
+        answered = answer(found.target, sources)
+        assert answered is not None
+        assert found.target not in disputed.answers
+        steps.append(found.target)
+        disputed = replace(disputed, answers={**disputed.answers, found.target: answered})
+    kinds = [step.kind for step in steps]
+    assert kinds == [Wanted.HEADER] + [Wanted.INPUT] * world.policy.leaves
+    assert {step.position for step in steps[1:]} == set(range(world.policy.leaves))
+    first = data.draw(st.integers(0, world.policy.leaves - 1))
+    again = replace(disputed, answers={steps[0]: disputed.answers[steps[0]]}, draw=lambda _: first)
+    found = find(again)
+    assert isinstance(found, Demand)
+    assert found.target.position == first
+
+
+def without(world: World, slot: int, *, draw: Callable[[int], int]) -> Disputed:
+    """Hold the right result against what somebody computes who lacks an update of it."""
+    gone = Entry(
+        world.entries[slot].digest,
+        participant=world.entries[slot].participant,
+        reason=Reason.UNAVAILABLE,
+    )
+    entries = [gone if i == slot else entry for i, entry in enumerate(world.entries)]
+    whole = world.dispute(world.honest)
+    return replace(
+        whole,
+        right=world.make(world.compose(entries)).trees,
+        inputs={i: tree for i, tree in whole.inputs.items() if i != slot},
+        headers={i: header for i, header in whole.headers.items() if i != slot},
+        draw=draw,
+    )
 
 
 def test_a_large_tree_takes_a_demand_for_every_eight_levels() -> None:

@@ -10,6 +10,7 @@ from eth_abi.abi import decode
 
 from ledger.proofs import Kind, Wanted
 from tests.ledger.proofs.onchain import TARGET
+from tests.vectors import make_verdicts
 from tests.vectors.make_proofs import FILE, render
 
 CONTENT: dict[str, Any] = json.loads(FILE.read_text())
@@ -17,6 +18,11 @@ CONTENT: dict[str, Any] = json.loads(FILE.read_text())
 
 def test_the_file_is_what_the_script_writes() -> None:
     assert FILE.read_text() == render(), "stale: run python -m tests.vectors.make_proofs"
+
+
+def test_the_verdicts_are_what_the_script_writes() -> None:
+    stale = "stale: run python -m tests.vectors.make_verdicts"
+    assert make_verdicts.FILE.read_bytes() == make_verdicts.render(), stale
 
 
 def test_every_kind_is_there() -> None:

@@ -165,10 +165,12 @@ class World:
         )
 
     def tree(self, values: Sequence[int], label: str, *, width: int = 4) -> OpenTree:
-        """Make a payload's tree; in a sealed federation its leaves are salted."""
+        """Make a payload's tree; in a sealed federation its leaves are salted, but for those of
+        the initial model.
+        """
         data = b"".join(v.to_bytes(width, "little", signed=True) for v in values)
         leaves = [data[at : at + LEAF_SIZE] for at in range(0, len(data), LEAF_SIZE)]
-        if self.choices.visibility:
+        if self.choices.visibility and label != "initial":
             salts = (sha256(f"{label}/{i}".encode()).digest()[:16] for i in range(len(leaves)))
             leaves = [salt + leaf for salt, leaf in zip(salts, leaves, strict=True)]
         return OpenTree.of(leaves)

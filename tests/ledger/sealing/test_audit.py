@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from fednode.auditing import run_audit
+from fednode.data.salted import SaltedRows
 from fednode.report_terminal import terminal
-from ledger import artefacts, cbor, nodes, payload
+from ledger import artefacts, cbor, nodes, payload, utilities
 from ledger import history as ev
 from ledger.audit import verdict as v
 from ledger.audit.report import html
@@ -418,6 +419,56 @@ def test_behind_an_erasure_nothing_else_can_be_hidden(sealed: bool, field: str) 
     assert verdict.word == "fails"
     assert verdict.finding is not None
     assert verdict.finding.round == 1
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("number", [0, 1, 2, 7, 9])
+def test_another_number_of_utilities_is_found_behind_an_erasure(sealed: bool, number: int) -> None:
+    """Of three players there are eight; with others there is nothing that values follow from."""
+    scene = Scene.form(sealed=sealed).play(1)
+    for index in range(3):
+        scene.commit(index)
+    outcome = scene.compose()
+    measured = (*outcome.records.utilities, 0)[:number]
+    header = replace(outcome.header, utilities=utilities.root(measured))
+    records = replace(outcome.records, utilities=measured, header=header)
+    scene.propose(replace(outcome, records=records))
+    erase(scene, 1, 1)
+    declare(scene, 1, [1])
+    finding = verdict_of(scene, AUDITOR).finding
+    assert finding is not None
+    assert (finding.step, finding.round, finding.subject) == (v.UTILITIES, 1, "number of utilities")
+    assert (finding.expected, finding.found) == ("8", str(number))
+
+
+# -- measured again on the original rows
+
+
+def remeasured(scene: Scene, *keys: SealingKey) -> v.Verdict:
+    assert scene.world.rows is not None
+    rows = [SaltedRows.draw(scene.world.rows, b"any secret: the rows are public")]
+    return run_audit(scene.world.evidence(), vault=vault(*keys), rows=rows)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_was_erased_is_not_measured_again(sealed: bool) -> None:
+    scene = Scene.form(sealed=sealed).play()
+    assert remeasured(scene, AUDITOR).word == "holds"
+    for round_ in (0, 2):
+        erase(scene, 1, round_)
+    declare(scene, 1, [0, 2])
+    verdict = remeasured(scene, AUDITOR)
+    assert (verdict.word, verdict.finding) == ("erased", None)
+    again = [c for c in verdict.checks if "the original rows" in c.detail]
+    assert [(c.round, c.lack) for c in again] == [(0, v.Lack.ERASED), (2, v.Lack.ERASED)]
+    assert [c.round for c in verdict.checks if c.ok and c.detail == "its utilities"] == [1]
+
+
+def test_what_is_sealed_for_others_is_not_measured_again() -> None:
+    verdict = remeasured(Scene.form(sealed=True).play())
+    assert (verdict.word, verdict.finding) == ("sealed", None)
+    again = [c for c in verdict.checks if "the original rows" in c.detail]
+    assert [(c.round, c.lack) for c in again] == [(n, v.Lack.SEALED) for n in range(3)]
 
 
 def test_the_entries_and_sums_of_the_others_are_still_judged() -> None:

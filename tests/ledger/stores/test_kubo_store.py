@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from ledger.stores import (
 )
 from ledger.stores.car import write_car
 from ledger.stores.kubo import KuboStore
+from tests.engines import start_kubo
 
 DATA = b"the block"
 CID_ = CID.of(Codec.RAW, DATA)
@@ -86,6 +88,18 @@ def test_blocks_travel_between_peers(kubo_pair: tuple[Kubo, Kubo]) -> None:
     assert not second.has(index)
     assert payload.fetch(second, made.index_digest, len(made.data)) == made.data
     assert second.has(index)
+
+
+def test_blocks_outlive_their_owner(kubo_pair: tuple[Kubo, Kubo], tmp_path: Path) -> None:
+    """Who has read a payload serves it to others; its owner may go for ever."""
+    member, other = (KuboStore(node.url, timeout=20) for node in kubo_pair)
+    made = Payload(noise("orphan", 2 << 20))
+    with start_kubo(tmp_path) as owner:
+        kubo_pair[0].connect(owner)
+        KuboStore(owner.url).put(made.artefact())
+        assert payload.fetch(member, made.index_digest, len(made.data)) == made.data
+    assert not other.has(made.artefact().roots[0])
+    assert payload.fetch(other, made.index_digest, len(made.data)) == made.data
 
 
 def test_a_block_that_nobody_has_is_not_found_in_time(kubo_pair: tuple[Kubo, Kubo]) -> None:
