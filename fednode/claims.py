@@ -3,7 +3,7 @@ refund.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +19,8 @@ from ledger.types import Digest, Wei
 
 log = logging.getLogger("fednode")
 
+AT_ONCE = 32
+"""Payouts of one transaction: 0.9M gas."""
 Send = Callable[[], Receipt]
 Due = tuple[dict[str, int], Send]
 """What a transaction pays, by kind, and how to send it."""
@@ -33,8 +35,11 @@ class Claimed:
     receipt: Receipt
 
 
-def claim_all(federation: Federation, account: Account) -> list[Claimed]:
-    """Take everything that is due to an account now; nothing twice.
+def claim_all(
+    federation: Federation, account: Account, *, everybody: bool = False
+) -> list[Claimed]:
+    """Take everything that is due to an account now; nothing twice. `everybody`: send the others'
+    payouts, too, which anybody may.
 
     What the contract still holds back, such as the stake of rounds that wait for their settlement,
     is left for the next time.
@@ -42,7 +47,8 @@ def claim_all(federation: Federation, account: Account) -> list[Claimed]:
     federation.refresh()
     for what, send in _credits(federation, account):
         _try(what, send)
-    claimed = []
+    members = federation.state.participants if everybody else _own(federation, account)
+    claimed = _pay(federation, account, members)
     for amounts, send in _due(federation, account):
         receipt = _try(" and ".join(f"{kind} of {amounts[kind]}" for kind in amounts), send)
         if receipt is not None:
@@ -107,15 +113,30 @@ class PayoutTree:
         return PayoutProof(participant.index, amount, path.hashes, path.sums)
 
 
+def _pay(federation: Federation, account: Account, members: Sequence[Participant]) -> list[Claimed]:
+    """Send what members may claim, many at once. A payee that refuses takes back the others of its
+    transaction: then each is paid by itself.
+    """
+    tree = PayoutTree.read(federation)
+    claimants = [p for p in members if tree.due(p)]
+
+    def send(some: Sequence[Participant]) -> list[Claimed]:
+        amount, proofs = sum(map(tree.due, some)), [tree.proof(p) for p in some]
+        claim = partial(federation.contract.claim, account, federation.id, leaves=len(tree.leaves))
+        receipt = _try(f"payout of {amount}", lambda: claim(proofs))
+        return [] if receipt is None else [Claimed("payout", amount, receipt)]
+
+    claimed = []
+    for start in range(0, len(claimants), AT_ONCE):
+        some = claimants[start : start + AT_ONCE]
+        alone = [] if len(some) == 1 else [[p] for p in some]
+        claimed += send(some) or [c for each in alone for c in send(each)]
+    return claimed
+
+
 def _due(federation: Federation, account: Account) -> Iterator[Due]:
     contract, state = federation.contract, federation.state
     own = _own(federation, account)
-    tree = PayoutTree.read(federation)
-    claimants = [p for p in own if tree.due(p)]
-    if claimants:
-        proofs, leaves = [tree.proof(p) for p in claimants], len(tree.leaves)
-        send = partial(contract.claim, account, federation.id, proofs, leaves=leaves)
-        yield {"payout": sum(tree.due(p) for p in claimants)}, send
     for participant in own:
         gone = participant.until is not None or state.settled
         if gone and participant.stake and participant.controller == account.address:

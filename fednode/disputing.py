@@ -12,8 +12,9 @@ from functools import cached_property
 
 from fednode.federation import Federation
 from ledger.artefacts import ResultReader
+from ledger.chain.errors import MalformedAnswer
 from ledger.cid import CID
-from ledger.errors import LedgerError, MalformedRecord
+from ledger.errors import MalformedRecord
 from ledger.headers import PolicyHeader, ResultHeader
 from ledger.nodes import Levels, Reason, in_order
 from ledger.payload import LANES, Payload, pad
@@ -24,6 +25,7 @@ from ledger.proofs import (
     Demand,
     Disputed,
     NoProof,
+    OpenBatch,
     OpenTree,
     Proof,
     Sources,
@@ -41,14 +43,17 @@ from ledger.stores import BlockUnavailable
 from ledger.types import ZERO_DIGEST
 
 
-class UnknownProposal(LedgerError):
-    """A proposal whose header neither the chain's node nor the store gives."""
+class UnknownProposal(MalformedAnswer):
+    """A proposal whose header neither the chain's node nor the store gives: an outage, since the
+    block that holds it may just have been reorganised away.
+    """
 
     def __init__(self, proposal: Proposal) -> None:
         self.result = proposal.result
         super().__init__(
-            f"the logs of the block that holds the proposal of result {proposal.result.hex()[:16]} "
-            "do not give its header: ask another node with --rpc"
+            "eth_getLogs",
+            f"the block that holds the proposal of result {proposal.result.hex()[:16]} does not "
+            "give its header; if that stays so, ask another node with --rpc",
         )
 
 
@@ -66,6 +71,26 @@ class Examination:
     def right(self) -> bool:
         """Whether the result is what its round comes to, as far as anybody can show."""
         return self._outcome.header.digest() == self.proposal.result
+
+    def make_good(self) -> None:
+        """Put a right result into this node's own store where the published one cannot be read: no
+        demand can be made of it, and whoever cannot read it can neither go on from it nor judge
+        what is built on it.
+        """
+        if self._is_readable():
+            return
+        artefact, index = self.federation.bundle(self._outcome)
+        self.federation.store.put(artefact)
+        self.federation.replica.stand_in(self.proposal.result, index)
+
+    def _is_readable(self) -> bool:
+        """Whether all is there of the published result that the next round builds on."""
+        with self._what_is_there():
+            if self._reader is not None and self._levels is not None:
+                self._reader.records()
+                self._reader.model(self.federation.replica.policy.leaves)
+                return True
+        return False
 
     def find(self, demanded: Sequence[Target] = ()) -> Proof | Demand | None:
         """Find what shows that the result is wrong, with what demands brought to light; None if
@@ -210,11 +235,9 @@ class Examination:
         return {i: header for i, header in headers if header is not None}
 
     @cached_property
-    def _batch(self) -> OpenTree | None:
+    def _batch(self) -> OpenBatch | None:
         batch = batch_of(self.federation.store, self._round)
-        leaves = [] if batch is None else [leaf for leaf in batch.leaves() if leaf]
-        whole = batch is not None and len(leaves) == batch.posted.leaves
-        return OpenTree.of(leaves) if whole else None
+        return None if batch is None else OpenBatch(batch)
 
     # -- both
 

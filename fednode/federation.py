@@ -175,9 +175,17 @@ class Federation:
         """Fetch all updates at once. One that is missing takes long to be missed: whoever withholds
         many must not keep the others' from being held in time.
         """
-        decide = deciding(claims, round_.batched)
-        coming = {self._fetchers.submit(self._gathered, claims[at]): at for at in decide}
+        decide = {at: claims[at] for at in deciding(claims, round_.batched)}
+        held = {
+            at: self._held[slot.digest] for at, slot in decide.items() if slot.digest in self._held
+        }
+        coming = {
+            self._fetchers.submit(self._gathered, slot): at
+            for at, slot in decide.items()
+            if at not in held
+        }
         try:
+            yield from held.items()
             for come in as_completed(coming):
                 yield coming[come], come.result()
         finally:

@@ -255,6 +255,8 @@ class Anvil(Process):
         command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--chain-id", str(self._chain_id)]
         command += ["--hardfork", "osaka", "--enable-tx-gas-limit"]
+        # Nobody asks for old states, and anvil leaves them under the home folder when it is killed.
+        command += ["--max-persisted-states", "0"]
         if self.state is not None:
             self.state.parent.mkdir(parents=True, exist_ok=True)
             command += ["--state", str(self.state), "--state-interval", "1"]

@@ -86,6 +86,7 @@ class Replica:
         self._model: tuple[Digest, Int32] | None = None
         self._rest: Mapping[str, cbor.Value] | None = None
         self._secrets: dict[Digest, bytes] = {}
+        self._instead: dict[Digest, Digest] = {}
         self._batches: dict[RoundIndex, tuple[Posted, list[Slot]]] = {}
 
     def refresh(self) -> FederationState:
@@ -284,9 +285,14 @@ class Replica:
         self, round_: Round, proposal: Proposal, *, secret: bytes | None = None
     ) -> artefacts.ResultReader:
         """Open a result that was proposed in a round."""
+        index = self._instead.get(proposal.result, proposal.index)
         return artefacts.ResultReader(
-            self._store, proposal.result, proposal.index, self.access(round_), secret=secret
+            self._store, proposal.result, index, self.access(round_), secret=secret
         )
+
+    def stand_in(self, result: Digest, index: Digest) -> None:
+        """Read a result from another index than the one that was announced with it."""
+        self._instead[result] = index
 
     def content(self, round_: Round, proposal: Proposal) -> Content:
         """Open what a proposed result is sealed with."""

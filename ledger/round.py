@@ -79,6 +79,26 @@ class RoundContext:
             parent=self.parent,
         )
 
+    def update_header(
+        self,
+        participant: int,
+        data: Payload,
+        *,
+        training: Digest = ZERO_DIGEST,
+        evaluation: Digest = ZERO_DIGEST,
+    ) -> UpdateHeader:
+        """Make the header of an update that was trained from the parent."""
+        return UpdateHeader(
+            common=self.common(UpdateHeader.TAG),
+            participant=participant,
+            base=self.parent,
+            payload_root=data.root,
+            dataset=self.seats[participant].dataset,
+            index=data.index_digest,
+            training=training,
+            evaluation=evaluation,
+        )
+
 
 class Published(NamedTuple):
     """The bytes behind a slot's digest: None where they cannot be had. `hopeless` = what was

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -22,7 +23,7 @@ def keys() -> list[Account]:
     return [from_key(key) for key in ANVIL_KEYS]
 
 
-def missing(error: EngineMissing) -> None:
+def missing(error: EngineMissing) -> NoReturn:
     """Skip the test for want of an engine, or fail it where all engines must be there."""
     if os.environ.get("CI") == "true":
         pytest.fail(str(error))

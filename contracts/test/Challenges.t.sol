@@ -286,6 +286,22 @@ contract ChallengesTest is Challenged {
         eq(ethers(id, ANSWERER), CHALLENGE / 2, "the answerer's half");
     }
 
+    /// @dev So one bond delays a settlement by eight windows, if its demands are answered at once.
+    function test_expireChallenge_afterEightSteps() public {
+        (bytes32 id, bytes32 result) = standing(patient());
+        demand(CHALLENGER, id, result, 0);
+        for (uint256 step; step < 8; ++step) {
+            if (step != 0) redemand(CHALLENGER, id, result, 0, step);
+            answer(ANSWERER, id, result, 0, step);
+            pass(ANSWER_WINDOW - 1);
+            notOpen(0);
+            _expired(id, result);
+        }
+        pass(1);
+        _expired(id, result);
+        eq(ledger.resultOf(id, result).resolved, 1, "resolved");
+    }
+
     /// @dev Who waits in the queue can act, but its clock starts when it is first, whatever it waits for.
     function testFuzz_expireChallenge_waitingInTheQueue(bool answered, bool again) public {
         (bytes32 id, bytes32 result) = standing(patient());

@@ -199,6 +199,29 @@ contract DrawsTest is Base {
         _voteWithout(id, result, seed, 1 << leaver);
     }
 
+    /// @dev One of eight is just few enough.
+    function test_proposeResult_leavesAVacancyAmongEight() public {
+        bytes32 id = started(_policy(), 8);
+        leave(id, 5);
+        mine();
+        commitAll(id);
+        bytes32 result = propose(id, header(id));
+        uint256 seed = _bits(blockhash(vm.getBlockNumber() - 1));
+        for (uint256 place; ledger.resultOf(id, result).status == Status.Standing; ++place) {
+            vote(id, Committee.member(seed, place, 8, SIZE), true);
+        }
+        seed = 1;
+        while (Committee.member(seed, 0, 8, SIZE) != 5) {
+            ++seed;
+        }
+        mine();
+        vm.setBlockhash(vm.getBlockNumber() - 1, bytes32(seed));
+        commitAll(id);
+        result = proposeAs(seated(id, 1, 1) ? signer(1) : ANYBODY, id, header(id));
+        eq(view_(id).seats, SIZE, "seats");
+        _refuseVote(id, Committee.member(seed, SIZE, 8, SIZE), result);
+    }
+
     function _refuseVote(bytes32 id, uint256 i, bytes32 result) private {
         FederationView memory v = view_(id);
         vm.prank(signer(i));

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {PolicyHeader, ResultHeader} from "../src/Headers.sol";
-import {Application, Claim, IFederations, Phase, Status} from "../src/interfaces/IFederations.sol";
+import {Application, Claim, IFederations, Phase, Sibling, Status} from "../src/interfaces/IFederations.sol";
 import {Base} from "./Base.sol";
 import {SumTree} from "./SumTree.sol";
 import {Vm} from "./Vm.sol";
@@ -449,6 +449,21 @@ contract SettlementTest is Base {
         _refused(id, 3, c, abi.encodeWithSelector(IFederations.NothingToClaim.selector, 0));
         _refused(id, 3, claimOf(amounts, 2), abi.encodeWithSelector(IFederations.NothingToClaim.selector, 2));
         _refused(0, 3, c, invalid);
+    }
+
+    function test_claim_RevertWhen_noTreeIsClaimable() public {
+        PolicyHeader memory p = policy();
+        p.rounds = 1;
+        bytes32 id = started(p, 3);
+        commitAll(id);
+        ResultHeader memory h = header(id);
+        (h.payouts, h.payoutTotal) = (0, 0);
+        fullRound(id, h);
+        settleAll(id);
+        // A path that leads nowhere implies a root and a total of zero.
+        Claim memory c = claimOf(amounts3(1 ether, 0, 0), 0);
+        c.path = new Sibling[](0);
+        _refused(id, 3, c, abi.encodeWithSelector(IFederations.InvalidProof.selector));
     }
 
     // ---------------------------------------------------------------- payees

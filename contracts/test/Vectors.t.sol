@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {PolicyHeader, ResultHeader, UpdateHeader, POLICY_TAG, RESULT_TAG, UPDATE_TAG} from "../src/Headers.sol";
 import {Sibling} from "../src/interfaces/IFederations.sol";
+import {Committee} from "../src/libraries/Committee.sol";
 import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 import {Asserts} from "./Asserts.sol";
 
@@ -75,6 +76,22 @@ contract VectorsTest is Asserts {
             bool valid = _verifies(json, at);
             string memory name = string.concat(at, vm.parseJsonString(json, string.concat(at, ".name")));
             holds(valid == vm.parseJsonBool(json, string.concat(at, ".valid")), name);
+        }
+    }
+
+    function test_committees() public view {
+        string memory json = vm.readFile(string.concat(VECTORS, "committee.json"));
+        uint256 count = vm.parseJsonUint(json, ".count");
+        for (uint256 i; i < count; ++i) {
+            string memory at = string.concat(".cases[", vm.toString(i), "]");
+            uint256 seed = vm.parseJsonUint(json, string.concat(at, ".seed"));
+            uint256 known = vm.parseJsonUint(json, string.concat(at, ".known"));
+            uint256 size = vm.parseJsonUint(json, string.concat(at, ".size"));
+            uint256[] memory drawn = vm.parseJsonUintArray(json, string.concat(at, ".participants"));
+            for (uint256 place; place < drawn.length; ++place) {
+                eq(Committee.member(seed, place, known, size), drawn[place], at);
+                eq(Committee.placeOf(seed, drawn[place], known, size), place, at);
+            }
         }
     }
 

@@ -30,17 +30,23 @@ from fednode.cli.open import Place, open_account, placed
     key_option,
     own_option,
 )
+@click.option(
+    "--everybody",
+    is_flag=True,
+    help="Send everybody's payouts, to their payout addresses, not only the account's own.",
+)
 @json_option
 @placed
 def claim(
     place: Place,
     keystore: Path,
     password_file: Path | None,
+    everybody: bool,
     as_json: bool,
 ) -> None:
     """Take out what is due to the account: payouts, fees, bonds, stakes, a creator's refund."""
     opened = place.open()
-    claimed = claim_all(opened, open_account(keystore, password_file))
+    claimed = claim_all(opened, open_account(keystore, password_file), everybody=everybody)
     token = opened.policy.reward.token
     in_token = () if token is None else ("payout", "fees", "refund")
     lines = [

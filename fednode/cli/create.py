@@ -8,10 +8,12 @@ from fednode.cli.edge import (
     Output,
     account_options,
     chain_options,
+    data_option,
     json_option,
     ledger_option,
     options,
     own_option,
+    policy_option,
     store_options,
 )
 from fednode.cli.open import address, federation_id, open_account, open_content, open_contract
@@ -31,24 +33,7 @@ from ledger.types import ZERO_ADDRESS, Digest, Wei
 
 
 @click.command()
-@options(chain_options, ledger_option, store_options, account_options)
-@click.option(
-    "--policy",
-    "policy_file",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The policy (TOML).",
-)
-@click.option(
-    "--data",
-    "data_dir",
-    default=".",
-    envvar="FEDNODE_DATA",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where the policy's relative paths of data start. [FEDNODE_DATA]",
-)
+@options(chain_options, ledger_option, store_options, account_options, policy_option, data_option)
 @click.option(
     "--slices",
     metavar="ROOT",

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import click
 
-from fednode.cli.edge import FAILED, Output, json_option, options, site_options
+from fednode.cli.edge import (
+    FAILED,
+    Output,
+    data_option,
+    json_option,
+    options,
+    policy_option,
+    site_options,
+)
 from fednode.data.check import Conformance
 from fednode.data.check import check as check_site
 from fednode.data.salted import SaltedRows
@@ -22,15 +30,7 @@ def data() -> None:
 
 
 @data.command()
-@click.option(
-    "--policy",
-    "policy_file",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The policy (TOML).",
-)
-@options(site_options)
+@options(policy_option, site_options)
 @json_option
 @click.pass_context
 def check(ctx: click.Context, policy_file: Path, site: str, data_dir: Path, as_json: bool) -> None:
@@ -43,24 +43,9 @@ def check(ctx: click.Context, policy_file: Path, site: str, data_dir: Path, as_j
 
 
 @data.command()
-@click.option(
-    "--policy",
-    "policy_file",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The policy (TOML).",
-)
+@policy_option
 @click.option("--site", metavar="NAME", help="By shards: the site whose shard it is.")
-@click.option(
-    "--data",
-    "data_dir",
-    envvar="FEDNODE_DATA",
-    default=".",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where the policy's relative paths of data start. [FEDNODE_DATA]",
-)
+@data_option
 @click.option(
     "--journal",
     envvar="FEDNODE_JOURNAL",

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -23,6 +24,8 @@ AS_JSON = "fednode.json"
 FAILED = 1
 DOES_NOT_HOLD = 3
 NOT_ALL_CHECKED = 4
+SILENCE = 60.0
+"""Seconds."""
 ADVICE = {
     "BlockNotFound": "check --ipfs or --store: a node that has the block must be connected to it",
     "BlockCorrupt": "remove it there, so that it is fetched again from a node that has it",
@@ -131,13 +134,34 @@ def options(*decorators: Callable[[Command], Command]) -> Callable[[Command], Co
     return joined
 
 
+class NotAgain(logging.Filter):
+    """Lets a line through once a minute: a node that waits for something meets it at every poll."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line was not let through within the last minute."""
+        now, line = self._now(), record.getMessage()
+        self._said = {said: at for said, at in self._said.items() if now - at < SILENCE}
+        again = line in self._said
+        self._said.setdefault(line, now)
+        return not again
+
+
 def start_logging(*, verbose: bool) -> None:
     """Log to standard error; results alone go to standard output."""
-    level = logging.DEBUG if verbose else logging.INFO
+    handler = logging.StreamHandler(sys.stderr)
+    if not verbose:
+        handler.addFilter(NotAgain())
     logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+        level=logging.WARNING,
+        handlers=[handler],
+        format="%(asctime)s %(levelname)s %(message)s",
     )
-    logging.getLogger("fednode").setLevel(level)
+    logging.getLogger("fednode").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def json_flag(text: str) -> Callable[[Command], Command]:
@@ -211,17 +235,26 @@ account_options = options(
         help="File with the keystore's password; asked for without it. [FEDNODE_PASSWORD_FILE]",
     ),
 )
+policy_option = click.option(
+    "--policy",
+    "policy_file",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The policy (TOML).",
+)
+data_option = click.option(
+    "--data",
+    "data_dir",
+    envvar="FEDNODE_DATA",
+    default=".",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the policy's relative paths of data start. [FEDNODE_DATA]",
+)
 site_options = options(
     click.option("--site", required=True, metavar="NAME", help="The site, as the policy names it."),
-    click.option(
-        "--data",
-        "data_dir",
-        envvar="FEDNODE_DATA",
-        default=".",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="Where the policy's relative paths of data start. [FEDNODE_DATA]",
-    ),
+    data_option,
 )
 journal_option = click.option(
     "--journal",

@@ -112,7 +112,11 @@ def forget(
 
 
 def _text(planned: Plan, digest: str) -> str:
-    text = f"erased the updates of {len(planned.rounds)} rounds; declared by {digest}"
+    rounds = ", ".join(map(str, planned.rounds)) or "none"
+    text = (
+        f"erased here: own updates (rounds: {rounds}); declared by {digest}; what others have "
+        "fetched they may still hold"
+    )
     if planned.kept is None:
         return text
     return f"{text}; {planned.rows} rows are left: take the others out of the site's file now"

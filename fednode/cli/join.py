@@ -55,6 +55,12 @@ from ledger.types import Wei
 @click.option("--signer", metavar="ADDRESS", help="Account of the node, if it is another one.")
 @click.option("--payout", metavar="ADDRESS", help="Who is paid, if it is another account.")
 @click.option(
+    "--relay",
+    metavar="URL",
+    help="Let the policy's relay send the transaction and pay the stake: the account needs no "
+    "ether.",
+)
+@click.option(
     "--policy",
     "policy_file",
     type=click.Path(path_type=Path),
@@ -76,6 +82,7 @@ def join(
     invitation: Path | None,
     signer: str | None,
     payout: str | None,
+    relay: str | None,
     policy_file: Path | None,
     as_json: bool,
 ) -> None:
@@ -105,6 +112,15 @@ def join(
         payout=address(payout, option="--payout") if payout else account.address,
         key=next((load_key(path).public for path in place.key_files), NO_KEY),
     )
+    if relay is not None:
+        from fednode.relay.sponsored import sponsored
+
+        seat = sponsored(relay, opened, account).join(terms)
+        output.result(
+            {"participant": seat, "rows": asked.rows},
+            f"joined as participant {seat} with {asked.rows} rows, through the relay",
+        )
+        return
     participant, receipt = opened.contract.join(
         account, opened.id, terms, stake=Wei(opened.replica.policy.stake)
     )

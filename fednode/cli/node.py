@@ -36,16 +36,18 @@ poll_option = click.option(
     help="How long to rest when nothing is to be done.",
 )
 
-
-@click.command()
-@options(node_options, site_options, journal_option, own_option, poll_option)
-@click.option(
+relay_option = click.option(
     "--relay",
     envvar="FEDNODE_RELAY",
     metavar="URL",
-    help="The relay of the policy; without it every commit and vote is a transaction. "
+    help="The relay of the policy; without it everything is sent as a transaction of one's own. "
     "[FEDNODE_RELAY]",
 )
+
+
+@click.command()
+@options(node_options, site_options, journal_option, own_option, poll_option)
+@relay_option
 @verbose_option
 @json_option
 @click.pass_context
@@ -117,7 +119,7 @@ def participant(
 
 
 @click.command()
-@options(node_options, own_option, poll_option, verbose_option)
+@options(node_options, own_option, poll_option, relay_option, verbose_option)
 @json_option
 @placed
 def proposer(
@@ -125,19 +127,26 @@ def proposer(
     keystore: Path,
     password_file: Path | None,
     poll: float,
+    relay: str | None,
     verbose: bool,
     as_json: bool,
 ) -> None:
     """Propose results when it is this account's turn, or anybody's, until all has settled.
 
     The account may be a participant's own, or anybody's: one that is no participant may propose
-    once a turn was missed.
+    once a turn was missed. With --relay results go through the relay, which lends the bond.
     """
     from fednode.roles.proposer import Proposer
 
     start_logging(verbose=verbose)
     opened = place.open(keyed=True)
-    run(Proposer(opened, open_account(keystore, password_file)), poll=poll)
+    account = open_account(keystore, password_file)
+    backer = None
+    if relay is not None:
+        from fednode.relay.sponsored import sponsored
+
+        backer = sponsored(relay, opened, account)
+    run(Proposer(opened, account, backer), poll=poll)
     height = len(opened.state.lineage)
     Output(as_json).result(
         {"results": height, "head": opened.state.head.hex()},

@@ -30,7 +30,10 @@ def open_account(keystore: Path, password_file: Path | None) -> Account:
 def open_password(password_file: Path | None, prompt: str, *, new: bool = False) -> str:
     """Read a password's file, or ask for it; for a new one twice."""
     if password_file is not None:
-        return read_password(password_file)
+        found = read_password(password_file)
+        if new and not found:
+            raise FedNodeError(f"{password_file}: its first line, the new password, is empty")
+        return found
     try:
         password = click.prompt(prompt, hide_input=True, confirmation_prompt=new, err=True)
     except click.Abort:

@@ -2,15 +2,19 @@
 for.
 """
 
+import fcntl
+import os
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 
 from fednode.cli.edge import Output, json_option
+from fednode.errors import FedNodeError
 from fednode.files import write_file
 from fednode.testnet import ANVIL_KEYS, Anvil, EngineFailed, Kubo, connect_all
 from ledger.chain.accounts import create_keystore, from_key
@@ -50,9 +54,10 @@ def testnet(directory: Path, port: int, chain_id: int, kubo: int, as_json: bool)
     Ten funded accounts lie in DIRECTORY/accounts/0.json to 9.json, their password in
     DIRECTORY/password. Their keys are known to everybody: never use them elsewhere.
     """
-    for how in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(how, lambda *_: sys.exit(0))
     with ExitStack() as running:
+        running.enter_context(_alone(directory))
+        for how in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(how, lambda *_: sys.exit(0))
         state = directory / "anvil-state.json"
         anvil = running.enter_context(
             Anvil(directory / "anvil", port=port, state=state, chain_id=chain_id).start()
@@ -76,6 +81,26 @@ def testnet(directory: Path, port: int, chain_id: int, kubo: int, as_json: bool)
             "\n".join([*lines, "running; Ctrl-C stops it, the state is kept"]),
         )
         _wait(anvil)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep a second testnet out of a folder: it would write over the state of the first."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise FedNodeError(f"--directory {directory}: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FedNodeError(
+                f"--directory {directory}: a testnet runs there already; stop it, or choose another"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def _accounts(directory: Path) -> None:

@@ -200,17 +200,6 @@ def _wrong_kind(source: str, kind: str) -> DataError:
     return DataError(f"data.source '{source}' holds {kind} rows: set schema.kind = \"{kind}\"")
 
 
-class RawSource(Protocol):
-    """A source of tables whose cells can be checked one by one."""
-
-    @property
-    def schema(self) -> TableSchema:
-        """What the cells must look like."""
-
-    def raw(self, site: str) -> RawTable:
-        """Read the cells of the file that holds a site's rows."""
-
-
 @dataclass(frozen=True)
 class NaturalTables:
     """One file of cells per site."""

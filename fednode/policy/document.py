@@ -200,6 +200,12 @@ class Policy(BaseModel):
                 "is taken from stake.stake and cannot be above it",
             ),
             (
+                "windows.unbonding",
+                self.stake.unavailable_fee > 0 and self.windows.unbonding < self.windows.attest,
+                "must be at least windows.attest, or who leaves takes its stake away before "
+                "anybody can charge stake.unavailable_fee",
+            ),
+            (
                 "windows.idle",
                 self.windows.idle < self.windows.least_idle,
                 f"must be at least the {self.windows.least_idle} s of windows.commit, reveal, "

@@ -7,13 +7,14 @@ participant's own, while there is time for one. Receipts are kept: they show who
 """
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
-from fednode.relay.client import RelayClient
+from fednode.relay.client import Patience, RelayClient
 from fednode.relay.errors import RelayError
 from fednode.relay.messages import SignedReceipt
 from fednode.roles.carrier import Carrier, Direct
@@ -59,9 +60,7 @@ def through_relay(
     url: str, federation: Federation, account: Account, journal: Journal
 ) -> "Relayed":
     """Go through the relay that a federation's policy names, at an address of its own."""
-    policy = federation.replica.policy
-    if policy.relay == ZERO_ADDRESS:
-        raise FedNodeError("the policy names no relay: leave out --relay")
+    client, policy = open_client(url, federation, account), federation.replica.policy
     setting = Setting(
         federation.id,
         policy.batch_window,
@@ -69,9 +68,20 @@ def through_relay(
         federation.store,
         federation.chain.now,
     )
-    domain = Domain(federation.chain.chain_id, federation.contract.address)
-    client = RelayClient(url, domain, policy.relay, account)
     return Relayed(setting, client, Direct(federation.contract, federation.id, account), journal)
+
+
+def open_client(
+    url: str, federation: Federation, account: Account, patience: Patience | None = None
+) -> RelayClient:
+    """Open an account's way to the relay that a federation's policy names."""
+    if re.fullmatch(r"https?://[^/\s]+\S*", url) is None:
+        raise FedNodeError(f"--relay {url!r} is no address: write http://relay.example:8600")
+    relay = federation.replica.policy.relay
+    if relay == ZERO_ADDRESS:
+        raise FedNodeError("the policy names no relay: leave out --relay")
+    domain = Domain(federation.chain.chain_id, federation.contract.address)
+    return RelayClient(url, domain, relay, account, patience=patience)
 
 
 class Relayed:

@@ -38,6 +38,9 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.records = self._read()
             _sync_folder(path.parent)
+        except BlockingIOError:
+            os.close(self._file)
+            raise JournalFailed(path, "another process has it open") from None
         except OSError as error:
             os.close(self._file)
             raise JournalFailed(path, error.strerror or str(error)) from error

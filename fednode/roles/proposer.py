@@ -3,10 +3,12 @@ vote.
 """
 
 import logging
+from typing import Protocol
 
 from fednode.federation import Federation
-from fednode.roles.role import Progress, advance_if_due, attempt, finished
+from fednode.roles.role import Progress, advance_if_due, attempt, finished, volunteer
 from ledger.chain.accounts import Account
+from ledger.headers import ResultHeader
 from ledger.proceedings import Round
 from ledger.round import Outcome, awaited
 from ledger.sealing import NotForUs
@@ -22,14 +24,24 @@ the chain can change the last two.
 """
 
 
+class Backer(Protocol):
+    """Proposes for whose turn it is, with a bond of its own."""
+
+    def propose(self, round_: Round, header: ResultHeader, index: Digest) -> bool:
+        """Propose a result; say whether it was done."""
+
+
 class Proposer:
     """Proposes when it is its account's turn, or anybody's after a missed one. It keeps nothing
     between steps that it could not compute again.
     """
 
-    def __init__(self, federation: Federation, account: Account) -> None:
+    def __init__(
+        self, federation: Federation, account: Account, backer: Backer | None = None
+    ) -> None:
         self._federation = federation
         self._account = account
+        self._backer = backer
         self._ready: tuple[Turn, Outcome, Digest] | None = None
         self._barred = -1
 
@@ -60,7 +72,13 @@ class Proposer:
         if ready is None:
             return False
         outcome, index = ready
-        return attempt(
+        send = attempt
+        if self._backer is not None:
+            if turn is not None and self._backer.propose(round_, outcome.header, index):
+                return True
+            # With a backer it need not have the means itself.
+            send = volunteer
+        return send(
             f"proposed result {outcome.header.digest().hex()[:16]} of round {round_.index}",
             lambda: self._federation.contract.propose_result(
                 self._account,

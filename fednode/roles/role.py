@@ -12,9 +12,11 @@ from ledger.chain.errors import (
     ChainUnreachable,
     ContractRejected,
     MalformedAnswer,
+    Reverted,
     RpcRefused,
     TransactionFailed,
     TransactionPending,
+    TransactionTooLarge,
     Unfunded,
 )
 from ledger.chain.types import Receipt
@@ -70,6 +72,10 @@ def attempt(what: str, send: Callable[[], Receipt]) -> bool:
         return False
     except TransactionFailed as failed:
         log.info("%s came too late: %s", what, failed)
+        return False
+    except (Reverted, TransactionTooLarge) as error:
+        # Not a reason to end: what else a node does must go on.
+        log.warning("%s was not possible: %s", what, error)
         return False
     log.info("%s (block %d, %d gas)", what, receipt.block_number, receipt.gas_used)
     return True

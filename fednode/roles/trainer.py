@@ -21,7 +21,6 @@ from fednode.training.task import TrainingTask, train
 from ledger import cbor
 from ledger.artefacts import EVALUATION, PAYLOAD, TRAINING, record, update_artefact
 from ledger.cid import CID
-from ledger.headers import UpdateHeader
 from ledger.members import Participant as Member
 from ledger.payload import Payload, int32, pad
 from ledger.proceedings import Round
@@ -69,13 +68,9 @@ class Trainer:
         self._check(federation, context, data)
         training = record(self._record(federation, context, member), content.part(TRAINING))
         counts = self.counts(federation, member, content)
-        header = UpdateHeader(
-            common=context.common(UpdateHeader.TAG),
-            participant=member.index,
-            base=context.parent,
-            payload_root=data.root,
-            dataset=context.seats[member.index].dataset,
-            index=data.index_digest,
+        header = context.update_header(
+            member.index,
+            data,
             training=training[0].digest,
             evaluation=counts[0].digest if counts else ZERO_DIGEST,
         )

@@ -228,6 +228,7 @@ class Watcher:
         proposal = examination.proposal
         if examination.right:
             self._right.add(proposal.key)
+            examination.make_good()
             return None
         if look.hopeless:
             return None

@@ -6,6 +6,7 @@ loads py-evm only when an embedded chain is started: each import costs seconds.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -40,6 +41,8 @@ def _transports(url: str) -> tuple[Transport, Batch]:
             exception_retry_configuration=None,
         )
     elif scheme == "":
+        if not Path(url).exists():
+            raise ChainUnreachable(url, "no such socket; a URL begins with http:// or https://")
         provider = IPCProvider(url)
     else:
         raise ChainUnreachable(

@@ -552,10 +552,6 @@ class Federations:
         """Read the history accumulator, as a block left it or as the pending one would."""
         return Digest(self._read(call("accumulator", federation), block=block))
 
-    def result_at(self, federation: FederationId, height: int) -> Digest:
-        """Read the digest of the accepted result of a height, or zero."""
-        return Digest(self._read(call("resultAt", federation, height)))
-
     def credit(self, federation: FederationId, account: Address) -> Credit:
         """Read what `withdraw` would pay."""
         data = self._read(call("creditOf", federation, account))

@@ -20,7 +20,7 @@ from ledger.proofs.records import (
     Target,
     Wanted,
 )
-from ledger.proofs.trees import OpenTree
+from ledger.proofs.trees import OpenBatch, OpenTree
 
 __all__ = [
     "Ancestor",
@@ -31,6 +31,7 @@ __all__ = [
     "Disputed",
     "Kind",
     "NoProof",
+    "OpenBatch",
     "OpenTree",
     "Proof",
     "Prover",

@@ -12,7 +12,7 @@ from ledger.nodes import FAN_OUT
 from ledger.proofs.disputed import Computed
 from ledger.proofs.reading import RawNode
 from ledger.proofs.records import Target, Wanted
-from ledger.proofs.trees import OpenTree
+from ledger.proofs.trees import OpenBatch, OpenTree
 from ledger.types import Digest
 
 
@@ -20,7 +20,7 @@ from ledger.types import Digest
 class Sources:
     """What a node holds: trees by their root, and headers of updates by their digest."""
 
-    trees: Mapping[Digest, OpenTree]
+    trees: Mapping[Digest, OpenTree | OpenBatch]
     headers: Mapping[Digest, bytes] = field(default_factory=dict)
 
     @classmethod
@@ -29,13 +29,13 @@ class Sources:
         result: Computed,
         inputs: Mapping[int, OpenTree],
         headers: Mapping[int, bytes],
-        batch: tuple[Digest, OpenTree] | None = None,
+        batch: tuple[Digest, OpenTree | OpenBatch] | None = None,
     ) -> "Sources":
         """Gather what somebody holds who agrees with a result: `inputs` and `headers` of updates by
         slot, `batch` the relay's tree with its root.
         """
         header = result.header
-        trees = {
+        trees: dict[Digest, OpenTree | OpenBatch] = {
             header.nodes: result.nodes,
             header.model_root: result.model,
             header.utilities: result.utilities,

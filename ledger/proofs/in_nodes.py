@@ -16,6 +16,11 @@ from ledger.proofs.records import Demand, Proof, Wanted
 
 _BY_HEADER = {Reason.MALFORMED, Reason.FOREIGN}
 _DEMANDABLE = READ | {Reason.FOREIGN}
+_LACKING = {Reason.UNAVAILABLE, Reason.MISSING}
+_LONGEST = 1 << 16
+"""Bytes behind a digest that a transaction opens. Of more nobody can show that they are no header;
+but nobody can answer for them with one, either.
+"""
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,12 @@ class NodeSearch:
             yield self.prover.superseded(slot, seen.position)
         if right.reason == Reason.SUPERSEDED:
             yield self.prover.twice(slot, right.position)
-        lacking = right.reason == Reason.UNAVAILABLE and seen.reason in _DEMANDABLE
+        lacking = right.reason in _LACKING and seen.reason in _DEMANDABLE
         update = self._header(slot, lacking=lacking)
         if update is not None and {seen.reason, right.reason} & (_BY_HEADER | READ):
+            if len(update) > _LONGEST and seen.reason in _DEMANDABLE:
+                yield self._demand(Wanted.HEADER, slot)
+                return
             yield self.prover.entry_header(slot, update)
         if seen.reason == Reason.BEYOND_BOUND or right.reason == Reason.BEYOND_BOUND:
             yield from self._of_bound(slot, seen, right)
@@ -95,7 +103,10 @@ class NodeSearch:
         elif right.reason != Reason.MISSING and batch is not None:
             yield self.prover.entry_slot(slot, batch.open(slot))
         elif seen.reason != Reason.MISSING:
-            raise Wanting(self._demand(Wanted.BATCH, slot, position=slot))
+            wanted = self._demand(Wanted.BATCH, slot, position=slot)
+            if wanted.target not in self.disputed.answers:
+                raise Wanting(wanted)
+            yield self.prover.entry_slot(slot, self.disputed.answers[wanted.target])
 
     def _of_bound(self, slot: int, seen: RawEntry, right: RawEntry) -> Iterator[Proof]:
         """Open the leaves of the coordinates that either says are beyond the bound."""

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ledger import merkle, merkle_sum, payouts, utilities
+from ledger.batch import Batch
 from ledger.merkle_sum import SumLeaf, Summed
 from ledger.payload import LEAF_SIZE, Payload
+from ledger.stores import StoreError
 from ledger.types import Digest
 
 DESCENT = 8
@@ -87,12 +89,34 @@ class OpenTree:
         return b"".join(siblings)
 
     def answer(self, level: int, position: int) -> bytes:
-        """Write what answers a demand: a leaf, or the nodes below one, and the path."""
+        """Write what answers a demand: a leaf, or the nodes below one, and the path. Above the root
+        each level has one node, the root.
+        """
         if level == 0:
             return self.open(position)
         descent = min(level, DESCENT)
-        below = self.levels[level - descent][position << descent : (position + 1) << descent]
+        nodes = self.levels[min(level - descent, len(self.levels) - 1)]
+        below = nodes[position << descent : (position + 1) << descent]
         return b"".join(map(written, below)) + self.path(level, position)
+
+
+@dataclass(frozen=True)
+class OpenBatch:
+    """A relay's batch, of which leaves may be missing: the others can be opened all the same."""
+
+    batch: Batch
+
+    def open(self, index: int) -> bytes:
+        """Write a leaf that is there, and its path."""
+        leaf = self.batch.leaf(index)
+        if leaf is None:
+            raise StoreError(f"leaf {index} of the batch is not in the store any more")
+        return leaf + b"".join(self.batch.path(index))
+
+    def answer(self, level: int, position: int) -> bytes | None:
+        """Write what answers a demand, which is for a leaf; None if it is missing."""
+        there = level == 0 and self.batch.leaf(position) is not None
+        return self.open(position) if there else None
 
 
 def written(node: bytes | Summed) -> bytes:

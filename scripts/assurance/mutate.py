@@ -36,11 +36,12 @@ BATCH = 150
 # What a mutant has to pass to survive. First what is near it, with few examples, which sees most of
 # them off in a second; then everything. Gas is left out: what only costs more does what it should.
 VERIFIER = "test/verifier/*"
+GASLESS = ["--no-match-test", "_gas"]
 NEAR = {
-    True: ["--match-path", VERIFIER],
-    False: ["--no-match-path", VERIFIER, "--no-match-contract", "Gas|Invariants"],
+    True: ["--match-path", VERIFIER, *GASLESS],
+    False: ["--no-match-path", VERIFIER, "--no-match-contract", "Gas|Invariants", *GASLESS],
 }
-ALL = ["--no-match-contract", "Gas"]
+ALL = ["--no-match-contract", "Gas", *GASLESS]
 FEW, MANY = 4, 64
 # Seconds for all tests. A mutant that loops for ever is ended by its gas long before.
 PATIENCE = 1800
@@ -216,6 +217,7 @@ def run_campaign(mutants: Sequence[Mutant], journal: Journal, out: Path, workers
         try:
             shop.build(sources, batch)
         except BuildError as error:
+            print(f"{len(batch)} mutants in one build: {error}", flush=True)
             if len(batch) == 1:
                 journal.write(batch[0], Outcome("unbuilt", str(error), 0))
             for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]) * (len(batch) > 1):
@@ -233,7 +235,8 @@ def run_campaign(mutants: Sequence[Mutant], journal: Journal, out: Path, workers
         finally:
             shops.put(shop)
 
-    batches = [mutants[start : start + BATCH] for start in range(0, len(mutants), BATCH)]
+    size = min(BATCH, math.ceil(len(mutants) / workers))
+    batches = [mutants[start : start + size] for start in range(0, len(mutants), max(1, size))]
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(in_a_shop, batches))
 

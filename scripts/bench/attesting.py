@@ -35,14 +35,13 @@ from ledger.batch import Batch, Leaf
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Ballot, Federations, deploy
 from ledger.cid import CID
-from ledger.headers import UpdateHeader
 from ledger.identity import identity_artefact, sign_identity
 from ledger.payload import Payload, pad
 from ledger.proceedings import Round
 from ledger.round import RoundContext
 from ledger.signatures import Commit
 from ledger.stores import Artefact, DirectoryStore
-from ledger.types import ZERO_DIGEST, Digest, ParticipantId
+from ledger.types import Digest, ParticipantId
 from scripts.bench.clock import Clock, TimedStore, instrument, timed
 from scripts.bench.engines import Engine, open_engine
 from scripts.bench.gas import WINDOW
@@ -281,16 +280,7 @@ class Scene:
         data = Payload(pad(values, self.leaves))
         value: cbor.Value = {"seed": [0, 0, index], "environment": environment()}
         training = record(value)
-        header = UpdateHeader(
-            common=context.common(UpdateHeader.TAG),
-            participant=index,
-            base=context.parent,
-            payload_root=data.root,
-            dataset=context.seats[index].dataset,
-            index=data.index_digest,
-            training=training[0].digest,
-            evaluation=ZERO_DIGEST,
-        )
+        header = context.update_header(index, data, training=training[0].digest)
         artefact = update_artefact(header, data, training)
         self._publish("payloads", artefact)
         self._kinds[artefact.roots[0]] = "headers"

@@ -29,7 +29,6 @@ from fednode.site import evaluation_rows, load_site, open_sites, slice_rows
 from fednode.training.run import LocalRun
 from fednode.training.task import layout_of, open_task, train
 from ledger import cbor, payload
-from ledger.headers import UpdateHeader
 from ledger.nodes import counted
 from ledger.payload import Payload
 from ledger.replica import first_standing
@@ -260,16 +259,7 @@ class Play:
 
     def _slot(self, context: RoundContext, place: int, update: Int32, report: bytes | None) -> Slot:
         data = Payload(payload.pad(update, self.layout.leaves))
-        header = UpdateHeader(
-            common=context.common(UpdateHeader.TAG),
-            participant=place,
-            base=context.parent,
-            payload_root=data.root,
-            dataset=0,
-            index=data.index_digest,
-            training=ZERO_DIGEST,
-            evaluation=ZERO_DIGEST,
-        )
+        header = context.update_header(place, data)
         published = Published(header.encode(), data, evaluation=report)
         return Slot(place, header.digest(), published)
 

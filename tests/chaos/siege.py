@@ -41,6 +41,7 @@ WINDOWS = {
     "challenge": 7300,
     "answer": 600,
     "idle": 90_000,
+    "unbonding": 2400,
     "attempts": 4,
 }
 PRICES = {

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -260,7 +261,7 @@ def wait_for(
         time.sleep(0.1)
 
 
-class Nodes:
+class Nodes(ABC):
     """A federation's long-lived processes, a participant a site and some proposers, and what a test
     sees of it. Account 0 is the creator's, 1 and on are the hospitals'.
     """
@@ -394,9 +395,9 @@ class Nodes:
         wait_for(reached, self.commands)
         return view.state
 
+    @abstractmethod
     def hurry(self, view: Federation, state: FederationState) -> None:
         """Let time jump if nobody has anything to do."""
-        raise NotImplementedError
 
 
 class Town(Nodes):

@@ -234,6 +234,7 @@ def test_a_wrong_value_is_named(change: tuple[str, str], key: str, reason: str) 
         ("[fees]\nproposer = 1\n[reward]\npool = 7", "reward.pool", "pool = 6"),
         ("[stake]\nrejection_fee = 1", "stake.rejection_fee", "from stake.proposer_bond"),
         ("[stake]\nunavailable_fee = 1", "stake.unavailable_fee", "from stake.stake"),
+        ("[stake]\nstake = 1\nunavailable_fee = 1", "windows.unbonding", "takes its stake away"),
         (f"[stake]\nstake = {1 << 96}", "stake.stake", "less than"),
         ("[stake]\nstake = -1", "stake.stake", "greater than or equal to 0"),
         ('[stake]\nstake = "1 euro"', "stake.stake", "unknown unit 'euro'"),

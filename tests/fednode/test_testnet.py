@@ -22,6 +22,13 @@ def multipart(data: bytes) -> tuple[bytes, dict[str, str]]:
     return head + data + b"\r\n--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"}
 
 
+def find_anvil_or_skip() -> Path:
+    try:
+        return testnet.find_anvil()
+    except EngineMissing as error:
+        missing(error)
+
+
 def test_blocks_travel_between_connected_nodes(kubo_pair: tuple[Kubo, Kubo]) -> None:
     first, second = kubo_pair
     body, headers = multipart(b"travels over bitswap")
@@ -54,6 +61,20 @@ def test_anvil_takes_requests_of_its_own(anvil: Anvil) -> None:
     assert str(anvil.rpc("web3_clientVersion")).startswith("anvil")
     with pytest.raises(EngineFailed):
         anvil.rpc("no_such_method")
+
+
+def test_a_killed_anvil_leaves_no_states_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    binary = find_anvil_or_skip()
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setattr(testnet, "find_anvil", lambda: binary)
+    monkeypatch.setenv("HOME", str(home))
+    with Anvil(tmp_path / "anvil").start() as node:
+        node.rpc("anvil_mine", hex(600))
+        node.kill()
+    assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
 def test_missing_engine_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from ledger.chain.accounts import Account, from_key
 from ledger.cid import CID, Codec
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.merkle import verify
+from ledger.proofs import OpenBatch, OpenTree
 from ledger.signatures import Commit, Domain, Signature
-from ledger.stores import Artefact, BlockCorrupt, MemoryStore
+from ledger.stores import Artefact, BlockCorrupt, MemoryStore, StoreError
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, ParticipantId, RoundIndex
 from tests.ledger.records.test_merkle import slow_path, slow_root
 
@@ -105,6 +106,22 @@ def test_a_missing_block_takes_only_its_leaves_along() -> None:
     assert verify(root, leaf, index=9, size=10, path=path, leaf_size=LEAF_SIZE)
     with pytest.raises(LedgerError, match="the block of slot 5 is missing"):
         found.path(5)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_what_is_there_of_a_batch_is_opened_and_answered() -> None:
+    """Or else whoever hides a block could say what it likes of the other blocks' leaves."""
+    leaves = [unsigned(n) for n in range(10)]
+    batch = Batch.of(leaves)
+    store = stored(batch)
+    del store.blocks[block_of(batch, 1)]
+    found = OpenBatch(read_batch(store, batch.posted))
+    whole = OpenTree.of([leaf.encode() for leaf in leaves])
+    for slot in (0, 3, 8, 9):
+        assert found.open(slot) == found.answer(0, slot) == whole.open(slot)
+    assert found.answer(0, 5) is None
+    with pytest.raises(StoreError, match="leaf 5 of the batch"):
+        found.open(5)
 
 
 def test_without_its_index_all_is_missing_but_may_come() -> None:

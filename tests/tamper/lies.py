@@ -37,7 +37,7 @@ from ledger.round import (
     Standing,
 )
 from ledger.stores import Artefact
-from ledger.types import ZERO_DIGEST, Digest
+from ledger.types import Digest
 from tests.tamper.kinds import lie
 from tests.tamper.policies import evaluation_rows
 from tests.tamper.story import Bent, Publication, Situation
@@ -230,17 +230,7 @@ def _(s: Situation) -> Publication | None:
 def _invented(s: Situation, slot: Slot) -> Published:
     """Make up an update for a slot."""
     data = Payload(bytes(s.context.policy.leaves * payload.LEAF_SIZE))
-    header = UpdateHeader(
-        common=s.context.common(UpdateHeader.TAG),
-        participant=slot.participant,
-        base=s.context.parent,
-        payload_root=data.root,
-        dataset=s.context.seats[slot.participant].dataset,
-        index=data.index_digest,
-        training=ZERO_DIGEST,
-        evaluation=ZERO_DIGEST,
-    )
-    return Published(header.encode(), data)
+    return Published(s.context.update_header(slot.participant, data).encode(), data)
 
 
 @lie("slot under another digest", SELECTION)

@@ -14,7 +14,6 @@ from ledger.chain.federations import (
     Membership,
     PayoutProof,
 )
-from ledger.headers import UpdateHeader
 from ledger.history import HistoryReader
 from ledger.identity import identity_artefact, sign_identity
 from ledger.payload import Payload, pad
@@ -23,8 +22,8 @@ from ledger.round import Outcome, compose
 from ledger.signatures import Domain, Invitation
 from ledger.state import Phase
 from ledger.stores import Artefact, MemoryStore
-from ledger.types import ZERO_DIGEST, Address, Digest, ParticipantId, Wei
-from tests.tamper.policies import Terms, draw, terms, training_update
+from ledger.types import Address, Digest, ParticipantId, Wei
+from tests.tamper.policies import Terms, draw, terms, training_update, update_of
 from tests.tamper.world import Setting
 
 MEMBERS = 3
@@ -132,17 +131,7 @@ class Live:
         context = self.replica.context(self.replica.state.round)
         data = Payload(pad(training_update(self.rng, self.terms), context.policy.leaves))
         training = artefacts.record({"participant": index, "round": context.round})
-        header = UpdateHeader(
-            common=context.common(UpdateHeader.TAG),
-            participant=index,
-            base=context.parent,
-            payload_root=data.root,
-            dataset=context.seats[index].dataset,
-            index=data.index_digest,
-            training=training[0].digest,
-            evaluation=ZERO_DIGEST,
-        )
-        return header.digest(), artefacts.update_artefact(header, data, training)
+        return update_of(context, index, data, training)
 
     def settle(self) -> None:
         waiting = self.replica.refresh().lineage[-1].proposal

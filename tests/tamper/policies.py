@@ -16,8 +16,13 @@ from fednode.models.layout import Layout
 from fednode.policy import Policy, parse_policy
 from fednode.rounds import FederationRules
 from fednode.training.task import TrainingTask, layout_of, open_task
+from ledger import artefacts
+from ledger.cid import CID
 from ledger.headers import PolicyHeader
-from ledger.round import Int32
+from ledger.payload import Payload
+from ledger.round import Int32, RoundContext
+from ledger.stores import Artefact
+from ledger.types import Digest
 
 ROWS = 24
 
@@ -216,6 +221,14 @@ def rows_of(rng: random.Random, of: Terms, number: int) -> EvaluationSet:
     labels = (features[:, 0] + generator.normal(0, ONE // 5, number) > ONE // 2).astype(np.int64)
     labels[:2] = (0, 1)
     return EvaluationSet.of(Table(features, labels, np.zeros(number, dtype=np.int64)))
+
+
+def update_of(
+    context: RoundContext, index: int, data: Payload, training: tuple[CID, bytes]
+) -> tuple[Digest, Artefact]:
+    """Put an update's header before its payload and the record of its training."""
+    header = context.update_header(index, data, training=training[0].digest)
+    return header.digest(), artefacts.update_artefact(header, data, training)
 
 
 def training_update(rng: random.Random, of: Terms) -> Int32:

@@ -37,7 +37,7 @@ from ledger.round import (
 )
 from ledger.state import Phase
 from ledger.stores import Artefact
-from ledger.types import ZERO_DIGEST, Address, Digest
+from ledger.types import Address, Digest
 from tests.tamper.policies import rows_of, statistics_update, training_update
 from tests.tamper.world import FIRST_MEMBER, STRANGER, Owner, World, account, digest_of
 
@@ -337,19 +337,13 @@ class Story:
         record = artefacts.record({"round": round_.index, "participant": index})
         if fate == "scribbled":
             record = CID.of(Codec.DAG_CBOR, b"\xa1\x61"), b"\xa1\x61"
-        header = UpdateHeader(
-            common=context.common(UpdateHeader.TAG),
-            participant=index,
-            base=self.rng.choice(context.bases),
-            payload_root=digest_of(index) if fate == "unrooted" else data.root,
-            dataset=context.seats[index].dataset,
-            index=data.index_digest,
-            training=record[0].digest,
-            evaluation=ZERO_DIGEST,
-        )
+        base = self.rng.choice(context.bases)
+        header = replace(context.update_header(index, data, training=record[0].digest), base=base)
         counts = self._counts(index, fate)
         if counts is not None:
             header = replace(header, evaluation=counts[0].digest)
+        if fate == "unrooted":
+            header = replace(header, payload_root=digest_of(index))
         if fate in FOREIGN:
             header = self._foreign(header, fate)
         records = (record,) if counts is None else (record, counts)

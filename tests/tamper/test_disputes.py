@@ -10,12 +10,11 @@ from ledger import artefacts
 from ledger import history as ev
 from ledger.audit import verdict as v
 from ledger.chain.calls import call
-from ledger.headers import UpdateHeader
 from ledger.payload import Payload, pad
 from ledger.proceedings import Outcome
 from ledger.stores import Artefact
-from ledger.types import ZERO_DIGEST, Digest
-from tests.tamper.policies import draw, terms, training_update
+from ledger.types import Digest
+from tests.tamper.policies import draw, terms, training_update, update_of
 from tests.tamper.story import Publication, Story
 from tests.tamper.world import FIRST_MEMBER, STRANGER, Setting, World, account, rechained
 
@@ -60,17 +59,7 @@ def update(story: Story, index: int) -> tuple[Digest, Artefact]:
     context = story.world.context()
     data = Payload(pad(training_update(story.rng, story.world.terms), context.policy.leaves))
     record = artefacts.record({"participant": index})
-    header = UpdateHeader(
-        common=context.common(UpdateHeader.TAG),
-        participant=index,
-        base=context.parent,
-        payload_root=data.root,
-        dataset=context.seats[index].dataset,
-        index=data.index_digest,
-        training=record[0].digest,
-        evaluation=ZERO_DIGEST,
-    )
-    return header.digest(), artefacts.update_artefact(header, data, record)
+    return update_of(context, index, data, record)
 
 
 def propose(story: Story, *, honest: bool = True) -> Publication:

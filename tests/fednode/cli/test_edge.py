@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fednode.cli import COMMANDS, main
-from fednode.cli.edge import Failing, json_option
+from fednode.cli.edge import SILENCE, Failing, NotAgain, json_option
 from fednode.errors import FedNodeError
 from ledger.errors import MalformedRecord
 from ledger.stores import StoreUnreachable
@@ -118,3 +118,20 @@ def _get(group: click.Group, context: click.Context, name: str) -> click.Command
 def test_every_command_has_json() -> None:
     without = [c.name for c in walk(main) if all(p.name != "as_json" for p in c.params)]
     assert without == []
+
+
+def test_a_line_is_logged_once_a_minute() -> None:
+    now = 0.0
+    again = NotAgain(lambda: now)
+
+    def logged(line: str, *arguments: object) -> bool:
+        record = logging.LogRecord("fednode", logging.WARNING, "", 0, line, arguments, None)
+        return again.filter(record)
+
+    assert logged("trying again: %s", "no node")
+    assert not logged("trying again: %s", "no node")
+    assert logged("trying again: %s", "no store")
+    now = SILENCE - 1
+    assert not logged("trying again: %s", "no node")
+    now = SILENCE
+    assert logged("trying again: %s", "no node")

@@ -1,6 +1,8 @@
 """What users get wrong, command by command: one line that says so, the right exit code, no harm."""
 
+import fcntl
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -28,6 +30,7 @@ WRONG = [
     # the chain
     ("status", {"FEDNODE_RPC": "http://127.0.0.1:1"}, 1, ["127.0.0.1:1", "does not answer"]),
     ("status", {"FEDNODE_RPC": "ftp://here"}, 1, ["unknown scheme 'ftp'"]),
+    ("status", {"FEDNODE_RPC": "here"}, 1, ["here", "no such socket", "http://"]),
     ("status --chain-id 1", {}, 1, ["is chain 31337, expected chain 1"]),
     # the contract
     ("status --ledger 0x12", {}, 1, ["--ledger '0x12'", "not an address"]),
@@ -57,6 +60,7 @@ WRONG = [
     (f"{CREATE} --account @open.toml", {}, 1, ["open.toml", "not a keystore"]),
     (f"{CREATE} --password-file @open.toml", {}, 1, ["wrong password"]),
     (f"{CREATE} --password-file @none", {}, 1, ["none", "password file"]),
+    ("account new @new.json --password-file @blank", {}, 1, ["blank", "is empty"]),
     ("account new @0.json", {}, 1, ["0.json", "exists already"]),
     ("account new @password/x.json", {}, 1, ["x.json", "cannot make its folder"]),
     # create
@@ -79,6 +83,7 @@ WRONG = [
     ("invite @0.json --account @0.json --out @i.json", {}, 1, ["0.json is no request to join"]),
     # nodes
     (f"{NODE} --account @5.json", {}, 1, ["signs for no participant", "fednode join"]),
+    (f"{NODE} --relay here", {}, 1, ["--relay 'here'", "http://"]),
     (f"{NODE} --site south", {}, 1, ["'south'", "not those that this account joined with"]),
     (f"{NODE} --journal @j/other", {}, 1, ["secret is not there", "--journal"]),
     (f"{NODE} --journal @j/damaged", {}, 1, ["secret", "damaged"]),
@@ -108,6 +113,7 @@ def desk(world: World) -> Desk:
     """Add to the world what is wrong in it."""
     folder = world.desk.folder
     (folder / "empty").mkdir()
+    (folder / "blank").write_text("\n")
     (folder / "j" / "damaged").mkdir()
     (folder / "j" / "damaged" / "secret").write_bytes(b"short")
     (folder / "cut.car").write_bytes((folder / "bundle.car").read_bytes()[:-1])
@@ -119,6 +125,18 @@ def test_a_password_that_nobody_gives(desk: Desk) -> None:
     result = desk.run(CREATE, FEDNODE_PASSWORD_FILE=None)
     assert result.exit_code == 1
     assert result.stderr.endswith("\nerror: no password: type it, or give --password-file FILE\n")
+
+
+def test_a_testnet_where_another_one_runs(desk: Desk, tmp_path: Path) -> None:
+    other = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        require_one_line(
+            desk.run(f"testnet --directory {tmp_path}"), 1, str(tmp_path), "runs there already"
+        )
+    finally:
+        os.close(other)
+    assert not list(tmp_path.iterdir())
 
 
 def listing(folder: Path) -> set[Path]:

@@ -20,9 +20,10 @@ from fednode.relay.carrier import Relayed, Setting
 from fednode.relay.chain import OnChain
 from fednode.relay.client import RelayClient
 from fednode.relay.desk import Desk
-from fednode.relay.messages import SignedBallot, SignedCommit
+from fednode.relay.messages import SignedBallot, SignedCommit, SignedJoin, SignedProposal
 from fednode.relay.relay import Relay
 from fednode.relay.sender import Sender
+from fednode.relay.sponsor import Allowance, Sponsor
 from fednode.roles.carrier import Direct
 from fednode.roles.participant import Participant
 from fednode.roles.role import Progress, Role
@@ -30,6 +31,7 @@ from ledger.audit.evidence import Evidence
 from ledger.audit.sources import evidence_from_chain
 from ledger.audit.verdict import BYTES
 from ledger.batch import Batch, Leaf
+from ledger.chain.accounts import Account
 from ledger.cid import CID, Codec
 from ledger.nodes import Entry, Reason
 from ledger.proceedings import Outcome
@@ -63,6 +65,7 @@ class Office:
 
     cast: Cast
     folder: Path
+    kind: type[Desk] = Dropping
 
     def __post_init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -70,11 +73,13 @@ class Office:
         self.store = self.cast.stage.stores[-1]
         contract, federation = self.cast.contract, self.cast.federation
         self.domain = Domain(contract.chain.chain_id, contract.address)
-        self.desk = Dropping(self.domain, federation, self.account, self.folder)
+        self.desk = self.kind(self.domain, federation, self.account, self.folder)
         # A relay needs no key: it sees digests and signatures.
         outsider = replace(self.cast.hospitals[0], vault=NO_KEYS)
         ledger = OnChain(contract, outsider.view().replica, self.account)
-        self._relay = Relay(ledger, self.store, self.desk, Sender())
+        sender = Sender()
+        self.sponsor = Sponsor(ledger, self.desk, sender, Allowance(ledger.stake, ledger.bond))
+        self._relay = Relay(ledger, self.store, self.desk, sender)
 
     def run(self, work: Coroutine[object, object, T]) -> T:
         return self.loop.run_until_complete(work)
@@ -88,17 +93,23 @@ class Office:
 class Counter(RelayClient):
     """A participant's way to the desk, without the way between."""
 
-    def __init__(self, office: Office, hospital: Hospital) -> None:
-        super().__init__("desk", office.domain, office.account.address, hospital.account)
+    def __init__(self, office: Office, account: Account) -> None:
+        super().__init__("desk", office.domain, office.account.address, account)
         self._office = office
 
     def _post(self, path: str, message: BaseModel) -> bytes:
         self._office.step()
-        desk = self._office.desk
-        if isinstance(message, SignedCommit):
-            return self._office.run(desk.commit(message)).model_dump_json().encode()
-        assert isinstance(message, SignedBallot)
-        return self._office.run(desk.vote(message)).model_dump_json().encode()
+        desk, sponsor = self._office.desk, self._office.sponsor
+        match message:
+            case SignedCommit():
+                return self._office.run(desk.commit(message)).model_dump_json().encode()
+            case SignedBallot():
+                return self._office.run(desk.vote(message)).model_dump_json().encode()
+            case SignedJoin():
+                self._office.run(sponsor.join(message))
+            case SignedProposal():
+                self._office.run(sponsor.propose(message))
+        return b"{}"
 
 
 def participant(office: Office, hospital: Hospital) -> Participant:
@@ -113,13 +124,13 @@ def participant(office: Office, hospital: Hospital) -> Participant:
         view.chain.now,
     )
     direct = Direct(hospital.contract, hospital.federation, hospital.account)
-    carrier = Relayed(setting, Counter(office, hospital), direct, journal)
+    carrier = Relayed(setting, Counter(office, hospital.account), direct, journal)
     return Participant(view, hospital.account, hospital.trainer(view), journal, carrier)
 
 
 @contextmanager
-def office(cast: Cast, folder: Path) -> Iterator[Office]:
-    opened = Office(cast, folder)
+def office(cast: Cast, folder: Path, kind: type[Desk] = Dropping) -> Iterator[Office]:
+    opened = Office(cast, folder, kind)
     try:
         yield opened
     finally:
@@ -127,7 +138,7 @@ def office(cast: Cast, folder: Path) -> Iterator[Office]:
         opened.loop.close()
 
 
-WINDOWS = {"batch": 30, "commit": 90}
+WINDOWS = {"batch": 30, "commit": 90, "unbonding": 86_400}
 
 
 def start(folder: Path, *, rounds: int = 2, **stake: str) -> Cast:

@@ -66,7 +66,7 @@ def test_a_length_beyond_any_record_is_not_believed(tmp_path: Path) -> None:
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
-    with pytest.raises(JournalFailed, match="cannot be used"):
+    with pytest.raises(JournalFailed, match="another process has it open"):
         Journal(tmp_path / "j")
     journal.close()
     Journal(tmp_path / "j").close()

@@ -6,20 +6,25 @@ from dataclasses import dataclass, replace
 import pytest
 
 from fednode.roles.participant import Participant
-from fednode.roles.role import Progress, Role
+from fednode.roles.proposer import Proposer
+from fednode.roles.role import OUTAGES, Progress, Role
 from fednode.roles.watcher import Guard, Watcher
 from ledger import payouts
 from ledger.cid import CID, Codec
 from ledger.disputes import Challenge
 from ledger.errors import MalformedRecord
-from ledger.history import ChallengeFailed, Event, HistoryReader, ResultDisproved
+from ledger.headers import UpdateHeader
+from ledger.history import ChallengeFailed, DemandOpened, Event, HistoryReader, ResultDisproved
+from ledger.members import Participant as Member
 from ledger.payload import Payload, pad
 from ledger.proceedings import Fate, Proposal, Round
 from ledger.proofs import Kind, Wanted
 from ledger.round import Outcome as Result
+from ledger.round import Published
 from ledger.state import FederationState
-from ledger.stores import BlockUnavailable
-from ledger.types import Wei
+from ledger.stores import Artefact, BlockUnavailable
+from ledger.stores.base import MAX_BLOCK
+from ledger.types import Digest, Wei
 from tests.federations import Cast, Changes, Hospital, Peers, play
 from tests.fednode.roles.conftest import Found
 from tests.fednode.roles.test_rounds import Dishonest, Forge
@@ -155,6 +160,101 @@ def test_what_nobody_opens_costs_the_proposer_its_bond(start: Found) -> None:
     (wrong,) = disproved(state)
     assert wrong.challenges.all[0].taken
     assert not any(participant.slashed for participant in state.participants)
+
+
+class Hollow(Accomplice):
+    """Commits to bytes that are no update's header, and too long for any transaction."""
+
+    def _commit(self, member: Member, round_: Round) -> bool:
+        if round_.committed(member.index):
+            return False
+        bytes_ = Artefact.of(Codec.RAW, b"\1" * MAX_BLOCK)
+        self._federation.store.put(bytes_)
+        place, digest = (self._account, self._federation.id), bytes_.roots[0].digest
+        self._federation.contract.commit_update(*place, round_.index, digest)
+        return True
+
+
+class Inventor(Proposer):
+    """Counts an update for the first participant, whatever lies behind its digest."""
+
+    def _prepared(self, round_: Round) -> tuple[Result, Digest] | None:
+        ready = super()._prepared(round_)
+        if ready is None or round_.attempt > 0:
+            return ready
+        slots = self._federation.slots(round_)
+        own, other = sorted(slots, key=lambda slot: slot.participant)[:2]
+        assert other.published.header is not None
+        header = replace(UpdateHeader.decode(other.published.header), participant=own.participant)
+        invented = Published(header.encode(), other.published.payload)
+        slots[slots.index(own)] = replace(own, published=invented)
+        outcome = self._federation.compose(round_, slots)
+        assert outcome.header.number == len(slots)
+        artefact, index = self._federation.bundle(outcome)
+        self._federation.store.put(artefact)
+        return outcome, index
+
+
+def test_a_header_too_long_to_be_opened_is_demanded(start: Found) -> None:
+    """Or else nobody could show that it is none."""
+    cast, roles = conspiracy(start, lambda outcome: outcome)
+    first, honest = cast.hospitals[0], cast.hospitals[3]
+    hollow = accomplice(first)
+    hollow.__class__ = Hollow
+    inventor = Inventor(first.view(), first.account)
+    crowd = [hollow, *roles[1:3], inventor, honest.participant(), honest.proposer()]
+    state = play(cast, lambda: crowd, until=lambda s: bool(disproved(s)))
+    (wrong,) = disproved(state)
+    (step,) = (s for s in wrong.challenges.all[0].taken if isinstance(s, DemandOpened))
+    assert step.kind == Wanted.HEADER
+    assert not any(participant.slashed for participant in state.participants)
+
+
+class Hider(Proposer):
+    """Proposes what is right, under an index that is none."""
+
+    def _prepared(self, round_: Round) -> tuple[Result, Digest] | None:
+        ready = super()._prepared(round_)
+        return None if ready is None else (ready[0], Digest(b"\7" * 32))
+
+
+def test_a_right_result_that_is_hidden_stops_nobody(start: Found) -> None:
+    """No proof shows that its index is none; but who has computed it needs no index."""
+    cast, roles = conspiracy(start, lambda outcome: outcome)
+    first, honest = cast.hospitals[0], cast.hospitals[3]
+    hider = Hider(first.view(), first.account)
+    last = honest.participant()
+    crowd = [*roles[:3], hider, Patient(last)]
+    state = play(cast, lambda: crowd, until=lambda s: bool(s.lineage))
+    with pytest.raises(BlockUnavailable):
+        last.step()
+    cast.stage.engine.hurry(state.lineage[0].proposal.attest_deadline)
+    for _ in range(3):
+        Patient(last).step()
+    assert cast.state().round.index == 1
+    assert cast.state().round.committed(3)
+
+
+def test_logs_that_the_node_does_not_give_are_an_outage(
+    start: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as those of a block that was reorganised away a moment ago."""
+    cast, roles = conspiracy(start, another_model)
+    play(cast, lambda: roles[:4], until=lambda s: bool(s.lineage))
+    accepted = cast.state().lineage[0].proposal
+    liar = cast.hospitals[0].store
+    assert isinstance(liar, Peers)
+    for hospital in cast.hospitals:
+        assert isinstance(hospital.store, Peers)
+        hospital.store.silent.add(CID(Codec.DAG_CBOR, accepted.index))
+    honest = cast.hospitals[3].participant()
+    cast.stage.engine.hurry(accepted.attest_deadline)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(cast.contract), "evidence", lambda *_: [])
+        with pytest.raises(OUTAGES, match="--rpc"):
+            honest.step()
+    assert honest.step() is Progress.ACTED
+    assert cast.state().lineage[0].proposal.challenges.all
 
 
 @dataclass

@@ -3,16 +3,20 @@
 import pytest
 
 from fednode.errors import FedNodeError
-from fednode.roles.role import OUTAGES, Progress, run
+from fednode.roles.role import OUTAGES, Progress, attempt, run
 from ledger.chain.errors import (
     ChainUnreachable,
+    ContractRejected,
     MalformedAnswer,
+    Reverted,
     RpcRefused,
+    TransactionFailed,
     TransactionPending,
+    TransactionTooLarge,
     Unfunded,
     UnknownContract,
 )
-from ledger.chain.types import Block
+from ledger.chain.types import Block, Receipt
 from ledger.cid import CID, Codec
 from ledger.history import Reorganised
 from ledger.stores import BlockNotFound, StoreUnreachable
@@ -69,6 +73,23 @@ def test_run_ends_with_what_the_caller_waits_for(caplog: pytest.LogCaptureFixtur
     with pytest.raises(Unfunded):
         run(role, poll=0.001, passing=OUTAGES)
     assert "trying again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ContractRejected("NothingToDo", {}),
+        TransactionFailed(bytes(32), 21_000, "NothingToDo"),
+        Reverted(b"\1\2\3\4", "an error of a library's"),
+        TransactionTooLarge("bytes", 1 << 20, 1 << 17),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_transaction_that_is_not_taken_ends_nobody(error: Exception) -> None:
+    def send() -> Receipt:
+        raise error
+
+    assert not attempt("did", send)
 
 
 def test_nodes_outlive_a_chain_that_comes_and_goes(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ledger import payouts
-from ledger.headers import Rule
+from ledger.headers import Evaluation, Rule
 from ledger.nodes import ENTRY_SIZE, FAN_OUT, Entry, Reason, shape
 from ledger.proofs.periods import is_idle
 from ledger.types import ZERO_DIGEST, Digest
@@ -73,22 +73,32 @@ def about_nodes(world: World) -> Iterator[Made]:
     sizes = shape(world.choices.slots)
     for index, node in enumerate(nodes):
         for at in (FAN_OUT * ENTRY_SIZE + 63, FAN_OUT * ENTRY_SIZE + 95):
-            yield _with_node(world, index, _plus_one(node, at))
+            yield with_node(world, index, _plus_one(node, at))
         children = min(FAN_OUT, world.choices.slots - index * FAN_OUT)
         if index < sizes[0] and children < FAN_OUT:
-            yield _with_node(world, index, _plus_one(node, children * ENTRY_SIZE + 95))
+            yield with_node(world, index, _plus_one(node, children * ENTRY_SIZE + 95))
         if index >= sizes[0]:
             for word in range(7):
-                yield _with_node(world, index, _plus_one(node, 32 * word + 31))
+                yield with_node(world, index, _plus_one(node, 32 * word + 31))
         if world.policy.rule != Rule.WEIGHTED_MEAN:
-            yield _with_node(world, index, _plus_one(node, FAN_OUT * ENTRY_SIZE))
+            yield with_node(world, index, _plus_one(node, FAN_OUT * ENTRY_SIZE))
 
 
 def _plus_one(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([(data[at] + 1) % 256]) + data[at + 1 :]
 
 
-def _with_node(world: World, index: int, node: bytes) -> Made:
+def with_word(node: bytes, entry: int, word: int, value: int) -> bytes:
+    """Put a value into a word of a node's entry, and add up the weights and numbers of all."""
+    at = entry * ENTRY_SIZE + 32 * word
+    node = node[:at] + value.to_bytes(32, "big") + node[at + 32 :]
+    words = [int.from_bytes(node[at : at + 32], "big") for at in range(0, len(node), 32)]
+    width, sums = ENTRY_SIZE // 32, FAN_OUT * ENTRY_SIZE + 32
+    totals = [sum(words[i * width + k] for i in range(FAN_OUT)) % (1 << 256) for k in (3, 4)]
+    return node[:sums] + b"".join(total.to_bytes(32, "big") for total in totals)
+
+
+def with_node(world: World, index: int, node: bytes) -> Made:
     """Put a node into its place, without telling those above."""
     nodes = world.parts.nodes
     return world.make(replace(world.parts, nodes=(*nodes[:index], node, *nodes[index + 1 :])))
@@ -157,8 +167,10 @@ def about_payouts(world: World) -> Iterator[Made]:
 
 
 def about_utilities(world: World) -> Iterator[Made]:
-    """Measure where nothing is measured."""
+    """Measure where nothing is measured, and nothing where everybody could."""
     parts: Parts = world.parts
+    if parts.utilities and world.policy.evaluation == Evaluation.PUBLIC:
+        yield world.make(world.compose(world.entries, measure=False))
     if not parts.utilities and not world.policy.evaluation:
         yield world.make(replace(parts, utilities=(0, 0)))
 

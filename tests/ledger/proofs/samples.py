@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ledger.headers import Evaluation, Rule, Valuation
 from ledger.nodes import FAN_OUT, shape
-from ledger.proofs import Disputed, Proof
+from ledger.proofs import Disputed, Proof, Wanted
 from ledger.proofs.reading import place_of
 from tests.ledger.proofs.world import Choices, Made, World
 
@@ -57,6 +57,21 @@ def every_proof(world: World, made: Made) -> Iterator[Proof]:
         yield prover.score(index, trees.values, d.scales[index])
         yield prover.payout(index, trees.payouts, trees.values)
     yield from _of_payloads(world, d, made)
+
+
+def every_way(disputed: Disputed, made: Made) -> Iterator[tuple[Wanted, bytes]]:
+    """Give all that evidence can lead through, with the kinds of demands behind it."""
+    header = made.header.encode()
+    nodes = made.trees.nodes
+    plain = (Wanted.MODEL, Wanted.NODE, Wanted.VALUES, Wanted.PAYOUTS, Wanted.UTILITIES)
+    yield from ((kind, header) for kind in plain)
+    if disputed.parent is not None:
+        yield Wanted.UTILITIES, header + disputed.parent.header.encode()
+    for index in range(sum(shape(disputed.case.slots))):
+        yield Wanted.SUM, header + index.to_bytes(4, "big") + nodes.open(index)
+    for slot in range(disputed.case.slots):
+        way = header + slot.to_bytes(4, "big") + nodes.open(slot // FAN_OUT)
+        yield from ((kind, way) for kind in (Wanted.INPUT, Wanted.HEADER, Wanted.BATCH))
 
 
 def _of_slot(world: World, d: Disputed, made: Made, slot: int) -> Iterator[Proof]:

@@ -10,10 +10,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ledger.headers import PolicyHeader
-from ledger.nodes import FAN_OUT, Entry, Reason, shape
+from ledger.nodes import FAN_OUT, Entry, Reason
 from ledger.proofs import (
     Demand,
     Disputed,
+    Kind,
     NoProof,
     Proof,
     Target,
@@ -24,10 +25,11 @@ from ledger.proofs import (
     opens,
     target,
 )
+from ledger.types import Digest
 from tests.engines import embedded
 from tests.ledger.proofs.lies import LIES
 from tests.ledger.proofs.onchain import Verifier
-from tests.ledger.proofs.samples import worlds
+from tests.ledger.proofs.samples import every_way, worlds
 from tests.ledger.proofs.world import Choices, Made, World
 
 HIDDEN = ("nodes", "sums", "model", "values", "payouts")
@@ -38,24 +40,9 @@ def verifier() -> Verifier:
     return Verifier(embedded())
 
 
-def ways(disputed: Disputed, made: Made) -> Iterator[tuple[Wanted, bytes]]:
-    """Give all that evidence can lead through, with the kinds of demands behind it."""
-    header = made.header.encode()
-    nodes = made.trees.nodes
-    plain = (Wanted.MODEL, Wanted.NODE, Wanted.VALUES, Wanted.PAYOUTS, Wanted.UTILITIES)
-    yield from ((kind, header) for kind in plain)
-    if disputed.parent is not None:
-        yield Wanted.UTILITIES, header + disputed.parent.header.encode()
-    for index in range(sum(shape(disputed.case.slots))):
-        yield Wanted.SUM, header + index.to_bytes(4, "big") + nodes.open(index)
-    for slot in range(disputed.case.slots):
-        way = header + slot.to_bytes(4, "big") + nodes.open(slot // FAN_OUT)
-        yield from ((kind, way) for kind in (Wanted.INPUT, Wanted.HEADER, Wanted.BATCH))
-
-
 def demands(disputed: Disputed, made: Made) -> Iterator[tuple[Wanted, tuple[int, int], bytes]]:
-    for kind, way in ways(disputed, made):
-        for level in range(6):
+    for kind, way in every_way(disputed, made):
+        for level in (*range(6), 9, 31):
             yield from ((kind, (level, position), way) for position in range(8))
 
 
@@ -189,9 +176,49 @@ def test_an_update_that_cannot_be_had_is_demanded_piece_by_piece(
     assert found.target.position == first
 
 
-def without(world: World, slot: int, *, draw: Callable[[int], int]) -> Disputed:
+@pytest.mark.parametrize("seed", range(6))
+def test_a_leaf_of_the_batch_that_cannot_be_had_is_demanded_first(seed: int) -> None:
+    """What it says decides, then what lies behind it."""
+    world = World(Choices(seed=seed, slots=6, batched=4, leaves=2, trouble=False))
+    slot = next(i for i, e in enumerate(world.entries[:4]) if e.reason == Reason.COUNTED)
+    gone = Entry(reason=Reason.MISSING)
+    disputed = replace(without(world, slot, gone=gone, draw=lambda _: 0), batch=None)
+    sources, kinds = world.sources(world.honest), []
+    while (found := find(disputed)) is not None:
+        assert isinstance(found, Demand)
+        assert found.target not in disputed.answers
+        kinds.append(found.target.kind)
+        answered = answer(found.target, sources)
+        assert answered is not None
+        disputed = replace(disputed, answers={**disputed.answers, found.target: answered})
+    assert kinds == [Wanted.BATCH, Wanted.HEADER, Wanted.INPUT, Wanted.INPUT]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_leaf_of_the_batch_that_is_shown_tells_on_its_entry(seed: int) -> None:
+    world = World(Choices(seed=seed, slots=6, batched=4, leaves=2, trouble=False))
+    slot = next(i for i, e in enumerate(world.entries[:4]) if e.reason == Reason.COUNTED)
+    entries = list(world.entries)
+    entries[slot] = replace(entries[slot], digest=Digest(b"\7" * 32))
+    made = world.make(world.compose(entries))
+    entries[slot] = Entry(reason=Reason.MISSING)
+    right = world.make(world.compose(entries)).trees
+    disputed = replace(world.dispute(made), right=right, batch=None)
+    wanted = find(disputed)
+    assert isinstance(wanted, Demand)
+    assert wanted.target.kind is Wanted.BATCH
+    answered = answer(wanted.target, world.sources(made))
+    assert answered is not None
+    found = find(replace(disputed, answers={wanted.target: answered}))
+    assert isinstance(found, Proof)
+    assert found.kind is Kind.ENTRY_SLOT
+
+
+def without(
+    world: World, slot: int, *, draw: Callable[[int], int], gone: Entry | None = None
+) -> Disputed:
     """Hold the right result against what somebody computes who lacks an update of it."""
-    gone = Entry(
+    gone = gone or Entry(
         world.entries[slot].digest,
         participant=world.entries[slot].participant,
         reason=Reason.UNAVAILABLE,

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.headers import PolicyHeader
+from ledger.headers import PolicyHeader, Rule
 from ledger.proofs import Case, NoProof, Proof, Question, check, find
 from tests.engines import embedded
 from tests.ledger.proofs.lies import LIES
 from tests.ledger.proofs.onchain import Verifier
 from tests.ledger.proofs.samples import every_proof, worlds
-from tests.ledger.proofs.world import World
+from tests.ledger.proofs.world import Choices, World
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +75,41 @@ def test_any_proof_against_a_right_result(
     for proof in islice(proofs, start, None, 1 + len(proofs) // 4):
         expected = verdict(world.policy, case, proof.data)
         assert verifier.check(world.policy, case, proof.data) == expected
+
+
+@pytest.mark.parametrize("visibility", [0, 1], ids=["clear", "sealed"])
+@pytest.mark.parametrize("rule", [Rule.WEIGHTED_MEAN, Rule.MEDIAN])
+def test_inputs_are_opened_whole_once_and_in_order(
+    verifier: Verifier, rule: Rule, visibility: int
+) -> None:
+    """Else what shows a fraud would show one of a right result, too."""
+    world = World(
+        Choices(slots=12, leaves=4, rule=rule, height=2, visibility=visibility, trouble=False)
+    )
+    summed = rule is Rule.WEIGHTED_MEAN
+    made = next(LIES["sums" if summed else "model"](world))
+    disputed = world.dispute(made)
+    found = find(disputed)
+    assert isinstance(found, Proof)
+    count, behind = sum(e.weight > 0 for e in world.entries), 0 if summed else 2
+    assert count > 2
+    size = 16 * visibility + 1024 + 2 * 32
+    start = len(found.data) - (count + behind) * size
+    opened = [found.data[start + k * size :][:size] for k in range(count)]
+    rest = found.data[start + count * size :]
+    first, second, *others = opened
+
+    def says(*inputs: bytes) -> Question | None:
+        proof = found.data[:start] + b"".join(inputs) + rest
+        answer = verdict(world.policy, disputed.case, proof)
+        assert verifier.check(world.policy, disputed.case, proof) == answer
+        return answer
+
+    assert says(first, second, *others) is not None
+    assert says(second, first, *others) is None
+    assert says(first, first, *others) is None
+    assert says(second, *others) is None
+    assert says(first, first, second, *others) is None
+    assert says(first[1:], second, *others) is None
+    assert says(b"\0" + first, second, *others) is None
+    assert says(first[:1024] + first[1040:], second, *others) is None

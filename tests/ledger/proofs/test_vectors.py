@@ -3,6 +3,7 @@ twin finds.
 """
 
 import json
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from eth_abi.abi import decode
 
 from ledger.proofs import Kind, Wanted
 from tests.ledger.proofs.onchain import TARGET
-from tests.vectors import make_verdicts
+from tests.vectors import make_demands, make_verdicts
 from tests.vectors.make_proofs import FILE, render
 
 CONTENT: dict[str, Any] = json.loads(FILE.read_text())
@@ -20,9 +21,10 @@ def test_the_file_is_what_the_script_writes() -> None:
     assert FILE.read_text() == render(), "stale: run python -m tests.vectors.make_proofs"
 
 
-def test_the_verdicts_are_what_the_script_writes() -> None:
-    stale = "stale: run python -m tests.vectors.make_verdicts"
-    assert make_verdicts.FILE.read_bytes() == make_verdicts.render(), stale
+@pytest.mark.parametrize("made", [make_verdicts, make_demands])
+def test_the_verdicts_are_what_the_script_writes(made: ModuleType) -> None:
+    stale = f"stale: run python -m {made.__name__}"
+    assert made.FILE.read_bytes() == made.render(), stale
 
 
 def test_every_kind_is_there() -> None:

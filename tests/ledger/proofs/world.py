@@ -336,7 +336,7 @@ class World:
         values = [0] * self.size
         for i in range(start, end):
             values[i] = self.random.choice((0, 1, -1, self.policy.bound, -self.policy.bound, 77))
-        if kind == 0:
+        for _ in range(self.random.randint(1, 2) if kind == 0 else 0):
             values[self.random.randrange(self.size)] = self.random.choice((1025, -(1 << 31)))
         self.updates[slot] = tuple(values)
         root = self.tree(values, f"update {slot}").root
@@ -353,7 +353,8 @@ class World:
         reason = Reason.COUNTED
         data = header.encode()
         if kind == 1:
-            data, reason = data[:-1], Reason.MALFORMED
+            data = self.random.choice((data[:-1], data + bytes(9000)))
+            reason = Reason.MALFORMED
         if kind == 2:
             data, reason = b"\1" * 32 + data[32:], Reason.MALFORMED
         if kind in (3, 4, 5, 6):
@@ -428,8 +429,10 @@ class World:
             span *= FAN_OUT
         return tuple(result)
 
-    def compose(self, entries: Sequence[Entry]) -> Parts:
-        """Compute what a round with these entries comes to."""
+    def compose(self, entries: Sequence[Entry], *, measure: bool = True) -> Parts:
+        """Compute what a round with these entries comes to, measured as the policy wants it or not
+        at all.
+        """
         sums = self.sums_of(entries)
         laid = self.lay_nodes(entries, sums)
         weight, number = (sum(getattr(e, name) for e in entries) for name in ("weight", "number"))
@@ -443,7 +446,7 @@ class World:
             ]
         model = tuple(clamped(p + c) for p, c in zip(self.previous, changes, strict=True))
         players = sorted({entries[i].participant % self.known for i in counted})
-        utilities, values = self._values(players)
+        utilities, values = self._values(players, measure=measure)
         gain = (utilities[-1] - utilities[0]) if utilities else 0
         if self.parent is not None and not begins(self.policy, self.choices.height):
             gain += self.parent.header.gain
@@ -460,7 +463,7 @@ class World:
         return tuple(node.encode() for node in nodes.in_order(levels))
 
     def _values(
-        self, players: Sequence[int]
+        self, players: Sequence[int], *, measure: bool
     ) -> tuple[tuple[int, ...], tuple[payouts.ValueLeaf, ...]]:
         policy, height = self.policy, self.choices.height
         shards = policy.evaluation == Evaluation.SHARDS
@@ -471,7 +474,7 @@ class World:
             players = range(before) if carried else ()
             height -= 1
         valuation = valuation_at(policy, height)
-        measures = trained(policy, self.choices.height) and policy.evaluation
+        measures = measure and trained(policy, self.choices.height) and policy.evaluation
         if measures and (not shards or players):
             count = coalitions(valuation, len(players))
             numbers = random.Random(f"{self.choices} utilities")

@@ -7,15 +7,15 @@ import numpy as np
 
 from ledger import artefacts
 from ledger.artefacts import PAYLOAD, TRAINING, ResultReader
-from ledger.headers import ResultHeader, UpdateHeader
+from ledger.headers import ResultHeader
 from ledger.nodes import Entry
 from ledger.payload import Payload, pad
 from ledger.proceedings import Round
 from ledger.round import Int32, Outcome, RoundContext, Slot, compose
 from ledger.sealing import Content, SealingKey, Vault
 from ledger.stores import Artefact
-from ledger.types import ZERO_DIGEST, Digest
-from tests.tamper.policies import draw, terms, training_update
+from ledger.types import Digest
+from tests.tamper.policies import draw, terms, training_update, update_of
 from tests.tamper.world import FIRST_MEMBER, Setting, World
 
 MEMBERS = 3
@@ -112,17 +112,7 @@ class Scene:
             pad(self.values(index), context.policy.leaves), content.part(PAYLOAD), content.envelope
         )
         training = artefacts.record([context.round, index], content.part(TRAINING))
-        header = UpdateHeader(
-            common=context.common(UpdateHeader.TAG),
-            participant=index,
-            base=context.parent,
-            payload_root=data.root,
-            dataset=context.seats[index].dataset,
-            index=data.index_digest,
-            training=training[0].digest,
-            evaluation=ZERO_DIGEST,
-        )
-        return header.digest(), artefacts.update_artefact(header, data, training)
+        return update_of(context, index, data, training)
 
     def commit(self, index: int, content: Content | None = None) -> Digest:
         """Commit to an update and publish it."""

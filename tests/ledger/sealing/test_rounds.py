@@ -226,17 +226,7 @@ def under(keys: Callable[[Content], tuple[Content, Content]]) -> Callable[[Scene
 
 
 def header_of(scene: Scene, data: Payload, training: CID) -> UpdateHeader:
-    context = scene.context
-    return UpdateHeader(
-        common=context.common(UpdateHeader.TAG),
-        participant=0,
-        base=context.parent,
-        payload_root=data.root,
-        dataset=context.seats[0].dataset,
-        index=data.index_digest,
-        training=training.digest,
-        evaluation=ZERO_DIGEST,
-    )
+    return scene.context.update_header(0, data, training=training.digest)
 
 
 def stored(
