@@ -15,7 +15,7 @@ from ledger.chain.federations import Dispute, PayoutProof
 from ledger.chain.types import Receipt
 from ledger.members import Participant
 from ledger.proceedings import Fate
-from ledger.types import Digest, Wei
+from ledger.types import Address, Digest, Wei
 
 log = logging.getLogger("fednode")
 
@@ -38,18 +38,19 @@ class Claimed:
 def claim_all(
     federation: Federation, account: Account, *, everybody: bool = False
 ) -> list[Claimed]:
-    """Take everything that is due to an account now; nothing twice. `everybody`: send the others'
-    payouts, too, which anybody may.
+    """Take everything that is due to an account now; nothing twice. `everybody`: send the others
+    theirs, too, which anybody may.
 
     What the contract still holds back, such as the stake of rounds that wait for their settlement,
     is left for the next time.
     """
-    federation.refresh()
-    for what, send in _credits(federation, account):
+    state = federation.refresh()
+    members = list(state.participants) if everybody else _own(federation, account)
+    for what, send in _credits(federation, account, members, everybody=everybody):
         _try(what, send)
-    members = federation.state.participants if everybody else _own(federation, account)
     claimed = _pay(federation, account, members)
-    for amounts, send in _due(federation, account):
+    owners = federation.refresh().credits.owed() if everybody else [account.address]
+    for amounts, send in _due(federation, account, members, owners):
         receipt = _try(" and ".join(f"{kind} of {amounts[kind]}" for kind in amounts), send)
         if receipt is not None:
             claimed += [Claimed(kind, amount, receipt) for kind, amount in amounts.items()]
@@ -64,21 +65,25 @@ def _try(what: str, send: Send) -> Receipt | None:
         return None
 
 
-def _credits(federation: Federation, account: Account) -> Iterator[tuple[str, Send]]:
+def _credits(
+    federation: Federation, account: Account, members: Sequence[Participant], *, everybody: bool
+) -> Iterator[tuple[str, Send]]:
     """Have credited to the account what the contract credits only when it is asked: fees of votes,
     bonds of results and challenges whose round became void.
     """
     contract, state, id_ = federation.contract, federation.state, federation.id
-    for participant in _own(federation, account):
+    for participant in members:
         if participant.fees:
             votes = _votes(federation, participant)
             index = participant.index
             yield "fees", partial(contract.collect_fees, account, id_, index, votes)
     for proposal in (p for round_ in state.rounds for p in round_.proposals):
-        if proposal.fate is Fate.DROPPED and proposal.proposer == account.address:
+        ours = everybody or proposal.proposer == account.address
+        if proposal.fate is Fate.DROPPED and ours:
             yield "a bond", partial(contract.release_bond, account, id_, proposal.result)
         for challenge in proposal.challenges.all if proposal.fallen else ():
-            if challenge.challenger == account.address and not challenge.resolved:
+            ours = everybody or challenge.challenger == account.address
+            if ours and not challenge.resolved:
                 which = Dispute(id_, proposal.result, challenge.number)
                 attempt = proposal.attempt
                 yield "a bond", partial(contract.reclaim_challenge, account, which, attempt=attempt)
@@ -134,19 +139,24 @@ def _pay(federation: Federation, account: Account, members: Sequence[Participant
     return claimed
 
 
-def _due(federation: Federation, account: Account) -> Iterator[Due]:
+def _due(
+    federation: Federation,
+    account: Account,
+    members: Sequence[Participant],
+    owners: Sequence[Address],
+) -> Iterator[Due]:
     contract, state = federation.contract, federation.state
-    own = _own(federation, account)
-    for participant in own:
+    for participant in members:
         gone = participant.until is not None or state.settled
-        if gone and participant.stake and participant.controller == account.address:
+        if gone and participant.stake:
             stake = partial(contract.withdraw_stake, account, federation.id, participant.index)
             yield {"stake": participant.stake}, stake
-    credit = contract.credit(federation.id, account.address)
-    waiting = {"bond": credit.ethers, "fees": credit.fees}
-    if any(waiting.values()):
-        amounts = {kind: amount for kind, amount in waiting.items() if amount}
-        yield amounts, partial(contract.withdraw, account, federation.id)
+    for owner in owners:
+        credit = contract.credit(federation.id, owner)
+        waiting = {"bond": credit.ethers, "fees": credit.fees}
+        if any(waiting.values()):
+            amounts = {kind: amount for kind, amount in waiting.items() if amount}
+            yield amounts, partial(contract.withdraw, account, federation.id, owner)
     assert state.created is not None
     ours = state.created.creator == account.address and state.refund is None
     if ours and state.settled and state.left:

@@ -27,6 +27,10 @@ class Credits:
         """Give what an account may withdraw."""
         return self._credits.get(account, Credit())
 
+    def owed(self) -> list[Address]:
+        """List the accounts that may withdraw anything."""
+        return [account for account, owed in self._credits.items() if owed != Credit()]
+
     def add(self, account: Address, *, ethers: int = 0, fees: int = 0) -> None:
         """Owe an account more."""
         owed = self.of(account)

@@ -179,10 +179,9 @@ class PolicyHeader(_Header):
         """Return what payouts are released from."""
         return self.pool - self.reserve
 
-    @property
-    def drawn(self) -> bool:
-        """Whether committees are drawn: not everybody fits in one."""
-        return self.max_participants > self.committee_size
+    def draws(self, known: int) -> bool:
+        """Whether a committee is drawn from so many participants: not all of them fit in."""
+        return known > self.committee_size
 
     def ends_period(self, trained: int) -> bool:
         """Whether a reward period ends with the training result of this number, from 1 on."""

@@ -156,24 +156,26 @@ class Members:
         dataset = Dataset(event.root, event.rows, since, event.erasure, over)
         self._append(event, participant, dataset)
 
-    def withdraw_stake(self, event: ev.StakeWithdrawn, *, since: int | None) -> None:
-        """Take in that a stake was paid back; `since` is when the federation ended."""
+    def withdraw_stake(self, event: ev.StakeWithdrawn, *, since: int) -> None:
+        """Take in that a stake was paid back; its unbonding counts from `since`."""
         participant = self.known(event, event.participant)
         require(event, participant.stake > 0, "a stake not yet returned", "none")
         require_equal(event, "a stake of", participant.stake, event.amount)
-        free = participant.left_at if participant.left_at is not None else since
-        assert free is not None
-        after(event, free + self._policy.unbonding_window)
+        after(event, since + self._policy.unbonding_window)
         participant.stake = 0
 
-    def charge(self, event: ev.UnavailableCharged) -> None:
-        """Take in what a participant pays for an update that could not be had."""
+    def charge(self, event: ev.UnavailableCharged, until: RoundIndex) -> None:
+        """Take in what a participant pays for an update that could not be had; whose stake would
+        not cover another fee loses its seat.
+        """
         participant = self.known(event, event.participant)
         require(event, event.round not in participant.charged, "one charge a round", "another")
         fee = min(self._policy.unavailable_fee, participant.stake)
         require(event, event.amount == fee > 0, f"a fee of {fee} wei", str(event.amount))
         participant.charged.add(event.round)
         participant.stake -= fee
+        if participant.stake < self._policy.unavailable_fee and participant.left_at is None:
+            self._leave(participant, until, event.meta.timestamp)
 
     def slash(self, voters: Iterable[ParticipantId], until: RoundIndex, at: int) -> int:
         """Take seats and stakes from who voted for a result that was proved wrong; give the

@@ -74,8 +74,16 @@ class Proposal:
 
     def majority(self) -> bool:
         """Whether half of the seats voted, and more for the result than against it."""
-        enough = 2 * len(self.votes) >= self.committee.seats
-        return enough and self.count(True) > self.count(False)
+        return self._decides and self.count(True) > self.count(False)
+
+    @property
+    def voted_down(self) -> bool:
+        """Whether half of the seats voted, and more against the result than for it."""
+        return self._decides and self.count(False) > self.count(True)
+
+    @property
+    def _decides(self) -> bool:
+        return 2 * len(self.votes) >= self.committee.seats
 
 
 class Outcome(Enum):

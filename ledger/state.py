@@ -29,6 +29,9 @@ from ledger.types import (
     RoundIndex,
 )
 
+MOST_PASSED_OVER = 16
+"""So many who have left a turn passes over; behind them it is anybody's."""
+
 Kinds = tuple[type[ev.Event], ...]
 Verdict = ev.ResultAccepted | ev.ResultRejected
 Retry = ev.TurnMissed | ev.ResultRejected | ev.ResultDisproved
@@ -181,9 +184,15 @@ class FederationState:
         return min(dataset.rows, self.policy.weight_cap)
 
     def in_turn(self, round_: Round) -> Participant | None:
-        """Give the only participant that may propose now; None = anybody may."""
-        candidate = self.participants[(round_.index + round_.attempt) % round_.known]
-        return None if round_.turn_missed or not candidate.active(round_.index) else candidate
+        """Give the only participant that may propose now; None = anybody may. A turn passes over
+        so many who have left.
+        """
+        if round_.turn_missed:
+            return None
+        first = round_.index + round_.attempt
+        passed = range(first, first + min(round_.known, MOST_PASSED_OVER))
+        turns = (self.participants[turn % round_.known] for turn in passed)
+        return next((p for p in turns if p.active(round_.index)), None)
 
     def member(self, signer: Address) -> Participant | None:
         """Find the participant that an account signs for, or will from the next round on."""
@@ -192,14 +201,12 @@ class FederationState:
 
     def committee(self, round_: Round) -> Committee:
         """Give who votes on a result that is proposed now."""
-        known, size = round_.known, self.policy.committee_size
-        few = committee.few(known - round_.seats, known=known, size=size)
         return committee.seat(
             round_.seed or b"",
-            known,
-            size,
+            round_.known,
+            self.policy.committee_size,
             lambda index: self.participants[index].active(round_.index),
-            looking=round_.attempt > 0 or not few,
+            here=round_.seats if round_.attempt == 0 else None,
         )
 
     def proposal(self, result: Digest, attempt: int) -> Proposal | None:
@@ -269,8 +276,7 @@ class FederationState:
         bound = "one that is still bound"
         gone = self._released(participant)
         require(event, gone, "a participant that is gone, its rounds settled or void", bound)
-        ended = None if self.ended is None else self.ended.meta.timestamp
-        self._members.withdraw_stake(event, since=ended)
+        self._members.withdraw_stake(event, since=self._free_since(participant))
 
     # commits
 
@@ -445,8 +451,8 @@ class FederationState:
         self._check_retry(event, round_)
         self._retry(event, round_)
         proposal.fate = Fate.REJECTED
-        left = self.policy.proposer_bond - self.policy.rejection_fee
-        self.credits.add(proposal.proposer, ethers=left)
+        fee = self.policy.rejection_fee if proposal.voted_down else 0
+        self.credits.add(proposal.proposer, ethers=self.policy.proposer_bond - fee)
 
     def _voided(self, event: ev.RoundVoided) -> None:
         going = self.phase in (Phase.COMMIT, Phase.PROPOSE, Phase.ATTEST)
@@ -522,8 +528,9 @@ class FederationState:
     def _failed(self, event: ev.ChallengeFailed) -> None:
         proposal = self._disputable(event)
         challenge = proposal.challenges.fail(event)
-        winner = challenge.answerer or proposal.proposer
-        self.credits.add(winner, ethers=self.policy.challenge_bond // 2)
+        unopened = isinstance(challenge.step, ev.ProofCommitted)
+        answerer = None if unopened else challenge.answerer
+        self.credits.add(answerer or proposal.proposer, ethers=self.policy.challenge_bond // 2)
 
     def _disproved(self, event: ev.ResultDisproved) -> None:
         proposal = self._disputable(event)
@@ -548,7 +555,6 @@ class FederationState:
         for later in self.rounds[round_.index + 1 :]:
             self._void(later)
         round_.outcome = Outcome.OPEN
-        round_.turn_missed = False
         self._current = round_.index
         self._last_progress = at
         self.ended = None
@@ -572,7 +578,7 @@ class FederationState:
     def _charged(self, event: ev.UnavailableCharged) -> None:
         settled = any(a.round == event.round and a.settled for a in self.lineage)
         require(event, settled, "a round whose result has settled", str(event.round))
-        self._members.charge(event)
+        self._members.charge(event, self._next_round)
 
     # money
 
@@ -640,7 +646,7 @@ class FederationState:
         return next((a for a in self.lineage if not a.settled), None)
 
     def _seedless(self, round_: Round) -> bool:
-        return self.policy.drawn and round_.seed is None
+        return self.policy.draws(round_.known) and round_.seed is None
 
     def _hopeless(self, round_: Round, at: int) -> bool:
         """Whether nothing can come of a round that commits: too few did in time, or its seed is
@@ -690,6 +696,17 @@ class FederationState:
             return False
         waiting = self._waiting
         return waiting is None or (until is not None and waiting.round >= until)
+
+    def _free_since(self, participant: Participant) -> int:
+        """Give the time from which a participant's unbonding counts: it has left, or the federation
+        has ended, and the last result of its rounds has settled.
+        """
+        left, until = participant.left_at, participant.until
+        if left is None:
+            assert self.ended is not None
+            left = self.ended.meta.timestamp
+        own = (a for a in self.lineage if until is None or a.round < until)
+        return max([left, *(a.settled_at for a in own if a.settled_at is not None)])
 
     def _going_on(self, event: ev.Event) -> None:
         require(event, self.phase is not Phase.ENDED, "a federation that goes on", "it has ended")

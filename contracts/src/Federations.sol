@@ -28,7 +28,7 @@ import {Policies} from "./libraries/Policies.sol";
 import {Rounds} from "./libraries/Rounds.sol";
 import {RoundState, RoundStates} from "./types/RoundState.sol";
 import {Seat} from "./types/Seat.sol";
-import {Credit, Federation, Participant, Proposed, Rules} from "./types/State.sol";
+import {Credit, Federation, Participant, Proposed, Rules, STOPS, TURN_MISSED} from "./types/State.sol";
 import {Target, Terms} from "./verifier/Types.sol";
 
 /// @title Federations
@@ -43,6 +43,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     uint256 private constant MOST_SETTLED = 16;
     /// @dev Sums of int32 coordinates with weights below this fit int64.
     uint256 private constant WEIGHT_LIMIT = 1 << 31;
+    /// @dev A turn passes over so many who have left; behind them it is anybody's.
+    uint256 private constant MOST_PASSED_OVER = 16;
     /// @dev So many blocks' hashes can be had.
     uint256 private constant SEED_BLOCKS = 256;
     uint256 private constant POLICY_SIZE = 53 * 32;
@@ -134,7 +136,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IFederations
     function withdrawStake(bytes32 id, uint32 participant) external nonReentrant {
-        Money.send(address(0), msg.sender, Members.withdrawStake(_existing(id), id, participant));
+        (address controller, uint256 amount) = Members.withdrawStake(_existing(id), id, participant);
+        Money.send(address(0), controller, amount);
     }
 
     // ---------------------------------------------------------------- commits
@@ -241,7 +244,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         result.challengeDeadline = challengeDeadline;
         result.attempt = s.attempt();
         result.status = Status.Standing;
-        result.stop = header.stop;
+        result.marks = (header.stop ? STOPS : 0) | (s.turnMissed() ? TURN_MISSED : 0);
         if (s.attempt() != 0) result.ballots = 0;
         emit Evidence(digest, msg.data[36:36 + RESULT_SIZE]);
         f.record(
@@ -267,10 +270,16 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
 
     function _checkTurn(Federation storage f, RoundState s, address signer) private view {
         if (s.turnMissed()) return;
-        uint32 turn = uint32((uint256(s.round()) + s.attempt()) % s.known());
-        if (!f.participants[turn].inGoodStanding(s.round())) return;
+        uint32 round = s.round();
+        uint256 known = s.known();
+        uint256 passed;
+        uint32 turn;
+        do {
+            if (passed == known || passed == MOST_PASSED_OVER) return;
+            turn = uint32((uint256(round) + s.attempt() + passed++) % known);
+        } while (!f.participants[turn].inGoodStanding(round));
         Seat seat = f.seats[signer];
-        if (!seat.activeIn(s.round()) || seat.participant() != turn) revert NotInTurn(turn);
+        if (!seat.activeIn(round) || seat.participant() != turn) revert NotInTurn(turn);
     }
 
     /// @dev Why the header does not follow from the federation's state: a field's name, or zero if it does. What only its bytes
@@ -307,17 +316,19 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         return earned < purse - base ? earned : purse - base;
     }
 
-    /// @dev The seats that are filled, among how many places. A draw skips who has left, as long as there are places. While
-    /// nobody has, or all fit in, there is nothing to look up; nor while so few have that at most half a vacancy is expected: a
-    /// vacant seat is a silent one. In a later attempt, also after a slashing, everybody drawn is looked up.
+    /// @dev The seats of a committee, and how many places surely have one. A draw passes over who has left, and the next place moves
+    /// up. In a first attempt the seats follow from how many are still there, unless so many have left that there may be too few
+    /// places, so nobody is looked up: who has moved up shows it with its vote. In a later attempt, which may come after a
+    /// slashing, everybody drawn is looked up.
     function _seatCommittee(Federation storage f, RoundState s) private view returns (uint256 seats, uint256 places) {
         uint256 known = s.known();
         uint256 size = f.rules.committeeSize;
-        if (s.attempt() == 0) {
-            if (known <= size) return (s.seats(), known);
-            if (2 * size * (known - s.seats()) <= known) return (size, size);
-        }
         uint32 round = s.round();
+        if (s.attempt() == 0) {
+            uint256 active = s.seats();
+            if (active <= size && known <= Committee.MOST_PLACES) return (active, known);
+            if (Committee.fills(size, known - active, known)) return (size, size);
+        }
         uint256 seed = f.seed;
         unchecked {
             while (seats < size && places < known && places < Committee.MOST_PLACES) {
@@ -330,10 +341,10 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     // ---------------------------------------------------------------- votes
 
     /// @inheritdoc IFederations
-    function vote(bytes32 id, uint32 round, uint8 attempt, bytes32 result, bool support) external {
+    function vote(bytes32 id, uint32 round, uint8 attempt, bytes32 result, uint128 vacant, bool support) external {
         Federation storage f = _federations[id];
-        RoundState s = _checkVote(f, id, round, attempt, result);
-        (uint32 participant, uint256 place) = _place(f, s, msg.sender, f.rules.committeeSize, f.seed);
+        RoundState s = _checkVote(f, id, round, attempt, result, vacant);
+        (uint32 participant, uint256 place) = _place(f, s, msg.sender, f.rules.committeeSize, f.seed, vacant);
         if (f.results[result].ballots & Committee.ballots(place) != 0) {
             revert AlreadyVoted(participant, round, attempt);
         }
@@ -341,9 +352,16 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IFederations
-    function postVotes(bytes32 id, uint32 round, uint8 attempt, bytes32 result, Ballot[] calldata ballots) external {
+    function postVotes(
+        bytes32 id,
+        uint32 round,
+        uint8 attempt,
+        bytes32 result,
+        uint128 vacant,
+        Ballot[] calldata ballots
+    ) external {
         Federation storage f = _federations[id];
-        RoundState s = _checkVote(f, id, round, attempt, result);
+        RoundState s = _checkVote(f, id, round, attempt, result, vacant);
         bytes32 inFavour = _voteDigest(id, round, attempt, result, true);
         bytes32 opposed = _voteDigest(id, round, attempt, result, false);
         uint256 size = f.rules.committeeSize;
@@ -354,7 +372,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
             Ballot calldata ballot = ballots[i];
             bool support = ballot.support;
             address signer = ECDSA.recover(support ? inFavour : opposed, ballot.r, ballot.vs);
-            (, uint256 place) = _place(f, s, signer, size, seed);
+            (, uint256 place) = _place(f, s, signer, size, seed, vacant);
             // Who has voted by itself meanwhile must not be able to stop the others' votes.
             if ((cast | fresh) & Committee.ballots(place) == 0) fresh |= Committee.ballot(place, support);
         }
@@ -370,19 +388,27 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         return _hashTypedDataV4(keccak256(abi.encode(VOTE_TYPEHASH, id, round, attempt, result, support)));
     }
 
-    function _checkVote(Federation storage f, bytes32 id, uint32 round, uint8 attempt, bytes32 result)
-        private
-        view
-        returns (RoundState s)
-    {
+    function _checkVote(
+        Federation storage f,
+        bytes32 id,
+        uint32 round,
+        uint8 attempt,
+        bytes32 result,
+        uint256 vacant
+    ) private view returns (RoundState s) {
         s = f.state;
         _checkPhase(id, s, Phase.Attest, round);
         if (attempt != s.attempt()) revert WrongAttempt(s.attempt(), attempt);
         if (result != f.standing) revert WrongResult(f.standing, result);
+        for (uint256 place; vacant != 0; (++place, vacant >>= 1)) {
+            if (vacant & 1 == 0) continue;
+            uint256 member = Committee.member(f.seed, place, s.known(), f.rules.committeeSize);
+            if (f.participants[member].inGoodStanding(round)) revert NotVacant(place);
+        }
     }
 
-    /// @dev The committee's place of a signer.
-    function _place(Federation storage f, RoundState s, address signer, uint256 size, uint256 seed)
+    /// @dev The committee's place of a signer. One behind the first has a seat if enough of those before it are vacant.
+    function _place(Federation storage f, RoundState s, address signer, uint256 size, uint256 seed, uint256 vacant)
         private
         view
         returns (uint32 participant, uint256 place)
@@ -395,7 +421,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
             revert NotSeated(signer, round);
         }
         place = Committee.placeOf(seed, participant, s.known(), size);
-        if (place >= s.places()) revert NotSeated(signer, round);
+        if (place >= s.places() && !Committee.movesUp(place, size, vacant)) revert NotSeated(signer, round);
     }
 
     function _count(Federation storage f, bytes32 id, RoundState s, bytes32 digest, uint256 fresh) private {
@@ -501,18 +527,20 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         f.accepted[height] = digest;
         result.status = Status.Accepted;
         f.record(id, ResultAccepted.selector, abi.encode(result.round, digest, height));
-        if (result.stop || f.trained(height) == f.terms.rounds) _end(f, id, false);
+        if (result.marks & STOPS != 0 || f.trained(height) == f.terms.rounds) _end(f, id, false);
         else f.openNext(id);
     }
 
-    /// @dev By votes: the proposer pays a fixed fee, and never more, for what others think of its result.
+    /// @dev By votes: the proposer pays a fixed fee, and never more, for what others think of its result; and nothing for their silence.
     function _reject(Federation storage f, bytes32 id, bytes32 digest) private {
         RoundState s = f.state;
         Proposed storage result = f.results[digest];
         result.status = Status.Rejected;
         uint40 deadline = f.retry(s, false);
         f.record(id, ResultRejected.selector, abi.encode(s.round(), s.attempt(), digest, deadline));
-        uint96 fee = f.rules.rejectionFee;
+        (uint256 votesFor, uint256 votesAgainst) = Committee.count(result.ballots);
+        bool votedDown = 2 * (votesFor + votesAgainst) >= s.seats() && votesAgainst > votesFor;
+        uint96 fee = votedDown ? f.rules.rejectionFee : 0;
         f.credit(result.proposer, f.rules.proposerBond - fee, 0);
         if (deadline == 0) f.voidRound(id);
         Rounds.burn(fee);
@@ -538,7 +566,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
             if (block.timestamp < result.challengeDeadline || result.first != result.next) break;
             any = true;
             f.settledHeight = height;
-            result.status = Status.Settled;
+            (result.status, result.challengeDeadline) = (Status.Settled, uint40(block.timestamp));
             f.record(id, ResultSettled.selector, abi.encode(digest, height));
             _payFees(f, result);
             if (ended && height == head || f.endsPeriod(height)) _endPeriod(f, id, digest);
@@ -659,8 +687,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IFederations
-    function withdraw(bytes32 id) external nonReentrant {
-        Funds.withdraw(_existing(id), id);
+    function withdraw(bytes32 id, address account) external nonReentrant {
+        Funds.withdraw(_existing(id), id, account);
     }
 
     /// @dev keccak256(abi.encode(root, total, leaves)), in memory that is free again after it.
@@ -745,7 +773,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
             challenges: r.next,
             resolved: r.first,
             status: r.status,
-            stop: r.stop,
+            stop: r.marks & STOPS != 0,
             ballots: r.ballots
         });
     }

@@ -124,7 +124,7 @@ abstract contract Base is Asserts {
         p = policy();
         (p.relay, p.batchWindow) = (relay(), 20);
         (p.proposerFee, p.attesterFee, p.relayFee) = (0.03 ether, 0.001 ether, 0.007 ether);
-        (p.rejectionFee, p.unavailableFee) = (0.05 ether, 0.4 ether);
+        (p.rejectionFee, p.unavailableFee, p.unbondingWindow) = (0.05 ether, 0.4 ether, p.attestWindow);
     }
 
     function relay() internal pure returns (address) {
@@ -216,14 +216,22 @@ abstract contract Base is Asserts {
     }
 
     function post(bytes32 id, Ballot[] memory ballots) internal {
+        post(id, ballots, 0);
+    }
+
+    function post(bytes32 id, Ballot[] memory ballots, uint256 vacant) internal {
         FederationView memory v = view_(id);
-        ledger.postVotes(id, v.round, v.attempt, v.standing, ballots);
+        ledger.postVotes(id, v.round, v.attempt, v.standing, uint128(vacant), ballots);
     }
 
     function post(bytes32 id, Ballot memory single) internal {
+        post(id, single, 0);
+    }
+
+    function post(bytes32 id, Ballot memory single, uint256 vacant) internal {
         Ballot[] memory ballots = new Ballot[](1);
         ballots[0] = single;
-        post(id, ballots);
+        post(id, ballots, vacant);
     }
 
     // ---------------------------------------------------------------- acts
@@ -294,9 +302,13 @@ abstract contract Base is Asserts {
         return sha256(abi.encode(h));
     }
 
+    /// @dev Whose turn it is: who has no seat is passed over. Nobody's, who would be the next one to join, if none of 16 has one.
     function turn(bytes32 id) internal view returns (uint256) {
         FederationView memory v = view_(id);
-        return (uint256(v.round) + v.attempt) % v.known;
+        for (uint256 i = uint256(v.round) + v.attempt; i < uint256(v.round) + v.attempt + 16; ++i) {
+            if (seated(id, v.round, i % v.known)) return i % v.known;
+        }
+        return v.known;
     }
 
     function propose(bytes32 id, ResultHeader memory h) internal returns (bytes32) {
@@ -311,9 +323,13 @@ abstract contract Base is Asserts {
     }
 
     function vote(bytes32 id, uint256 i, bool support) internal {
+        vote(id, i, support, 0);
+    }
+
+    function vote(bytes32 id, uint256 i, bool support, uint256 vacant) internal {
         FederationView memory v = view_(id);
         vm.prank(signer(i));
-        ledger.vote(id, v.round, v.attempt, v.standing, support);
+        ledger.vote(id, v.round, v.attempt, v.standing, uint128(vacant), support);
     }
 
     /// @dev Votes, in order, until the attest phase is over; everybody is in the committee.
@@ -386,9 +402,10 @@ abstract contract Base is Asserts {
         ledger.collectFees(id, uint32(i), results);
     }
 
+    /// @dev By anybody: the money goes where it belongs.
     function withdraw(bytes32 id, address who) internal {
-        vm.prank(who);
-        ledger.withdraw(id);
+        vm.prank(ANYBODY);
+        ledger.withdraw(id, who);
     }
 
     function amounts3(uint128 a, uint128 b, uint128 c) internal pure returns (uint128[] memory amounts) {

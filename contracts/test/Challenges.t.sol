@@ -286,6 +286,19 @@ contract ChallengesTest is Challenged {
         eq(ethers(id, ANSWERER), CHALLENGE / 2, "the answerer's half");
     }
 
+    /// @dev A proof that was committed to and not opened is the proposer's, whoever answered what came before it.
+    function test_expireChallenge_ofAProofAfterAnAnswer() public {
+        (bytes32 id, bytes32 result) = standing(patient());
+        demand(CHALLENGER, id, result, 1);
+        answer(ANSWERER, id, result, 0, 1);
+        vm.prank(CHALLENGER);
+        ledger.recommitProof(id, result, 0, keccak256("never opened"));
+        pass(ANSWER_WINDOW);
+        _expired(id, result);
+        eq(ethers(id, ANSWERER), 0, "the answerer's");
+        eq(ethers(id, signer(0)), CHALLENGE / 2, "the proposer's half");
+    }
+
     /// @dev So one bond delays a settlement by eight windows, if its demands are answered at once.
     function test_expireChallenge_afterEightSteps() public {
         (bytes32 id, bytes32 result) = standing(patient());
@@ -520,5 +533,62 @@ contract ChallengesTest is Challenged {
         if (left == 0) refuses(IFederations.NothingToCharge.selector);
         ledger.chargeUnavailable(id, next, abi.encode(1));
         eq(ledger.participantOf(id, 1).stake, left > p.unavailableFee ? left - p.unavailableFee : 0, "stake");
+    }
+
+    /// @dev Whose stake would not cover another fee loses its seat from the next round on; no other one does.
+    function testFuzz_chargeUnavailable_takesTheSeat(uint256 fee) public {
+        PolicyHeader memory p = costly();
+        p.unavailableFee = uint128(bound(fee, 1, STAKE));
+        bytes32 id = started(p, 3);
+        bytes32 result = fullRound(id);
+        settleAll(id);
+        commitAll(id);
+        ledger.chargeUnavailable(id, result, abi.encode(1));
+        bool out = STAKE - p.unavailableFee < p.unavailableFee;
+        eq(view_(id).active, out ? 2 : 3, "active");
+        eq(ledger.participantOf(id, 1).leftAt, out ? vm.getBlockTimestamp() : 0, "left");
+        holds(seated(id, 1, 1), "still in this round");
+        bytes32 next = propose(id, header(id));
+        vote(id, 1, true);
+        vote(id, 0, true);
+        status(id, next, Status.Accepted, "accepted");
+        uint32 round = view_(id).round;
+        vm.prank(signer(1));
+        if (out) refuses(abi.encodeWithSelector(IFederations.NotSeated.selector, signer(1), round));
+        ledger.commitUpdate(id, round, update(round, 1));
+    }
+
+    /// @dev Who has left already leaves once.
+    function test_chargeUnavailable_ofWhoLeft() public {
+        PolicyHeader memory p = costly();
+        p.unavailableFee = uint128(STAKE);
+        bytes32 id = started(p, 3);
+        leave(id, 1);
+        uint256 at = vm.getBlockTimestamp();
+        bytes32 result = fullRound(id);
+        settleAll(id);
+        ledger.chargeUnavailable(id, result, abi.encode(1));
+        eq(view_(id).active, 2, "active");
+        eq(ledger.participantOf(id, 1).leftAt, at, "left when it did");
+    }
+
+    /// @dev Settling and withdrawing in one breath leaves no time to charge anybody: the unbonding window starts with the
+    /// settlement, for who has left and for who stayed to the end.
+    function testFuzz_withdrawStake_RevertWhen_onlyJustSettled(bool left, bool disputed) public {
+        PolicyHeader memory p = costly();
+        p.rounds = left ? 2 : 1;
+        bytes32 id = started(p, 3);
+        if (left) leave(id, 2);
+        bytes32 result = fullRound(id);
+        if (disputed) commitProof(CHALLENGER, id, result, proof(1));
+        pass(p.challengeWindow);
+        if (disputed) ledger.expireChallenge(id, result);
+        ledger.advance(id);
+        refuses(abi.encodeWithSelector(IFederations.StakeLocked.selector, 2));
+        ledger.withdrawStake(id, 2);
+        ledger.chargeUnavailable(id, result, abi.encode(2));
+        pass(p.unbondingWindow);
+        ledger.withdrawStake(id, 2);
+        eq(controller(2).balance, STAKE - p.unavailableFee, "what is left");
     }
 }

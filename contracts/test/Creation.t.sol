@@ -315,6 +315,9 @@ contract CreationTest is Base {
 
     function test_createFederation_RevertWhen_amountsCannotBeEnforced() public {
         PolicyHeader memory p = costly();
+        (p.unavailableFee, p.unbondingWindow) = (1, p.attestWindow - 1);
+        _refused(p, "unbondingWindow");
+        p = policy();
         p.rejectionFee = p.proposerBond + 1;
         _refused(p, "rejectionFee");
         p = costly();

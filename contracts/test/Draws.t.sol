@@ -132,7 +132,7 @@ contract DrawsTest is Base {
             address other = signer(_member(seed, place));
             vm.prank(other);
             refuses(abi.encodeWithSelector(IFederations.NotSeated.selector, other, 0));
-            ledger.vote(id, 0, 0, result, true);
+            ledger.vote(id, 0, 0, result, 0, true);
         }
         Ballot[] memory ballots = new Ballot[](SIZE);
         for (uint256 place; place < SIZE; ++place) {
@@ -148,7 +148,6 @@ contract DrawsTest is Base {
         vm.assume(seed != 0);
         bytes32 id = started(_policy(), MEMBERS);
         leavers &= 0xfff;
-        if (_ones(leavers) == 1) leavers ^= 0xfff; // see testFuzz_proposeResult_leavesAVacancy
         for (uint256 i; i < MEMBERS; ++i) {
             if (leavers >> i & 1 == 1) leave(id, i);
         }
@@ -167,83 +166,156 @@ contract DrawsTest is Base {
             eq(view_(id).round, 2, "too few commits");
             return;
         }
-        bytes32 result = proposeAs(seated(id, 1, 1) ? signer(1) : ANYBODY, id, header(id));
+        bytes32 result = propose(id, header(id));
         eq(view_(id).seats, active < SIZE ? active : SIZE, "seats of round 1");
         _voteWithout(id, result, seed, leavers);
         status(id, result, Status.Accepted, "accepted");
     }
 
-    /// @dev Where one of twelve has left, half a vacancy at most is expected among four: nobody is looked up, and if it was drawn,
-    /// its seat counts as that of somebody silent. In the next attempt the place behind it moves up.
-    function testFuzz_proposeResult_leavesAVacancy(bytes32 seed, uint256 leaver) public {
-        vm.assume(seed != 0);
-        leaver = bound(leaver, 1, MEMBERS - 1);
-        bytes32 id = started(_policy(), MEMBERS);
-        leave(id, leaver);
-        mine();
-        commitAll(id);
-        propose(id, header(id));
-        _voteDrawn(id, blockhash(vm.getBlockNumber() - 1), true);
+    /// @dev A round that is voted on, from which those at some places have left before it.
+    function _without(bytes32 seed, uint256 places) private returns (bytes32 id, bytes32 result) {
+        id = started(_policy(), MEMBERS);
+        for (uint256 place; place < MEMBERS; ++place) {
+            if (places >> place & 1 == 1) leave(id, _member(seed, place));
+        }
+        miss(id);
         mine();
         vm.setBlockhash(vm.getBlockNumber() - 1, seed);
         commitAll(id);
-        bytes32 result = proposeAs(seated(id, 1, 1) ? signer(1) : ANYBODY, id, header(id));
+        result = propose(id, header(id));
         eq(view_(id).seats, SIZE, "seats");
-        _refuseVote(id, leaver, result);
-        _refuseVote(id, _member(seed, SIZE), result);
-        for (uint256 place; view_(id).attempt == 0; ++place) {
-            if (_member(seed, place) != leaver) vote(id, _member(seed, place), false);
-        }
-        result = proposeAs(seated(id, 1, 2) ? signer(2) : ANYBODY, id, header(id));
-        eq(view_(id).seats, SIZE, "filled");
-        _voteWithout(id, result, seed, 1 << leaver);
     }
 
-    /// @dev One of eight is just few enough.
-    function test_proposeResult_leavesAVacancyAmongEight() public {
-        bytes32 id = started(_policy(), 8);
-        leave(id, 5);
-        mine();
-        commitAll(id);
-        bytes32 result = propose(id, header(id));
-        uint256 seed = _bits(blockhash(vm.getBlockNumber() - 1));
-        for (uint256 place; ledger.resultOf(id, result).status == Status.Standing; ++place) {
-            vote(id, Committee.member(seed, place, 8, SIZE), true);
+    /// @dev Who is at the place behind the first ones votes, by itself or among others, if it names one before it that is vacant.
+    function testFuzz_vote_whoMovesUp(bytes32 seed, uint256 vacancy, bool posted, bool support) public {
+        vm.assume(seed != 0);
+        vacancy = bound(vacancy, 0, SIZE - 1);
+        (bytes32 id, bytes32 result) = _without(seed, 1 << vacancy);
+        uint256 who = _member(seed, SIZE);
+        _refuseVote(id, _member(seed, vacancy), result, 1 << vacancy);
+        _refuseVote(id, _member(seed, SIZE + 1), result, 1 << vacancy);
+        _refuseVote(id, who, result, 0);
+        Ballot[] memory ballots = new Ballot[](2);
+        ballots[0] = ballot(id, _member(seed, vacancy == 0 ? 1 : 0), !support);
+        ballots[1] = ballot(id, who, support);
+        refuses(abi.encodeWithSelector(IFederations.NotSeated.selector, signer(who), 1));
+        ledger.postVotes(id, 1, 0, result, 0, ballots);
+        if (posted) post(id, ballots, 1 << vacancy);
+        else vote(id, who, support, 1 << vacancy);
+        eq(ledger.resultOf(id, result).ballots & Committee.ballots(SIZE), Committee.ballot(SIZE, support), "its ballot");
+    }
+
+    /// @dev A place is vacant if whoever was drawn to it has left; one that is not cannot be named, whoever votes.
+    function testFuzz_vote_RevertWhen_aPlaceIsTaken(bytes32 seed, uint256 vacancy, uint256 taken, uint256 voter) public {
+        vm.assume(seed != 0);
+        (vacancy, taken) = (bound(vacancy, 0, SIZE - 1), bound(taken, 0, MEMBERS - 1));
+        if (taken == vacancy) taken = SIZE;
+        (bytes32 id, bytes32 result) = _without(seed, 1 << vacancy);
+        uint256 who = _member(seed, bound(voter, 0, MEMBERS - 1));
+        vm.prank(signer(who));
+        refuses(abi.encodeWithSelector(IFederations.NotVacant.selector, taken));
+        ledger.vote(id, 1, 0, result, uint128(1 << vacancy | 1 << taken), true);
+    }
+
+    /// @dev Vacancies behind a place bring it no seat, nor does one bring two.
+    function testFuzz_vote_RevertWhen_tooFewBeforeItAreVacant(bytes32 seed, uint256 before, uint256 behind) public {
+        vm.assume(seed != 0);
+        (before, behind) = (bound(before, 0, SIZE - 1), bound(behind, SIZE + 2, MEMBERS - 1));
+        (bytes32 id, bytes32 result) = _without(seed, 1 << before | 1 << behind);
+        _refuseVote(id, _member(seed, SIZE), result, 1 << behind);
+        _refuseVote(id, _member(seed, SIZE + 1), result, 1 << before | 1 << behind);
+        vote(id, _member(seed, SIZE), true, 1 << before | 1 << behind);
+    }
+
+    /// @dev Where there may be too few places to fill all seats, everybody drawn is looked up at once: of 140, of whom three are
+    /// there, the two that the draw puts at the first 128 places.
+    function test_proposeResult_looksUpWhereManyHaveLeft() public {
+        PolicyHeader memory p = _policy();
+        p.maxParticipants = 200;
+        bytes32 id = started(p, 140);
+        for (uint256 i = 3; i < 140; ++i) {
+            leave(id, i);
         }
-        seed = 1;
-        while (Committee.member(seed, 0, 8, SIZE) != 5) {
-            ++seed;
-        }
+        miss(id);
         mine();
+        uint256 seed = 1;
+        while (
+            Committee.placeOf(seed, 0, 140, SIZE) < 128 || Committee.placeOf(seed, 1, 140, SIZE) >= 128
+                || Committee.placeOf(seed, 2, 140, SIZE) >= 128
+        ) ++seed;
         vm.setBlockhash(vm.getBlockNumber() - 1, bytes32(seed));
         commitAll(id);
-        result = proposeAs(seated(id, 1, 1) ? signer(1) : ANYBODY, id, header(id));
-        eq(view_(id).seats, SIZE, "seats");
-        _refuseVote(id, Committee.member(seed, SIZE, 8, SIZE), result);
+        bytes32 result = proposeAs(signer(1), id, header(id));
+        eq(view_(id).seats, 2, "seats");
+        _refuseVote(id, 0, result, 0);
     }
 
-    function _refuseVote(bytes32 id, uint256 i, bytes32 result) private {
+    /// @dev Seats that cannot be filled for certain count as filled while so few have left: of 140 one, of whose seats there
+    /// are 128.
+    function test_proposeResult_leavesAVacancy() public {
+        PolicyHeader memory p = _policy();
+        (p.maxParticipants, p.committeeSize) = (300, 128);
+        bytes32 id = started(p, 256);
+        leave(id, 7);
+        miss(id);
+        mine();
+        uint256 seed = 1;
+        while (Committee.placeOf(seed, 7, 256, 128) >= 128) {
+            ++seed;
+        }
+        vm.setBlockhash(vm.getBlockNumber() - 1, bytes32(seed));
+        commitAll(id);
+        bytes32 result = propose(id, header(id));
+        eq(view_(id).seats, 128, "one of them is vacant");
+        _refuseVote(id, 7, result, 0);
+        _refuseVote(id, Committee.member(seed, 128, 256, 128), result, 1 << Committee.placeOf(seed, 7, 256, 128));
+        miss(id);
+        phase(id, Phase.Propose, "nobody voted");
+        propose(id, header(id));
+        eq(view_(id).seats, 127, "counted in the next attempt");
+    }
+
+    /// @dev Two of 256 are too many for that.
+    function test_proposeResult_countsTwoVacancies() public {
+        PolicyHeader memory p = _policy();
+        (p.maxParticipants, p.committeeSize) = (300, 128);
+        bytes32 id = started(p, 256);
+        leave(id, 7);
+        leave(id, 9);
+        miss(id);
+        mine();
+        uint256 seed = 1;
+        while (Committee.placeOf(seed, 7, 256, 128) >= 128 || Committee.placeOf(seed, 9, 256, 128) < 128) {
+            ++seed;
+        }
+        vm.setBlockhash(vm.getBlockNumber() - 1, bytes32(seed));
+        commitAll(id);
+        propose(id, header(id));
+        eq(view_(id).seats, 127, "seats");
+    }
+
+    function _refuseVote(bytes32 id, uint256 i, bytes32 result, uint256 vacant) private {
         FederationView memory v = view_(id);
         vm.prank(signer(i));
         refuses(abi.encodeWithSelector(IFederations.NotSeated.selector, signer(i), v.round));
-        ledger.vote(id, v.round, v.attempt, result, true);
+        ledger.vote(id, v.round, v.attempt, result, uint128(vacant), true);
     }
 
     /// @dev The first four places whose participants stayed vote; nobody else can.
     function _voteWithout(bytes32 id, bytes32 result, bytes32 seed, uint256 leavers) private {
         uint256 yes;
+        uint256 vacant;
         for (uint256 place; place < MEMBERS; ++place) {
-            uint256 i = _member(seed, place);
-            if (leavers >> i & 1 == 0 && _ones(yes) < SIZE) {
-                yes |= 1 << place;
-                continue;
-            }
-            _refuseVote(id, i, result);
+            if (leavers >> _member(seed, place) & 1 == 1) vacant |= 1 << place;
+        }
+        for (uint256 place; place < MEMBERS; ++place) {
+            if (vacant >> place & 1 == 0 && _ones(yes) < SIZE) yes |= 1 << place;
+            else _refuseVote(id, _member(seed, place), result, vacant);
         }
         uint256 cast;
         for (uint256 place; ledger.resultOf(id, result).status == Status.Standing; ++place) {
             if (yes >> place & 1 == 0) continue;
-            vote(id, _member(seed, place), true);
+            vote(id, _member(seed, place), true, vacant);
             cast |= 1 << place;
         }
         eq(ledger.resultOf(id, result).ballots, cast, "ballots by place");
@@ -271,7 +343,7 @@ contract DrawsTest is Base {
         for (uint256 i = MEMBERS; i < 2 * MEMBERS; ++i) {
             vm.prank(signer(i));
             refuses(abi.encodeWithSelector(IFederations.NotSeated.selector, signer(i), 0));
-            ledger.vote(id, 0, 0, result, true);
+            ledger.vote(id, 0, 0, result, 0, true);
         }
         eq(view_(id).seats, SIZE, "seats");
     }
@@ -300,14 +372,15 @@ contract DrawsTest is Base {
         bytes32 seed = blockhash(vm.getBlockNumber() - 1);
         commitAll(id);
         bytes32 result = propose(id, header(id));
+        uint256 vacant;
+        for (uint256 i = 10; i < 140; ++i) {
+            vacant |= 1 << Committee.placeOf(_bits(seed), i, 140, 128);
+        }
         uint256 seats;
         for (uint256 i; i < 10; ++i) {
             bool within = Committee.placeOf(_bits(seed), i, 140, 128) < 128;
             if (within) ++seats;
-            if (within) continue;
-            vm.prank(signer(i));
-            refuses(abi.encodeWithSelector(IFederations.NotSeated.selector, signer(i), 1));
-            ledger.vote(id, 1, 0, result, true);
+            else _refuseVote(id, i, result, uint128(vacant));
         }
         eq(view_(id).seats, seats, "seats");
     }

@@ -130,7 +130,7 @@ contract EventsTest is Base {
         withdraw(id, payout(0));
         withdraw(id, signer(0));
         ledger.refund(id);
-        vm.prank(controller(2));
+        pass(60);
         ledger.withdrawStake(id, 2);
         _follow(id);
         _next("clai", IFederations.PayoutClaimed.selector, abi.encode(1, payout(1), 3 ether));

@@ -66,7 +66,7 @@ contract FallbackTest is Challenged {
         eq(view_(id).seats, 2, "seats");
         vm.prank(signer(0));
         refuses(abi.encodeWithSelector(IFederations.NotSeated.selector, signer(0), 0));
-        ledger.vote(id, 0, 1, next, true);
+        ledger.vote(id, 0, 1, next, 0, true);
         voteAll(id, false);
         next = propose(id, header(id)); // of 2
         voteAll(id, true);
@@ -83,13 +83,38 @@ contract FallbackTest is Challenged {
         ledger.withdrawStake(id, 0);
     }
 
-    /// @dev The turn of a slashed member is anybody's.
-    function test_proposeResult_byAnybodyInASlashedOnesTurn() public {
+    /// @dev The turn of a slashed member is the next one's.
+    function test_proposeResult_passesOverTheSlashed() public {
         (bytes32 id, bytes32 result) = standing(patient());
         vote(id, 1, true);
         disprove(id, result, 9);
-        eq(turn(id), 1, "turn");
-        proposeAs(ANYBODY, id, header(id));
+        _notInTurn(id, ANYBODY, 2);
+        propose(id, header(id));
+    }
+
+    function _notInTurn(bytes32 id, address who, uint256 turn_) private {
+        ResultHeader memory h = header(id);
+        vm.deal(who, BOND);
+        vm.prank(who);
+        refuses(abi.encodeWithSelector(IFederations.NotInTurn.selector, turn_));
+        ledger.proposeResult{value: BOND}(id, h, INDEX, "");
+    }
+
+    /// @dev Once a turn was missed anybody may propose, also after a result has fallen, whether it was accepted or not.
+    function testFuzz_expireChallenge_keepsAMissedTurn(bool accepted, bool missed) public {
+        bytes32 id = started(patient(), 3);
+        commitAll(id);
+        if (missed) miss(id);
+        bytes32 result = propose(id, header(id));
+        if (accepted) voteAll(id, true);
+        demand(CHALLENGER, id, result, 1);
+        pass(ANSWER_WINDOW);
+        ledger.expireChallenge(id, result);
+        FederationView memory v = view_(id);
+        eq(v.round, 0, "its round again");
+        holds(v.turnMissed == missed, "missed");
+        if (!missed) _notInTurn(id, ANYBODY, 1);
+        proposeAs(missed ? ANYBODY : signer(1), id, header(id));
     }
 
     /// @dev A signer that was rotated to meanwhile does not bring a slashed member's seat back.
@@ -104,11 +129,11 @@ contract FallbackTest is Challenged {
         disprove(id, result, 9);
         FederationView memory v = view_(id);
         eq(v.seats, 0, "no committee yet");
-        bytes32 next = proposeAs(ANYBODY, id, header(id)); // the turn of 1, who is slashed
+        bytes32 next = propose(id, header(id)); // the turn of 2, since 1 is slashed
         eq(view_(id).seats, 1, "seats");
         vm.prank(address(0xABC));
         refuses(abi.encodeWithSelector(IFederations.NotSeated.selector, address(0xABC), 0));
-        ledger.vote(id, 0, 1, next, true);
+        ledger.vote(id, 0, 1, next, 0, true);
         vote(id, 2, true);
         eq(view_(id).round, 2, "round");
         vm.prank(address(0xABC));
@@ -407,7 +432,7 @@ contract FallbackTest is Challenged {
             address other = signer(_member(first, place));
             vm.prank(other);
             refuses(abi.encodeWithSelector(IFederations.NotSeated.selector, other, 0));
-            ledger.vote(id, 0, 1, result, true);
+            ledger.vote(id, 0, 1, result, 0, true);
         }
         for (uint256 place; ledger.resultOf(id, result).status == Status.Standing; ++place) {
             vote(id, _member(first, place), true);
@@ -425,7 +450,7 @@ contract FallbackTest is Challenged {
             holds(voted == (place < 3), "a quorum of four");
             holds(ledger.participantOf(id, uint32(_member(first, place))).slashed == voted, "slashed");
         }
-        proposeAs(seated(id, 0, 1) ? signer(1) : ANYBODY, id, header(id));
+        propose(id, header(id));
         eq(view_(id).seats, 4, "seats");
         for (uint256 place = 3; place < 7; ++place) {
             if (ledger.resultOf(id, result).status == Status.Standing) vote(id, _member(first, place), true);

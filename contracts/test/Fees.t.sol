@@ -103,6 +103,32 @@ contract FeesTest is Base {
         _nothing(id, 0, result);
     }
 
+    /// @dev Silence is no vote against: a result that falls for want of votes, or by a tie, costs its proposer nothing, and one that
+    /// most of enough voters are against costs it the fee.
+    function testFuzz_advance_silenceCostsNoFee(uint256 votes) public {
+        PolicyHeader memory p = costly();
+        p.quorumBps = 10_000;
+        (p.maxParticipants, p.committeeSize) = (5, 5);
+        bytes32 id = started(p, 5);
+        commitAll(id);
+        propose(id, header(id));
+        uint256 votesFor;
+        uint256 votesAgainst;
+        for (uint256 i; i < 4; ++i) {
+            uint256 what = votes >> 8 * i & 3;
+            if (what < 2) continue;
+            vote(id, i, what == 2);
+            if (what == 2) ++votesFor;
+            else ++votesAgainst;
+        }
+        miss(id);
+        bool enough = votesFor + votesAgainst >= 3;
+        bool accepted = enough && votesFor > votesAgainst;
+        uint256 fee = enough && votesAgainst > votesFor ? p.rejectionFee : 0;
+        eq(ethers(id, signer(0)), accepted ? 0 : BOND - fee, "credit");
+        eq(BURNED.balance, fee, "burned");
+    }
+
     /// @dev A proposer whose result is voted down pays a fixed fee, which is burned, and gets back the rest.
     function testFuzz_vote_rejectionCostsAFee(uint256 fee, uint256 bond) public {
         PolicyHeader memory p = policy();
@@ -140,6 +166,7 @@ contract FeesTest is Base {
         bytes32 last = fullRound(id, paying(id, gain, amounts));
         phase(id, Phase.Ended, "ended");
         settleAll(id);
+        pass(p.unbondingWindow);
         _leaveWithAll(id, first, last, amounts);
         eq(address(ledger).balance, 0, "nothing is left");
         eq(BURNED.balance, seed >> 250 & 1 == 1 ? p.rejectionFee : 0, "burned");
@@ -164,7 +191,6 @@ contract FeesTest is Base {
             (results[0], results[1]) = (first, last);
             try ledger.collectFees(id, uint32(i), results) {} catch {}
             if (fees(id, payout(i)) != 0) withdraw(id, payout(i));
-            vm.prank(controller(i));
             ledger.withdrawStake(id, uint32(i));
             if (ethers(id, signer(i)) != 0) withdraw(id, signer(i));
         }

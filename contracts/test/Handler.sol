@@ -20,6 +20,7 @@ contract Handler is Books {
     mapping(bytes32 id => mapping(uint256 participant => uint256[])) private _keys;
     mapping(bytes32 id => mapping(uint256 participant => uint32[])) private _since;
     mapping(bytes32 id => uint256) private _places;
+    mapping(bytes32 id => uint256) private _vacant;
     mapping(bytes32 id => mapping(bytes32 result => mapping(uint256 attemptAndIndex => uint256))) private _subjects;
     uint256 private _fresh = 0x40000;
 
@@ -400,7 +401,7 @@ contract Handler is Books {
 
     function _seedless(bytes32 id, FederationView memory v) private returns (bool) {
         _follow();
-        return _policies[id].maxParticipants > _policies[id].committeeSize && _seeds[id][v.round] == 0;
+        return v.known > _policies[id].committeeSize && _seeds[id][v.round] == 0;
     }
 
     function _key(bytes32 id, uint256 i, uint32 round) private view returns (uint256) {
@@ -429,13 +430,16 @@ contract Handler is Books {
             uint256 place = (from % _places[id] + k) % _places[id];
             uint256 i = Committee.member(uint256(_seeds[id][v.round]), place, v.known, _policies[id].committeeSize);
             if (!seated(id, v.round, i) || (ballots >> place | ballots >> 128 + place) & 1 == 1) continue;
-            uint256 key = _key(id, i, v.round);
-            bytes32 content = voteContent(id, v.round, v.attempt, v.standing, support);
-            if (posted) return post(id, ballot(key, content, support));
-            vm.prank(vm.addr(key));
-            ledger.vote(id, v.round, v.attempt, v.standing, support);
-            return;
+            // Only who votes from behind the first places has to show that some are vacant.
+            return _cast(id, v, _key(id, i, v.round), place < _policies[id].committeeSize ? 0 : _vacant[id], support, posted);
         }
+    }
+
+    function _cast(bytes32 id, FederationView memory v, uint256 key, uint256 vacant, bool support, bool posted) private {
+        bytes32 content = voteContent(id, v.round, v.attempt, v.standing, support);
+        if (posted) return post(id, ballot(key, content, support), vacant);
+        vm.prank(vm.addr(key));
+        ledger.vote(id, v.round, v.attempt, v.standing, uint128(vacant), support);
     }
 
     function _propose(bytes32 id, uint256 seed, int64 gain, uint256 split) private {
@@ -468,9 +472,9 @@ contract Handler is Books {
     }
 
     function _send(bytes32 id, FederationView memory v, ResultHeader memory h, bool signed) private {
-        uint32 turn_ = uint32((uint256(v.round) + v.attempt) % v.known);
-        bool bound_ = !v.turnMissed && seated(id, v.round, turn_);
-        uint256 key = _key(id, turn_, v.round);
+        uint256 turn_ = turn(id);
+        bool bound_ = !v.turnMissed && turn_ != v.known;
+        uint256 key = bound_ ? _key(id, turn_, v.round) : 0;
         uint256 bond = _bond(id);
         vm.deal(ANYBODY, ANYBODY.balance + bond);
         if (bound_) {
@@ -494,11 +498,13 @@ contract Handler is Books {
         uint256 size = _policies[id].committeeSize;
         uint256 seats;
         uint256 place;
-        while (place < v.known && (v.known <= size || seats < size)) {
-            uint256 i = Committee.member(uint256(_seeds[id][v.round]), place++, v.known, size);
+        uint256 vacant;
+        for (; place < v.known && (v.known <= size || seats < size); ++place) {
+            uint256 i = Committee.member(uint256(_seeds[id][v.round]), place, v.known, size);
             if (seated(id, v.round, i)) ++seats;
+            else vacant |= 1 << place;
         }
-        _places[id] = place;
+        (_places[id], _vacant[id]) = (place, vacant);
         eq(view_(id).seats, seats, "seats");
     }
 
@@ -534,8 +540,7 @@ contract Handler is Books {
 
     function _withdraw(bytes32 id, address who) private {
         (uint256 ethers_, uint256 fees_) = ledger.creditOf(id, who);
-        vm.prank(who);
-        (bool done,) = address(ledger).call(abi.encodeCall(IFederations.withdraw, (id)));
+        (bool done,) = address(ledger).call(abi.encodeCall(IFederations.withdraw, (id, who)));
         holds(done == (ethers_ + fees_ != 0), "what is credited, and nothing else");
     }
 

@@ -85,7 +85,7 @@ contract PhasesTest is Challenged {
         if (at == At.Closed) {
             pass(p.idleWindow);
             ledger.close(_id);
-            return;
+            return pass(p.unbondingWindow);
         }
         commitAll(_id);
         if (at == At.Propose) return;
@@ -105,6 +105,7 @@ contract PhasesTest is Challenged {
         pass(130);
         ledger.advance(_id);
         if (at == At.Settled) vm.warp(view_(_id).deadline - 59);
+        else pass(p.unbondingWindow);
     }
 
     // ---------------------------------------------------------------- acts
@@ -142,11 +143,11 @@ contract PhasesTest is Challenged {
                 sign(signerKey(_turnOf(v)), proposalContent(_id, v.round, v.attempt, digest(header(_id)), INDEX));
             return abi.encodeCall(IFederations.proposeResult, (_id, header(_id), INDEX, turn));
         }
-        if (what == Do.Vote) return abi.encodeCall(IFederations.vote, (_id, v.round, v.attempt, v.standing, true));
+        if (what == Do.Vote) return abi.encodeCall(IFederations.vote, (_id, v.round, v.attempt, v.standing, 0, true));
         if (what == Do.Post) {
             Ballot[] memory ballots = new Ballot[](1);
             ballots[0] = ballot(_id, 1, true);
-            return abi.encodeCall(IFederations.postVotes, (_id, v.round, v.attempt, v.standing, ballots));
+            return abi.encodeCall(IFederations.postVotes, (_id, v.round, v.attempt, v.standing, 0, ballots));
         }
         if (what == Do.Advance) return abi.encodeCall(IFederations.advance, (_id));
         if (what == Do.Close) return abi.encodeCall(IFederations.close, (_id));
@@ -164,7 +165,7 @@ contract PhasesTest is Challenged {
         if (what == Do.Claim) return abi.encodeCall(IFederations.claim, (_id, 3, one(claimOf(_amounts, 0))));
         if (what == Do.Refund) return abi.encodeCall(IFederations.refund, (_id));
         if (what == Do.Collect) return abi.encodeCall(IFederations.collectFees, (_id, 0, results));
-        return abi.encodeCall(IFederations.withdraw, (_id));
+        return abi.encodeCall(IFederations.withdraw, (_id, signer(0)));
     }
 
     function _turnOf(FederationView memory v) private pure returns (uint256) {

@@ -197,13 +197,42 @@ contract RoundsTest is Base {
         proposeAs(ANYBODY, id, header(id)); // the same header may be proposed again
     }
 
-    function test_proposeResult_byAnybodyIfTheTurnIsNobodys() public {
-        bytes32 id = started();
-        leave(id, 1);
-        fullRound(id);
+    /// @dev A turn passes over who has left, up to 16 of them; then it is anybody's.
+    function testFuzz_proposeResult_passesOverWhoLeft(uint256 many) public {
+        many = bound(many, 1, 17);
+        PolicyHeader memory p = policy();
+        (p.maxParticipants, p.valuation) = (20, 0);
+        p.committeeSize = 20;
+        bytes32 id = started(p, 20);
+        for (uint256 i; i < many; ++i) {
+            leave(id, 1 + i);
+        }
+        miss(id);
         commitAll(id);
-        eq(turn(id), 1, "turn of the one who left");
-        proposeAs(ANYBODY, id, header(id));
+        ResultHeader memory h = header(id);
+        if (many < 16) {
+            vm.deal(ANYBODY, BOND);
+            vm.prank(ANYBODY);
+            refuses(abi.encodeWithSelector(IFederations.NotInTurn.selector, 1 + many));
+            ledger.proposeResult{value: BOND}(id, h, INDEX, "");
+        }
+        proposeAs(many < 16 ? signer(1 + many) : ANYBODY, id, h);
+    }
+
+    /// @dev Whoever is left of a few has every turn.
+    function test_proposeResult_byTheLastOne() public {
+        PolicyHeader memory p = policy();
+        p.leastUpdates = 1;
+        bytes32 id = started(p, 3);
+        leave(id, 1);
+        leave(id, 2);
+        miss(id);
+        commit(id, 0);
+        proposeAs(signer(0), id, header(id));
+        vote(id, 0, true);
+        leave(id, 0);
+        commit(id, 0);
+        propose(id, header(id));
     }
 
     function test_proposeResult_nextInTurnAfterARejection() public {

@@ -500,7 +500,7 @@ contract SettlementTest is Base {
         which = bound(which, 0, 4);
         if (which == 0) payee.prepare(abi.encodeCall(IFederations.claim, (id, 3, one(claimOf(amounts, 1)))));
         if (which == 1) payee.prepare(abi.encodeCall(IFederations.refund, (id)));
-        if (which == 2) payee.prepare(abi.encodeCall(IFederations.withdraw, (id)));
+        if (which == 2) payee.prepare(abi.encodeCall(IFederations.withdraw, (id, address(payee))));
         if (which == 3) payee.prepare(abi.encodeCall(IFederations.withdrawStake, (id, 0)));
         if (which == 4) payee.prepare(abi.encodeCall(IFederations.createFederation, (policy(), 0, "")));
         claim(id, 0, amounts);
@@ -525,11 +525,10 @@ contract SettlementTest is Base {
         Payee payee = new Payee(ledger);
         proposeAs(address(payee), id, header(id));
         voteAll(id, false);
-        if (again) payee.prepare(abi.encodeCall(IFederations.withdraw, (id)));
+        if (again) payee.prepare(abi.encodeCall(IFederations.withdraw, (id, address(payee))));
         else payee.refuse(true);
-        vm.prank(address(payee));
         if (!again) refuses(abi.encodeWithSelector(IFederations.EtherRefused.selector, address(payee)));
-        ledger.withdraw(id);
+        ledger.withdraw(id, address(payee));
         holds(!payee.reentered(), "reentered");
         eq(address(payee).balance, again ? BOND : 0, "paid once");
         eq(ethers(id, address(payee)), again ? 0 : BOND, "credit");
@@ -557,8 +556,8 @@ contract SettlementTest is Base {
 
     function test_withdraw_RevertWhen_thereIsNothing() public {
         bytes32 id = started();
-        refuses(abi.encodeWithSelector(IFederations.NothingToWithdraw.selector, address(this)));
-        ledger.withdraw(id);
+        refuses(abi.encodeWithSelector(IFederations.NothingToWithdraw.selector, ANYBODY));
+        ledger.withdraw(id, ANYBODY);
     }
 
     function test_withdraw_sumsUp() public {
@@ -591,7 +590,7 @@ contract SettlementTest is Base {
         (p.rounds, p.pool, p.target) = (1, uint128(seed >> 8 & 3), uint64(1 + (seed >> 16 & 3)));
         (p.stake, p.proposerBond, p.challengeBond) = (uint128(seed & 1), uint128(seed >> 1 & 1), uint128(seed >> 2 & 1));
         p.rejectionFee = p.proposerBond;
-        p.unavailableFee = p.stake;
+        (p.unavailableFee, p.unbondingWindow) = (p.stake, p.attestWindow);
         bytes32 id = started(p, 3);
         commitAll(id);
         ResultHeader memory h = header(id);
@@ -605,7 +604,7 @@ contract SettlementTest is Base {
         if (p.pool != 0) ledger.refund(id);
         if (p.proposerBond != 0) withdraw(id, signer(1));
         for (uint256 i; i < 3 && p.stake != 0; ++i) {
-            vm.prank(controller(i));
+            if (i == 0) pass(p.unbondingWindow);
             ledger.withdrawStake(id, uint32(i));
         }
         eq(address(ledger).balance, 0, "nothing is left");

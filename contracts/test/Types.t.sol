@@ -81,14 +81,15 @@ contract TypesTest is Asserts {
         public
         pure
     {
+        bool missed = round & 1 == 1;
         uint16 batched = uint16(word >> 96) ^ known;
         word &= ~(uint256(0xff) << 40); // the phase must be one
         Expected memory e;
         RoundState s = RoundState.wrap(word);
         (e.least, e.reveal, e.propose) = (uint16(word >> 176), uint32(word >> 192), uint32(word >> 224));
         (e.round, e.attempt, e.phase) = (round, attempt, Phase.Attest);
-        (e.known, e.commits, e.batched) = (known, commits, batched);
-        _same(s.restored(round, attempt, known, commits, batched), e);
+        (e.known, e.commits, e.batched, e.missed) = (known, commits, batched, missed);
+        _same(s.restored(round, attempt, known, commits, batched, missed), e);
     }
 
     function testFuzz_seat(uint16 participant, uint32 from, uint32 until, uint32 at) public pure {

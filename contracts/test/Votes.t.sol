@@ -23,23 +23,23 @@ contract VotesTest is Base {
         (bytes32 id, bytes32 result) = _standing();
         vm.prank(signer(0));
         refuses(abi.encodeWithSelector(IFederations.WrongAttempt.selector, 0, 1));
-        ledger.vote(id, 0, 1, result, true);
+        ledger.vote(id, 0, 1, result, 0, true);
         vm.prank(signer(0));
         refuses(abi.encodeWithSelector(IFederations.WrongRound.selector, 0, 1));
-        ledger.vote(id, 1, 0, result, true);
+        ledger.vote(id, 1, 0, result, 0, true);
         vm.prank(signer(0));
         refuses(abi.encodeWithSelector(IFederations.WrongResult.selector, result, bytes32(0)));
-        ledger.vote(id, 0, 0, 0, true);
+        ledger.vote(id, 0, 0, 0, 0, true);
         refuses(abi.encodeWithSelector(IFederations.NotSeated.selector, address(this), 0));
-        ledger.vote(id, 0, 0, result, true);
+        ledger.vote(id, 0, 0, result, 0, true);
         vote(id, 0, false);
         vm.prank(signer(0));
         refuses(abi.encodeWithSelector(IFederations.AlreadyVoted.selector, 0, 0, 0));
-        ledger.vote(id, 0, 0, result, true);
+        ledger.vote(id, 0, 0, result, 0, true);
         vm.warp(view_(id).deadline);
         vm.prank(signer(1));
         refuses(abi.encodeWithSelector(IFederations.DeadlinePassed.selector, vm.getBlockTimestamp()));
-        ledger.vote(id, 0, 0, result, true);
+        ledger.vote(id, 0, 0, result, 0, true);
     }
 
     function test_vote_againInTheNextAttempt() public {
@@ -121,7 +121,7 @@ contract VotesTest is Base {
         Ballot[] memory ballots = _all(id, support);
         vm.recordLogs();
         vm.prank(sender);
-        ledger.postVotes(id, 0, 0, result, ballots);
+        ledger.postVotes(id, 0, 0, result, 0, ballots);
         status(id, result, support ? Status.Accepted : Status.Rejected, "status");
         Vm.Log[] memory logs = vm.getRecordedLogs();
         (,,, uint256 cast,) = abi.decode(logs[0].data, (uint32, uint8, bytes32, uint256, bytes32));
@@ -141,7 +141,7 @@ contract VotesTest is Base {
         vote(id, first, before);
         bytes32 h = ledger.accumulator(id);
         vm.recordLogs();
-        ledger.postVotes(id, 0, 0, result, ballots);
+        ledger.postVotes(id, 0, 0, result, 0, ballots);
         Vm.Log[] memory logs = vm.getRecordedLogs();
         (,,, uint256 cast,) = abi.decode(logs[0].data, (uint32, uint8, bytes32, uint256, bytes32));
         uint256 expected;
@@ -155,13 +155,13 @@ contract VotesTest is Base {
     function test_postVotes_RevertWhen_nothingIsNew() public {
         (bytes32 id, bytes32 result) = _standing();
         refuses(IFederations.NothingToDo.selector);
-        ledger.postVotes(id, 0, 0, result, new Ballot[](0));
+        ledger.postVotes(id, 0, 0, result, 0, new Ballot[](0));
         Ballot memory mine = ballot(id, 0, true);
         post(id, mine);
         Ballot[] memory ballots = new Ballot[](1);
         ballots[0] = mine;
         refuses(IFederations.NothingToDo.selector);
-        ledger.postVotes(id, 0, 0, result, ballots);
+        ledger.postVotes(id, 0, 0, result, 0, ballots);
     }
 
     function _refused(bytes32 id, Ballot memory b, bytes memory reason) private {
@@ -170,7 +170,7 @@ contract VotesTest is Base {
         ballots[0] = b;
         if (reason.length == 0) vm.expectRevert();
         else refuses(reason);
-        ledger.postVotes(id, v.round, v.attempt, v.standing, ballots);
+        ledger.postVotes(id, v.round, v.attempt, v.standing, 0, ballots);
     }
 
     /// @dev A signature is for one federation, round, attempt, result, choice, chain and contract: it recovers to a stranger
@@ -237,13 +237,13 @@ contract VotesTest is Base {
         (bytes32 id, bytes32 result) = _standing();
         Ballot[] memory ballots = _all(id, true);
         refuses(abi.encodeWithSelector(IFederations.WrongAttempt.selector, 0, 1));
-        ledger.postVotes(id, 0, 1, result, ballots);
+        ledger.postVotes(id, 0, 1, result, 0, ballots);
         refuses(abi.encodeWithSelector(IFederations.WrongRound.selector, 0, 1));
-        ledger.postVotes(id, 1, 0, result, ballots);
+        ledger.postVotes(id, 1, 0, result, 0, ballots);
         refuses(abi.encodeWithSelector(IFederations.WrongResult.selector, result, bytes32(0)));
-        ledger.postVotes(id, 0, 0, 0, ballots);
+        ledger.postVotes(id, 0, 0, 0, 0, ballots);
         vm.warp(view_(id).deadline);
         refuses(abi.encodeWithSelector(IFederations.DeadlinePassed.selector, vm.getBlockTimestamp()));
-        ledger.postVotes(id, 0, 0, result, ballots);
+        ledger.postVotes(id, 0, 0, result, 0, ballots);
     }
 }

@@ -33,7 +33,7 @@ from fednode.cli.open import Place, open_account, placed
 @click.option(
     "--everybody",
     is_flag=True,
-    help="Send everybody's payouts, to their payout addresses, not only the account's own.",
+    help="Send everybody what is due, to their own addresses, not only to the account.",
 )
 @json_option
 @placed

@@ -52,6 +52,7 @@ def voting(state: FederationState) -> Voting:
         quorum=-(-policy.quorum_bps * proposal.committee.seats // 10_000),
         opened=proposal.meta.timestamp,
         deadline=proposal.attest_deadline,
+        vacant=proposal.committee.vacant(proposal.committee.seated),
     )
 
 
@@ -104,7 +105,8 @@ class OnChain:
 
     def post_votes(self, voting: Voting, votes: Sequence[SignedVote]) -> Receipt:
         """Post votes on the standing proposal."""
-        ballot = Ballot(voting.round, voting.attempt, voting.result, support=True)
+        which = (voting.round, voting.attempt, voting.result)
+        ballot = Ballot(*which, support=True, vacant=voting.vacant)
         signed = [(vote.support, vote.signature) for vote in votes]
         return self._contract.post_votes(self._account, self._federation, ballot, signed)
 

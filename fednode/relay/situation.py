@@ -41,7 +41,8 @@ class Proposing:
 @dataclass(frozen=True, slots=True)
 class Voting:
     """A proposal that is voted on. `committee` are the signers of its seats, `voted` those of them
-    whose votes the chain has, and `quorum` votes on one side decide.
+    whose votes the chain has, and `quorum` votes on one side decide. `vacant` are the bits of vacant
+    places that show the contract who has moved up.
     """
 
     round: RoundIndex
@@ -52,6 +53,7 @@ class Voting:
     quorum: int
     opened: int
     deadline: int
+    vacant: int = 0
 
 
 Phase = Collecting | Proposing | Voting

@@ -241,7 +241,8 @@ class Participant:
                 return False
             self._meter.note()
             log.info("round %d: attesting took %s", round_.index, self._meter.spent)
-            ballot = Ballot(round_.index, proposal.attempt, proposal.result, support)
+            vacant = proposal.committee.vacant([member.index])
+            ballot = Ballot(round_.index, proposal.attempt, proposal.result, support, vacant)
             self._ballot = proposal.key, ballot
         if self._federation.chain.now() >= proposal.attest_deadline:
             return False

@@ -131,12 +131,20 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """A vote on the standing proposal."""
+    """A vote on the standing proposal. `vacant` are the bits of vacant places that show a seat
+    which has moved up: see `Committee.vacant`.
+    """
 
     round: RoundIndex
     attempt: int
     result: Digest
     support: bool
+    vacant: int = 0
+
+    @property
+    def place(self) -> tuple[RoundIndex, int, Digest, int]:
+        """What it is about, as the contract takes it."""
+        return self.round, self.attempt, self.result, self.vacant
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +341,7 @@ class Federations:
     def withdraw_stake(
         self, account: Account, federation: FederationId, participant: ParticipantId
     ) -> Receipt:
-        """Take back what is left of the stake; by the controller."""
+        """Pay what is left of the stake back to the controller; by anybody."""
         return self._send(account, call("withdrawStake", federation, participant))
 
     # -- rounds
@@ -388,7 +396,7 @@ class Federations:
 
     def vote(self, account: Account, federation: FederationId, ballot: Ballot) -> Receipt:
         """Vote on the standing proposal; by the signer of a seat."""
-        return self._send(account, call("vote", federation, *astuple(ballot)))
+        return self._send(account, call("vote", federation, *ballot.place, ballot.support))
 
     def post_votes(
         self,
@@ -399,8 +407,7 @@ class Federations:
     ) -> Receipt:
         """Post signed votes on the standing proposal, each with what it says; by anybody."""
         votes = [(support, signed.r, signed.vs) for support, signed in signatures]
-        place = (ballot.round, ballot.attempt, ballot.result)
-        return self._send(account, call("postVotes", federation, *place, votes))
+        return self._send(account, call("postVotes", federation, *ballot.place, votes))
 
     def advance(self, account: Account, federation: FederationId) -> Receipt:
         """Do what is due: pass a deadline, settle results; by anybody."""
@@ -520,9 +527,9 @@ class Federations:
         """Credit the fees of a participant's votes on settled results; by anybody."""
         return self._send(account, call("collectFees", federation, participant, list(results)))
 
-    def withdraw(self, account: Account, federation: FederationId) -> Receipt:
-        """Take all that was credited to the account."""
-        return self._send(account, call("withdraw", federation))
+    def withdraw(self, account: Account, federation: FederationId, owner: Address) -> Receipt:
+        """Pay an owner all that was credited to it; by anybody."""
+        return self._send(account, call("withdraw", federation, owner))
 
     # -- reading
 

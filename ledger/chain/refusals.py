@@ -27,6 +27,7 @@ ADVICE = {
     "WrongResult": "the vote names another result than the standing proposal",
     "DeadlinePassed": "the phase is over; send advance",
     "NotSeated": "the address is not the signer of a seat, or its seat was not drawn",
+    "NotVacant": "whoever was drawn to a place that was said to be vacant has not left",
     "AlreadyCommitted": "the participant has committed in this round",
     "AlreadyVoted": "the participant has voted in this attempt",
     "NotInTurn": "it is another participant's turn to propose",

@@ -291,7 +291,9 @@ class _Story:
             self._members[1], self._federation, ParticipantId(1)
         )
         self._meter.note("withdrawStake", "", receipt)
-        receipt = self._contract.withdraw(self._members[0], self._federation)
+        receipt = self._contract.withdraw(
+            self._members[0], self._federation, self._members[0].address
+        )
         self._meter.note("withdraw", "", receipt)
 
 

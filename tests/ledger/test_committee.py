@@ -27,15 +27,40 @@ def test_who_is_gone_is_passed_over(known: int, size: int, gone: set[int]) -> No
     assert full or len(drawn.places) == min(known, MOST_PLACES)
 
 
-@given(st.integers(2, 300), st.integers(1, 20), st.sets(st.integers(0, 299)))
-def test_where_few_are_gone_seats_may_be_vacant(known: int, size: int, gone: set[int]) -> None:
+@given(st.integers(1, 400), st.integers(1, MOST_PLACES), st.sets(st.integers(0, 399)))
+def test_seats_follow_from_how_many_are_here(known: int, size: int, gone: set[int]) -> None:
     gone = {index for index in gone if index < known}
-    few = committee.few(len(gone), known=known, size=size)
-    assert few == (known > size and len(gone) / known * size <= 0.5)
-    drawn = committee.seat(SEED, known, size, lambda index: index not in gone, looking=not few)
-    if few:
-        assert (len(drawn.places), drawn.seats) == (size, size)
-        assert drawn.seated == set(drawn.places) - gone
+    here = known - len(gone)
+    exact = committee.seat(SEED, known, size, lambda index: index not in gone)
+    drawn = committee.seat(SEED, known, size, lambda index: index not in gone, here=here)
+    assert (drawn.places, drawn.seated) == (exact.places, exact.seated)
+    enough = MOST_PLACES * len(gone) / known <= (MOST_PLACES - size + 1) / 2
+    filled = known <= MOST_PLACES or enough
+    assert drawn.seats == (min(size, here) if filled else exact.seats)
+    assert drawn.seats == exact.seats or known > MOST_PLACES
+
+
+def test_a_seat_that_cannot_be_filled_may_count() -> None:
+    first = [committee.member(SEED, place, known=256, size=128) for place in range(128)]
+    drawn = committee.seat(SEED, 256, 128, lambda index: index != first[3], here=255)
+    assert (len(drawn.seated), drawn.seats) == (127, 128)
+    gone = {first[3], first[4]}
+    drawn = committee.seat(SEED, 256, 128, lambda index: index not in gone, here=254)
+    assert (len(drawn.seated), drawn.seats) == (126, 126)
+
+
+@given(st.integers(17, 300), st.sets(st.integers(0, 299)), st.data())
+def test_vacant_places_show_who_moved_up(known: int, gone: set[int], data: st.DataObject) -> None:
+    drawn = committee.seat(SEED, known, 16, lambda index: index not in gone)
+    voters = data.draw(st.sets(st.sampled_from(sorted(drawn.seated) or [0])))
+    voters &= drawn.seated
+    vacant = drawn.vacant(voters)
+    named = [place for place in range(MOST_PLACES) if vacant >> place & 1]
+    assert all(drawn.places[place] in gone for place in named)
+    for place in map(drawn.places.index, voters):
+        assert place < 16 + sum(vacancy < place for vacancy in named)
+    if all(place < 16 for place in map(drawn.places.index, voters)):
+        assert vacant == 0
 
 
 def test_everybody_has_a_seat_where_all_fit_in() -> None:

@@ -587,8 +587,14 @@ def test_a_key_holds_from_the_next_round_on() -> None:
 
 def test_a_stake_waits_for_its_unbonding_time() -> None:
     script = ended(unbonding_window=CHALLENGE + 9)
-    script.at(script.time + 9).do(ev.StakeWithdrawn)
+    script.at(script.time + CHALLENGE + 9).do(ev.StakeWithdrawn)
     assert script.state.participants[0].stake == 0
+
+
+def test_unbonding_counts_from_the_last_settlement() -> None:
+    script = ended(unbonding_window=9)
+    with pytest.raises(HistoryViolation, match=f"a time from {script.time + 9} on"):
+        script.at(script.time + 8).do(ev.StakeWithdrawn)
 
 
 def test_fees_in_a_token_that_fails_stay_owed() -> None:

@@ -99,6 +99,7 @@ class Walk:
             "challenge_bond": 11,
             "rejection_fee": 3,
             "unavailable_fee": 4,
+            "unbonding_window": header.attest_window,
             "proposer_fee": 5,
             "attester_fee": 2,
         }
@@ -325,7 +326,9 @@ class Walk:
 
     def ballot(self, *, support: bool) -> Ballot:
         round_ = self.state.round
-        return Ballot(round_.index, round_.attempt, round_.proposal.result, support)
+        committee = round_.proposal.committee
+        vacant = committee.vacant(committee.seated)
+        return Ballot(round_.index, round_.attempt, round_.proposal.result, support, vacant)
 
     def vote(self) -> None:
         ballot = self.ballot(support=self.rng.random() < 0.7)
@@ -432,7 +435,7 @@ class Walk:
 
     def withdraw(self) -> None:
         account = self.rng.choice(self.accounts[:20])
-        self.contract.withdraw(account, self.federation)
+        self.contract.withdraw(self.stranger, self.federation, account.address)
 
     def claim(self) -> None:
         leaves = self.leaves[self.state.period_ends[-1].result]

@@ -137,7 +137,7 @@ def test_a_posted_vote_that_nobody_signed_is_found() -> None:
     assert isinstance(voted, ev.Voted)
     place = (voted.federation, voted.round, voted.attempt, voted.result)
     for forged in (
-        call("postVotes", *place, [(True, bytes(32), bytes(32))]),
+        call("postVotes", *place, 0, [(True, bytes(32), bytes(32))]),
         voted.meta.call[:-40],
     ):
         events[at] = replace(voted, meta=replace(voted.meta, call=forged))

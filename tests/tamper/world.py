@@ -358,7 +358,7 @@ class World:
     def commit(self, index: int, digest: Digest) -> None:
         round_ = self.replica.state.round
         self.begin(self.signer(index))
-        if self.header.drawn and round_.seed is None:
+        if self.header.draws(round_.known) and round_.seed is None:
             self._emit(ev.SeedDrawn, round=round_.index, seed=digest_of("seed", round_.index))
         self._emit(
             ev.UpdateCommitted,
@@ -395,7 +395,7 @@ class World:
         batch = Batch.of(signed)
         self.store.put(batch.artefact())
         self.begin(self.header.relay)
-        if self.header.drawn and round_.seed is None:
+        if self.header.draws(round_.known) and round_.seed is None:
             self._emit(ev.SeedDrawn, round=round_.index, seed=digest_of("seed", round_.index))
         posted = batch.posted
         self._emit(
@@ -463,7 +463,8 @@ class World:
             posted.append((support, signature.r, signature.vs))
             ballots |= proposal.committee.ballot(index, support=support)
         self.begin(sender)
-        self._call = call("postVotes", *place, posted)
+        vacant = proposal.committee.vacant(voters)
+        self._call = call("postVotes", *place, vacant, posted)
         self._vote(ballots)
 
     def _vote(self, ballots: int) -> None:

@@ -7,6 +7,7 @@ Deterministic: every byte is a function of this file. Integers are decimal text,
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -573,8 +574,8 @@ def _permutation(seed: Digest, known: int, size: int) -> list[int]:
     image = []
     for value in range(narrow * wide):
         left, right = divmod(value, wide)
-        for number in range(4):
-            packed = seed + number.to_bytes(32, "big") + right.to_bytes(32, "big")
+        for number in range(2 * math.ceil(24 / bits)):
+            packed = seed + number.to_bytes(16, "big") + right.to_bytes(16, "big")
             mixed = int.from_bytes(keccak(packed), "big") % (wide if number % 2 else narrow)
             left, right = right, left ^ mixed
         image.append(left * wide + right)

@@ -106,7 +106,7 @@ struct FederationView {
 /// @notice A participant, for readers. It has a seat in the rounds from `activeFrom` to `activeUntil - 1`.
 /// @param datasets Length of its list of data-set commitments.
 /// @param stake What is left of its stake.
-/// @param leftAt When it left or was slashed; zero before.
+/// @param leftAt When it left, was slashed, or lost its seat for want of a stake; zero before.
 /// @param paid Payouts received so far.
 struct ParticipantView {
     address signer;
@@ -133,6 +133,7 @@ struct Dataset {
 
 /// @notice What the contract keeps of a result, for readers.
 /// @param known Participants known when its round was opened: the payout tree has as many leaves.
+/// @param challengeDeadline Until when it may be challenged; of a settled result, when it settled.
 /// @param challenges Challenges opened so far, of which the first `resolved` are over.
 /// @param ballots Bit p: place p of the committee voted for it; bit 128 + p: against.
 struct Result {
@@ -339,6 +340,8 @@ interface IFederations {
     error TooEarly(uint40 from);
     /// @notice The address is not the signer of a seat in the round, or its seat was not drawn.
     error NotSeated(address signer, uint32 round);
+    /// @notice Who was drawn to a place that was said to be vacant is still there.
+    error NotVacant(uint256 place);
     error AlreadyCommitted(uint32 participant, uint32 round);
     error AlreadyVoted(uint32 participant, uint32 round, uint8 attempt);
     /// @notice The hash that draws the committee cannot be had: yet, in the block that opened the round; any more, after 256 blocks.
@@ -445,8 +448,8 @@ interface IFederations {
     /// @param erasure Digest of the record of what was destroyed, or zero.
     function amendDataset(bytes32 federation, uint32 participant, bytes32 root, uint32 rows, bytes32 erasure) external;
 
-    /// @notice Pay what is left of the stake back to the controller, who calls: once it has left or the federation has ended, every
-    /// round that it had a seat in is settled or void, and the unbonding window is over.
+    /// @notice Pay what is left of the stake back to the controller: once the participant has left or the federation has ended, every
+    /// round that it had a seat in is settled or void, and since then the unbonding window is over. By anybody.
     function withdrawStake(bytes32 federation, uint32 participant) external;
 
     /// @notice Commit to an update of the current round. By the signer of a seat, once a round. The last seat's commit
@@ -465,8 +468,8 @@ interface IFederations {
     function openSlice(bytes32 federation, uint32 round, bytes32 digest) external;
 
     /// @notice Propose a result, with the policy's bond in ether. By the signer of the participant whose turn it is, which is
-    /// (round + attempt) mod (participants known when the round was opened); by anybody if that one has no seat in the
-    /// round or if a turn of this round was missed. Where the policy measures on slices, not before the reveal deadline.
+    /// (round + attempt) mod (participants known when the round was opened), or the next one's that has a seat in the round;
+    /// by anybody if none of 16 has, or if a turn of this round was missed. Where the policy measures on slices, not before the reveal deadline.
     /// @param index Digest of the record that says where the result's bytes are.
     /// @param signature Empty if the proposer calls; else its signature of `Proposal(bytes32 federation,uint32 round,uint8 attempt,
     /// bytes32 result,bytes32 index)`. The caller pays the bond, gets it back, and earns the fee.
@@ -479,12 +482,22 @@ interface IFederations {
 
     /// @notice Vote for or against the standing proposal. By the signer of a seat of the committee, once an attempt. A quorum
     /// accepts or rejects in the same transaction.
-    function vote(bytes32 federation, uint32 round, uint8 attempt, bytes32 result, bool support) external;
+    /// @param vacant Bit p: whoever was drawn to place p has left, so that a place behind it has a seat. Each is looked up; needed
+    /// by who votes from a place behind the first ones alone.
+    function vote(bytes32 federation, uint32 round, uint8 attempt, bytes32 result, uint128 vacant, bool support)
+        external;
 
     /// @notice Post votes that were signed (`Vote(bytes32 federation,uint32 round,uint8 attempt,bytes32 result,bool support)`), by
     /// anybody. Votes cast before are skipped.
-    function postVotes(bytes32 federation, uint32 round, uint8 attempt, bytes32 result, Ballot[] calldata ballots)
-        external;
+    /// @param vacant As for `vote`; nobody signs it.
+    function postVotes(
+        bytes32 federation,
+        uint32 round,
+        uint8 attempt,
+        bytes32 result,
+        uint128 vacant,
+        Ballot[] calldata ballots
+    ) external;
 
     /// @notice Do everything that is due: the draw of a committee's seed, the passing of a deadline, and up to 16 settlements. By
     /// anybody.
@@ -530,7 +543,8 @@ interface IFederations {
     /// @notice Credit the bond of a proposal whose round became void. By anybody.
     function releaseBond(bytes32 federation, bytes32 result) external;
 
-    /// @notice Charge the stake of a participant whose update a settled result calls unavailable. By anybody; the fee is burned.
+    /// @notice Charge the stake of a participant whose update a settled result calls unavailable. By anybody; the fee is burned. Whose
+    /// stake would not cover another one loses its seat from the next round on.
     /// @param evidence Opens the entry in the result's nodes; see `Verifier`.
     function chargeUnavailable(bytes32 federation, bytes32 result, bytes calldata evidence) external;
 
@@ -545,8 +559,9 @@ interface IFederations {
     /// @notice Credit the fees of a participant's votes on settled results to its payout address. By anybody.
     function collectFees(bytes32 federation, uint32 participant, bytes32[] calldata results) external;
 
-    /// @notice Pay the caller all that was credited to it. What a token fails to pay stays credited, and does not hold back the ether.
-    function withdraw(bytes32 federation) external;
+    /// @notice Pay an account all that was credited to it. What a token fails to pay stays credited, and does not hold back the ether.
+    /// By anybody.
+    function withdraw(bytes32 federation, address account) external;
 
     /// @notice State of a federation.
     function federationOf(bytes32 federation) external view returns (FederationView memory);

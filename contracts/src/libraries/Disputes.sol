@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IFederations, Status} from "../interfaces/IFederations.sol";
 import {RoundState} from "../types/RoundState.sol";
-import {Challenge, Federation, Participant, Proposed, Waiting} from "../types/State.sol";
+import {Challenge, Federation, Participant, Proposed, TURN_MISSED, Waiting} from "../types/State.sol";
 import {Case, Question, Target} from "../verifier/Types.sol";
 import {Verifier} from "../verifier/Verifier.sol";
 import {Committee} from "./Committee.sol";
@@ -99,9 +99,10 @@ library Disputes {
             _disprove(f, id, digest, index, UNANSWERED);
             return;
         }
+        bool unopened = c.waiting == Waiting.Proof;
         c.waiting = Waiting.Nobody;
         uint256 bond = f.rules.challengeBond;
-        address winner = c.answerer == address(0) ? result.proposer : c.answerer;
+        address winner = unopened || c.answerer == address(0) ? result.proposer : c.answerer;
         f.credit(winner, bond / 2, 0);
         _next(f, digest, result);
         f.record(id, IFederations.ChallengeFailed.selector, abi.encode(digest, result.attempt, index));
@@ -139,6 +140,8 @@ library Disputes {
         if (fee == 0 || f.charged[key]) revert IFederations.NothingToCharge();
         f.charged[key] = true;
         p.stake -= fee;
+        // A seat that nothing can be charged for any more would withhold for free.
+        if (p.stake < f.rules.unavailableFee && p.leftAt == 0) f.unseat(p);
         f.record(id, IFederations.UnavailableCharged.selector, abi.encode(index, result.round, fee));
         Rounds.burn(fee);
     }
@@ -201,7 +204,8 @@ library Disputes {
     function _fallBack(Federation storage f, Proposed storage result) private returns (uint40) {
         RoundState s = f.state;
         if (result.status == Status.Accepted) {
-            s = s.restored(result.round, result.attempt, result.known, result.commits, result.batched);
+            bool missed = result.marks & TURN_MISSED != 0;
+            s = s.restored(result.round, result.attempt, result.known, result.commits, result.batched, missed);
             f.state = s;
             f.seed = result.seed;
             f.headHeight = result.height - 1;

@@ -43,17 +43,17 @@ library Funds {
         f.record(id, IFederations.FeesCollected.selector, abi.encode(participant, amount));
     }
 
-    function withdraw(Federation storage f, bytes32 id) external {
-        Credit storage owed = f.credits[msg.sender];
+    function withdraw(Federation storage f, bytes32 id, address account) external {
+        Credit storage owed = f.credits[account];
         (uint128 ethers, uint128 fees) = (owed.wei_, owed.fees);
         (owed.wei_, owed.fees) = (0, 0);
-        if (fees != 0 && !Money.trySend(f.token, msg.sender, fees)) {
+        if (fees != 0 && !Money.trySend(f.token, account, fees)) {
             // A token that fails must not hold back the ether; what is owed in it stays owed.
             owed.fees += fees;
             fees = 0;
         }
-        if (ethers | fees == 0) revert IFederations.NothingToWithdraw(msg.sender);
-        f.record(id, IFederations.Withdrawn.selector, abi.encode(msg.sender, ethers, fees));
-        if (ethers != 0) Money.send(address(0), msg.sender, ethers);
+        if (ethers | fees == 0) revert IFederations.NothingToWithdraw(account);
+        f.record(id, IFederations.Withdrawn.selector, abi.encode(account, ethers, fees));
+        if (ethers != 0) Money.send(address(0), account, ethers);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
@@ -63,13 +64,7 @@ library Members {
     }
 
     function leave(Federation storage f, bytes32 id, uint32 index) external {
-        Participant storage p = _staying(f, index);
-        uint32 until = f.nextRound();
-        p.until = until;
-        p.leftAt = uint40(block.timestamp);
-        --f.active;
-        f.weights -= p.weight;
-        f.seats[p.signer] = f.seats[p.signer].leaving(until);
+        f.unseat(_staying(f, index));
         f.record(id, IFederations.ParticipantLeft.selector, abi.encode(index));
     }
 
@@ -119,24 +114,39 @@ library Members {
         f.record(id, IFederations.DatasetAmended.selector, abi.encode(index, dataset, root, rows, erasure));
     }
 
-    function withdrawStake(Federation storage f, bytes32 id, uint32 index) external returns (uint96 amount) {
-        Participant storage p = _controlled(f, index);
-        amount = p.stake;
-        if (amount == 0) revert IFederations.NothingToWithdraw(msg.sender);
+    function withdrawStake(Federation storage f, bytes32 id, uint32 index)
+        external
+        returns (address controller, uint96 amount)
+    {
+        Participant storage p = f.participant(index);
+        (controller, amount) = (p.controller, p.stake);
+        if (amount == 0) revert IFederations.NothingToWithdraw(controller);
         if (!_released(f, p)) revert IFederations.StakeLocked(index);
         p.stake = 0;
         f.record(id, IFederations.StakeWithdrawn.selector, abi.encode(index, amount));
     }
 
-    /// @dev Whether every round that the participant had a seat in is settled or void, and its unbonding time is over.
+    /// @dev Whether every round that the participant had a seat in is settled or void, and its unbonding time is over. That counts
+    /// from the last of these settlements at the earliest, since they alone show what it is to be charged for.
     function _released(Federation storage f, Participant storage p) private view returns (bool) {
         bool ended = f.state.inPhase(Phase.Ended);
         uint32 until = p.until;
-        uint256 since = p.leftAt != 0 ? p.leftAt : f.endedAt;
         if (!ended && (p.leftAt == 0 || f.state.round() < until)) return false;
-        if (block.timestamp < since + f.rules.unbondingWindow) return false;
-        if (f.settledHeight == f.headHeight) return true;
-        return f.results[f.accepted[f.settledHeight + 1]].round >= until;
+        uint32 settled = f.settledHeight;
+        if (settled != f.headHeight && f.results[f.accepted[settled + 1]].round < until) return false;
+        uint256 since = Math.max(p.leftAt != 0 ? p.leftAt : f.endedAt, _lastSettlement(f, settled, until));
+        return block.timestamp >= since + f.rules.unbondingWindow;
+    }
+
+    /// @dev When the newest of the settled results was settled whose round came before one; zero without any. By halves.
+    function _lastSettlement(Federation storage f, uint32 height, uint32 until) private view returns (uint256) {
+        uint32 low;
+        while (low < height) {
+            uint32 middle = (low + height + 1) / 2;
+            if (f.results[f.accepted[middle]].round < until) low = middle;
+            else height = middle - 1;
+        }
+        return f.results[f.accepted[low]].challengeDeadline;
     }
 
     function _seat(Federation storage f, address signer, Seat seat) private {

@@ -176,6 +176,8 @@ library Policies {
         if (all > type(uint96).max) return "amounts";
         if (p.rejectionFee > p.proposerBond) return "rejectionFee";
         if (p.unavailableFee > p.stake) return "unavailableFee";
+        // The participants take turns in charging it; a stake must not be gone by then.
+        if (p.unavailableFee != 0 && p.unbondingWindow < p.attestWindow) return "unbondingWindow";
         if (p.relayFee != 0 && p.relay == address(0)) return "relayFee";
         if (_reserve(p) > p.pool) return "pool";
         return 0;

@@ -44,16 +44,25 @@ library Rounds {
         return f.state.inPhase(Phase.Forming) ? 0 : f.lastRound + 1;
     }
 
+    /// @notice End a participant's seat with the newest round.
+    function unseat(Federation storage f, Participant storage p) internal {
+        uint32 until = nextRound(f);
+        (p.until, p.leftAt) = (until, uint40(block.timestamp));
+        --f.active;
+        f.weights -= p.weight;
+        f.seats[p.signer] = f.seats[p.signer].leaving(until);
+    }
+
     // ---------------------------------------------------------------- from phase to phase
 
     /// @notice Open the next round on the head.
     function openNext(Federation storage f, bytes32 id) internal {
         uint32 round = nextRound(f);
         uint40 deadline = timeIn(f.rules.commitWindow);
-        uint32 seats = f.active;
+        (uint32 seats, uint32 known) = (f.active, f.joined);
         f.lastRound = round;
         f.openedBlock = uint40(block.number);
-        f.state = f.state.opened(round, seats, f.joined, deadline, f.rules.maxParticipants > f.rules.committeeSize);
+        f.state = f.state.opened(round, seats, known, deadline, known > f.rules.committeeSize);
         record(f, id, IFederations.RoundOpened.selector, abi.encode(round, head(f), seats, deadline));
     }
 

@@ -121,12 +121,12 @@ library RoundStates {
         uint256 attempt_,
         uint256 known_,
         uint256 commits_,
-        uint256 batched_
+        uint256 batched_,
+        bool missed
     ) internal pure returns (RoundState) {
-        return RoundState.wrap(
-            RoundState.unwrap(s) & CONSTANTS | round_ | attempt_ << ATTEMPT | uint256(Phase.Attest) << PHASE
-                | known_ << KNOWN | commits_ << COMMITS | batched_ << BATCHED
-        );
+        uint256 word = RoundState.unwrap(s) & CONSTANTS | round_ | attempt_ << ATTEMPT
+            | uint256(Phase.Attest) << PHASE | known_ << KNOWN | commits_ << COMMITS | batched_ << BATCHED;
+        return RoundState.wrap(missed ? word | 1 << MISSED : word);
     }
 
     function withCommit(RoundState s) internal pure returns (RoundState) {

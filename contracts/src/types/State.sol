@@ -38,7 +38,7 @@ struct Rules {
 /// @dev What slashing changes lies in the first word.
 /// @param stake What is left of its stake.
 /// @param weight That of its newest data-set commitment.
-/// @param leftAt When it left or was slashed; zero before.
+/// @param leftAt When it left, or lost its seat; zero before.
 /// @param slashed Whether it voted for a result that was disproved.
 struct Participant {
     uint96 stake;
@@ -55,11 +55,16 @@ struct Participant {
     bytes32 identity;
 }
 
+/// @dev Marks of a proposed result: it says stop; a turn of its round had been missed.
+uint8 constant STOPS = 1;
+uint8 constant TURN_MISSED = 2;
+
 /// @notice A proposed result.
 /// @param known Participants known when its round was opened: the leaves of its values and payout trees.
 /// @param commits Direct commits of its round, behind the `batched` ones of the relay.
 /// @param seed What its committee was drawn with.
 /// @param first The challenge whose clock runs; `next` is the one that will be opened next. Equal: none is open.
+/// @param challengeDeadline Of a settled result, when it settled.
 /// @param ballots Bit p: place p voted for it; bit 128 + p: against.
 struct Proposed {
     bytes32 payouts;
@@ -76,7 +81,7 @@ struct Proposed {
     uint40 challengeDeadline;
     uint8 attempt;
     Status status;
-    bool stop;
+    uint8 marks;
     uint256 ballots;
 }
 

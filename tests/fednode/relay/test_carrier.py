@@ -260,7 +260,7 @@ def voting(world: World) -> World:
             index=ZERO_DIGEST,
             attest_deadline=1_280,
             challenge_deadline=2_000,
-            committee=Committee((ME,), frozenset({ME}), seats=1),
+            committee=Committee((ME,), frozenset({ME}), seats=1, size=1),
             challenges=Challenges(10),
             meta=META,
         )

@@ -175,7 +175,7 @@ def test_who_names_a_payee_that_refuses_holds_up_nobody_else(
     assert due[REFUSING]
     assert sum(amount > 0 for amount in due) > 1
     claimed = claim_all(view, cast.stage.accounts[5], everybody=True)
-    assert sorted(c.amount for c in claimed) == sorted(
+    assert sorted(c.amount for c in claimed if c.kind == "payout") == sorted(
         amount for place, amount in enumerate(due) if amount and place != REFUSING
     )
     assert not claim_all(view, cast.stage.accounts[5], everybody=True)

@@ -148,7 +148,7 @@ def test_invitation_opens_the_door() -> None:
         contract.commit_dataset(guest, later, participant=index, signature=signature)
     contract.rotate_signer(guest, federation, index, new_account().address)
     contract.leave(guest, federation, index)
-    contract.withdraw_stake(guest, federation, index)
+    contract.withdraw_stake(stranger, federation, index)
     with pytest.raises(ContractRejected, match="RefundLocked"):
         contract.refund(creator, federation)
     engine.chain.wait_until(engine.chain.now() + 5 * WINDOW)
@@ -157,7 +157,7 @@ def test_invitation_opens_the_door() -> None:
     assert engine.chain.balance(contract.address) == 0
     assert contract.credit(federation, creator.address) == Credit()
     with pytest.raises(ContractRejected, match="NothingToWithdraw"):
-        contract.withdraw(creator, federation)
+        contract.withdraw(creator, federation, creator.address)
 
 
 def test_deployment_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
