@@ -1,8 +1,9 @@
 """Evaluation by shards: every participant measures the others on rows that it never shows.
 
 A participant counts, for the coalitions of the *other* players of a round, what the metric is
-summed from on its own shard. All that leaves it are these counts, none of fewer than ten rows. They
-rest on its word; the cap on a shard's rows bounds what a lie can do.
+summed from on its own shard. All that leaves it are these counts; each of them, and the rest of
+each, is zero, or ten or more. They rest on its word; the cap on a shard's rows bounds what a lie
+can do.
 
 Nobody is valued on its own shard: on shard k a coalition S counts what S without k does, so k is a
 null player of its own shard's game, and the sum over the shards is one game like any other.
@@ -49,6 +50,12 @@ class Counts:
         """The largest possible count: what a shard weighs."""
         return self.cells[0] if len(self.cells) == 1 else 2 * self.cells[0] * self.cells[1]
 
+    def shown(self, count: int) -> int:
+        """Move a count to the nearest one that may be shown: both it and its rest are of no right
+        answer, or pair, or of ten at least.
+        """
+        return coarse(count, self.total, LEAST_CELL if len(self.cells) == 1 else 2 * LEAST_CELL)
+
     def artefact(self, result: Digest, seal: Seal = PLAIN) -> tuple[CID, bytes]:
         """Write the record of what was counted for a result."""
         return record({"result": result, "cells": self.cells, "counts": self.counts}, seal)
@@ -62,13 +69,10 @@ class Counts:
             raise MalformedRecord(KIND, f"cells of {self.cells}, at most {most_rows} rows in all")
         if len(self.counts) != coalitions:
             raise MalformedRecord(KIND, f"{len(self.counts)} counts of {coalitions} coalitions")
-        if any(self._shows_few(count, metric) for count in self.counts):
-            raise MalformedRecord(KIND, f"a count outside 0 to {self.total}, or of too few rows")
-
-    def _shows_few(self, count: int, metric: str) -> bool:
-        if not 0 <= count <= self.total:
-            return True
-        return metric == "accuracy" and coarse(count, self.total) != count
+        if not all(
+            0 <= count <= self.total and self.shown(count) == count for count in self.counts
+        ):
+            raise MalformedRecord(KIND, f"a count outside 0 to {self.total}, or of too few")
 
 
 def read(data: bytes, result: Digest) -> Counts:
@@ -81,10 +85,10 @@ def read(data: bytes, result: Digest) -> Counts:
 
 def count(rows: EvaluationSet, counted: Sequence[int], metric: str) -> Counts:
     """Make counts fit to be shown; `counted` is what the evaluator counted on the rows."""
-    if metric == "accuracy":
-        return Counts((len(rows),), tuple(coarse(one, len(rows)) for one in counted))
     positives = int((rows.labels == 1).sum())
-    return Counts((len(rows) - positives, positives), tuple(counted))
+    cells = (len(rows),) if metric == "accuracy" else (len(rows) - positives, positives)
+    whole = Counts(cells, ())
+    return Counts(cells, tuple(whole.shown(one) for one in counted))
 
 
 def countable(rows: EvaluationSet, metric: str) -> bool:
@@ -93,11 +97,14 @@ def countable(rows: EvaluationSet, metric: str) -> bool:
     return min(cells) >= LEAST_CELL and sum(cells) >= LEAST_ROWS
 
 
-def coarse(number: int, total: int) -> int:
-    """Move a count to the nearest one that leaves neither it nor its rest at one to nine."""
-    if 0 < number < LEAST_CELL:
-        return LEAST_CELL if 2 * number >= LEAST_CELL else 0
-    return total - coarse(total - number, total) if 0 < total - number < LEAST_CELL else number
+def coarse(number: int, total: int, least: int = LEAST_CELL) -> int:
+    """Move a count to the nearest one that leaves both it and its rest at zero, or at `least` or
+    more.
+    """
+    if 0 < number < least:
+        return least if 2 * number >= least else 0
+    rest = total - number
+    return total - coarse(rest, total, least) if 0 < rest < least else number
 
 
 def others(players: Sequence[int], owner: int) -> int:

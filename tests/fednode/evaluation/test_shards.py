@@ -41,16 +41,33 @@ def rows(labels: list[int]) -> EvaluationSet:
 # -- what may be shown
 
 
-@given(st.integers(20, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_a_count_and_its_rest_are_never_one_to_nine(case: tuple[int, int]) -> None:
-    number, total = case
-    shown = coarse(number, total)
-    allowed = [
-        n for n in range(total + 1) if n not in range(1, 10) and total - n not in range(1, 10)
-    ]
+@st.composite
+def counted(draw: st.DrawFn) -> tuple[Counts, int]:
+    """Draw the cells of a shard that may be shown, and a count on it."""
+    cells = draw(
+        st.tuples(st.integers(20, 200)) | st.tuples(st.integers(10, 20), st.integers(10, 20))
+    )
+    whole = Counts(cells, ())
+    return whole, draw(
+        st.integers(0, whole.total)
+        | st.integers(0, 20)
+        | st.integers(whole.total - 20, whole.total)
+    )
+
+
+@given(counted())
+def test_a_count_and_its_rest_are_never_one_to_nine(case: tuple[Counts, int]) -> None:
+    """Of right answers, or of pairs, which count twice each."""
+    whole, number = case
+    each = len(whole.cells)
+    few = range(1, 10 * each)
+    allowed = [n for n in range(whole.total + 1) if n not in few and whole.total - n not in few]
+    shown = whole.shown(number)
     assert shown in allowed
     assert abs(shown - number) == min(abs(n - number) for n in allowed)
-    assert coarse(shown, total) == shown
+    assert whole.shown(shown) == shown
+    if each == 1:
+        assert shown == coarse(number, whole.total)
 
 
 @pytest.mark.parametrize(
@@ -68,8 +85,8 @@ def test_a_shard_has_enough_rows_in_every_cell(labels: list[int], metric: str, f
 
 def test_counts_weigh_what_the_metric_counts() -> None:
     assert count(rows([0, 1] * 20), (3, 21), "accuracy") == Counts((40,), (0, 21))
-    pairs = count(rows([0] * 12 + [1] * 20), (7, 480), "auc_within")
-    assert pairs == Counts((12, 20), (7, 480))
+    pairs = count(rows([0] * 12 + [1] * 20), (7, 10, 21, 465, 480), "auc_within")
+    assert pairs == Counts((12, 20), (0, 20, 21, 460, 480))
     assert pairs.total == 480
 
 
@@ -88,8 +105,8 @@ BAD = [
     (Counts((40,), (0, 20, 30)), "3 counts of 4"),
     (Counts((40,), (0, 20, 30, 41)), "outside 0 to 40"),
     (Counts((40,), (0, -1, 30, 40)), "outside 0 to 40"),
-    (Counts((40,), (0, 20, 30, 3)), "too few rows"),
-    (Counts((40,), (0, 20, 30, 35)), "too few rows"),
+    (Counts((40,), (0, 20, 30, 3)), "too few"),
+    (Counts((40,), (0, 20, 30, 35)), "too few"),
     (Counts((41,), (0, 20, 30, 41)), "at most 40"),
     (Counts((19,), (0, 19, 0, 0)), "cells of"),
     (Counts((9, 31), (0, 0, 0, 0)), "2 cells for accuracy"),
@@ -104,10 +121,17 @@ def test_counts_that_no_shard_can_have(counts: Counts, reason: str) -> None:
 
 
 def test_pairs_need_ten_of_each_class() -> None:
-    Counts((10, 12), (0, 7, 240)).check("auc_within", coalitions=3, most_rows=22)
+    Counts((10, 12), (0, 21, 240)).check("auc_within", coalitions=3, most_rows=22)
     for cells in ((9, 13), (13, 9), (22,), (-10, 32)):
         with pytest.raises(MalformedRecord):
-            Counts(cells, (0, 7, 8)).check("auc_within", coalitions=3, most_rows=22)
+            Counts(cells, (0, 21, 22)).check("auc_within", coalitions=3, most_rows=22)
+
+
+@pytest.mark.parametrize("few", [1, 3, 19, 221, 239])
+def test_ten_pairs_are_the_fewest_that_are_believed(few: int) -> None:
+    """A single row may be in ten pairs; what fewer pairs tell is of few rows for certain."""
+    with pytest.raises(MalformedRecord, match="too few"):
+        Counts((10, 12), (0, few, 240)).check("auc_within", coalitions=3, most_rows=22)
     with pytest.raises(MalformedRecord):
         Counts((10, 12), (0, 7, 241)).check("auc_within", coalitions=3, most_rows=22)
 
