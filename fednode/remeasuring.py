@@ -181,6 +181,8 @@ class _History:
             yield from self._public(rows[0].rows)
 
     def _public(self, rows: EvaluationSet) -> Iterator[Remeasured]:
+        if rows.digest != self._replica.link("evaluation"):
+            raise NotTheRows("the rows are not those that the policy published")
         for played in self._results():
             yield self._utilities(played, rows, "its utilities")
 
