@@ -1,5 +1,6 @@
 """`fednode create`: a federation from a policy file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -23,7 +24,7 @@ from fednode.errors import FedNodeError
 from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import Federation
 from fednode.models.layout import Layout
-from fednode.policy import load_policy
+from fednode.policy import CREATOR, Policy, load_policy
 from fednode.site import evaluation_rows, open_sites
 from fednode.training.task import layout_of, open_task
 from ledger.chain.accounts import Account
@@ -83,8 +84,8 @@ def create(
         slices=_slices(slices, holder, account),
     )
     output.note(_cost(planned))
-    if policy.stake.challenge_bond == 0:
-        output.note(_FREE)
+    for warning in _warnings(policy):
+        output.note(warning)
     if account is None:
         output.result({"cost": planned.cost.record()}, "nothing was created")
         return
@@ -155,10 +156,19 @@ def _salt(text: str) -> Digest:
     return Digest(value.rjust(32, b"\0"))
 
 
-_FREE = (
-    "warning: stake.challenge_bond is 0: challenges for nothing cost no more than gas, and each "
-    "delays settlement by windows.answer"
-)
+def _warnings(policy: Policy) -> Iterator[str]:
+    """Say what a policy allows that it may not mean to."""
+    if policy.stake.challenge_bond == 0:
+        yield (
+            "warning: stake.challenge_bond is 0: challenges for nothing cost no more than gas, and "
+            "each delays settlement by windows.answer"
+        )
+    evaluation = policy.evaluation
+    if evaluation.mode == "slices" and evaluation.holder != CREATOR:
+        yield (
+            f"warning: evaluation.holder is {evaluation.holder!r}, a site that trains too: it can "
+            "train on every slice, and open only those on which the values suit it"
+        )
 
 
 def _cost(planned: Plan) -> str:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from fednode.models.export import read_export
 from tests.fednode.cli.world import World, require_one_line
 
@@ -99,6 +101,18 @@ def test_a_dry_run_creates_nothing(world: World) -> None:
     paid = text.replace("stake = 5", 'stake = 5\nchallenge_bond = "0.01 ether"')
     (world.desk.folder / "paid.toml").write_text(paid, encoding="utf-8")
     assert "warning" not in world.desk.run(line.replace("@open.toml", "@paid.toml")).stdout
+
+
+@pytest.mark.parametrize(("holder", "warned"), [("creator", False), ("north", True)])
+def test_a_holder_that_trains_is_warned_of(world: World, holder: str, warned: bool) -> None:
+    folder = world.desk.folder
+    text = (folder / "open.toml").read_text(encoding="utf-8")
+    kept = f'mode = "slices"\nholder = "{holder}"'
+    (folder / "kept.toml").write_text(text.replace('mode = "public"', kept), encoding="utf-8")
+    line = f"create --account @0.json --policy @kept.toml --slices {'12' * 32} --dry-run"
+    told = world.desk.run(line)
+    assert told.exit_code == 0, told.stderr
+    assert ("warning: evaluation.holder is 'north'" in told.stdout) is warned
 
 
 def test_a_federation_goes_on_from_an_ancestor(world: World) -> None:
