@@ -381,8 +381,8 @@ def test_a_result_that_gives_somebody_another_key_opens_for_nobody() -> None:
         broken_result(scene, replace(content, envelope=split(content))).standing()
 
 
-def test_a_storage_challenge_works_on_the_stored_bytes() -> None:
-    """Whoever has no key can still ask for every stored block, and check what it gets."""
+def test_stored_bytes_are_checked_without_a_key() -> None:
+    """Whoever has no key can still fetch every stored block under its CID."""
     scene = Scene.form(sealed=True).play(1)
     reader = view(scene).proposed(
         scene.world.replica.state.rounds[0], scene.world.replica.state.rounds[0].proposal
