@@ -95,12 +95,20 @@ class FederationRules:
         """Measure the models of the coalitions that the valuation asks for."""
         if self._evaluator is None:
             return ()
-        coalitions = self.valuation(standing.trained).coalitions(len(players.participants))
+        coalitions = self.coalitions(standing.trained, len(players.participants))
         models = self.models(standing.model, players, coalitions, together=model)
         measured = self._evaluator.utilities(models)
         tolerance = self._evaluator.tolerance
-        stands = tolerance > 0 and agree(self._stated, measured, tolerance=tolerance)
-        return tuple(self._stated) if stands else measured
+        if tolerance == 0 or len(self._stated) != len(measured):
+            return measured
+        return tuple(
+            one if agree([one], [other], tolerance=tolerance) else other
+            for one, other in zip(self._stated, measured, strict=True)
+        )
+
+    def coalitions(self, trained: int, players: int) -> tuple[Coalition, ...]:
+        """List the coalitions that the valuation asks for."""
+        return self.valuation(trained).coalitions(players)
 
     def models(
         self,
@@ -201,7 +209,7 @@ class _Granted(FederationRules):
         self, context: RoundContext, standing: Standing, model: Int32, players: Players
     ) -> tuple[int, ...]:
         """Take the given utilities, if there are as many as the valuation asks for."""
-        coalitions = self.valuation(standing.trained).coalitions(len(players.participants))
+        coalitions = self.coalitions(standing.trained, len(players.participants))
         if len(self._stated) == len(coalitions):
             return tuple(self._stated)
         return (

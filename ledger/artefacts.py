@@ -324,8 +324,11 @@ class ResultReader:
 
     def check_stored(self, leaves: int, slots: int, *, summed: bool) -> None:
         """Read all stored bytes of a sealed result without opening any, and see that none is
-        missing, too short or too long. `summed`: the aggregation rule adds up.
+        missing, too short or too long, and nobody left out of its envelope. `summed`: the
+        aggregation rule adds up.
         """
+        assert self._access is not None
+        self._access.envelope(self._store, self._link("envelope", Codec.DAG_CBOR))
         nodes = sum(shape(slots))
         size = leaves * payload.LEAF_SIZE
         sums = self._links("sums", Codec.DAG_CBOR, nodes if summed else 0)

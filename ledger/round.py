@@ -231,6 +231,11 @@ class Rules(Protocol):
         it.
         """
 
+    def coalitions(self, trained: int, players: int) -> Sequence[int]:
+        """List the coalitions of a round's players whose utilities are on record, as bit masks in
+        the record's order; `trained` results came before it.
+        """
+
     def opening(self, context: RoundContext, store: ContentStore) -> "Rules":
         """Give rules that measure on the slice which was opened for the round, where there are
         slices. What was opened and is not the round's slice measures nothing; BlockUnavailable: it
@@ -266,6 +271,13 @@ class Players(NamedTuple):
     participants: tuple[int, ...]
     updates: tuple[Int32, ...]
     weights: tuple[int, ...]
+
+
+class Judged(NamedTuple):
+    """What each slot comes to, and, beside it, the update where it counts."""
+
+    entries: Sequence[Entry]
+    updates: Sequence[Int32 | None]
 
 
 class Measured(NamedTuple):
@@ -306,16 +318,16 @@ def compose(
     """Compute what a round comes to from the result before it and the published updates, in slot
     order. The roots of a sealed result depend on its content key.
     """
-    entries, updates = judge(context, slots, rules)
-    carried = _carried(context, standing, rules, slots, entries)
+    judged = enough(context, judge(context, slots, rules))
+    carried = _carried(context, standing, rules, slots, judged.entries)
     if carried is not None and last(context, standing, rules, carried):
-        entries, updates = [idle(entry) for entry in entries], [None] * len(entries)
-    players = _players(entries, updates)
-    levels, sums = _sum_up(context, entries, updates, rules.summed, content)
+        judged = idle(judged)
+    players = players_of(judged)
+    levels, sums = _sum_up(context, judged, rules.summed, content)
     model = _step(rules, standing.model, players, sums)
     measured = carried
     if measured is None:
-        measured = _measure(context, standing, rules, model, players)
+        measured = measure(context, standing, rules, model, players)
     return conclude(context, standing, Made(levels, sums, model, content), measured, rules)
 
 
@@ -397,7 +409,7 @@ def extend(trail: tuple[int, ...], measured: Sequence[int], trained: int) -> tup
     return (*start, start[-1] + gained(measured)) if start else ()
 
 
-def _measure(
+def measure(
     context: RoundContext, standing: Standing, rules: Rules, model: Int32, players: Players
 ) -> Measured:
     """Measure a round's own coalitions, where it trains."""
@@ -440,9 +452,13 @@ def last(context: RoundContext, standing: Standing, rules: Rules, carried: Measu
     return context.policy.ends_period(trained) or rules.stop(trail)
 
 
-def idle(entry: Entry) -> Entry:
-    """Give an entry as it is where a round only carries counts."""
-    return replace(entry, weight=0, number=0, reason=Reason.IDLE) if entry.weight else entry
+def idle(judged: Judged) -> Judged:
+    """Let no update count where a round only carries counts."""
+    entries = [
+        replace(entry, weight=0, number=0, reason=Reason.IDLE) if entry.weight else entry
+        for entry in judged.entries
+    ]
+    return Judged(entries, [None] * len(entries))
 
 
 def _value(
@@ -467,35 +483,41 @@ def _pay(
     return payouts.payout_leaves([paid + share for paid, share in shares])
 
 
-def judge(
-    context: RoundContext, slots: Sequence[Slot], rules: Rules
-) -> tuple[list[Entry], list[Int32 | None]]:
-    """Turn every slot into its entry; the update stays beside it where it counts."""
+def judge(context: RoundContext, slots: Sequence[Slot], rules: Rules) -> Judged:
+    """Turn every slot into its entry, whether or not enough of them count."""
     others = superseded(slots, context.batched)
     entries: list[Entry] = []
     updates: list[Int32 | None] = []
     for place, slot in enumerate(slots):
-        by = others.get(place)
-        root, update, exclusion = _read(context, slot, rules, superseded_by=by)
-        reason, position = exclusion or Exclusion(Reason.COUNTED)
-        counted = reason is Reason.COUNTED
-        weight = context.seats[slot.participant].weight if counted else 0
-        entries.append(
-            Entry(
-                digest=slot.digest,
-                root=root,
-                participant=slot.participant,
-                weight=weight,
-                number=int(weight > 0),
-                reason=reason,
-                position=position,
-            )
-        )
-        updates.append(update if weight > 0 else None)
-    if sum(e.number for e in entries) < context.policy.least_updates:
-        entries = [_too_few(e) for e in entries]
-        updates = [None] * len(entries)
-    return entries, updates
+        root, update, exclusion = _read(context, slot, rules, superseded_by=others.get(place))
+        entry = entry_of(context, slot, root, exclusion)
+        entries.append(entry)
+        updates.append(update if entry.weight > 0 else None)
+    return Judged(entries, updates)
+
+
+def entry_of(context: RoundContext, slot: Slot, root: Digest, exclusion: Exclusion | None) -> Entry:
+    """Give a slot's entry from the payload root that its header names, and why it does not count,
+    if so.
+    """
+    reason, position = exclusion or Exclusion(Reason.COUNTED)
+    weight = context.seats[slot.participant].weight if reason is Reason.COUNTED else 0
+    return Entry(
+        digest=slot.digest,
+        root=root,
+        participant=slot.participant,
+        weight=weight,
+        number=int(weight > 0),
+        reason=reason,
+        position=position,
+    )
+
+
+def enough(context: RoundContext, judged: Judged) -> Judged:
+    """Let no update count where fewer would than the policy's least number."""
+    if sum(entry.number for entry in judged.entries) >= context.policy.least_updates:
+        return judged
+    return Judged([_too_few(entry) for entry in judged.entries], [None] * len(judged.entries))
 
 
 def superseded(slots: Sequence[Slot], batched: int) -> dict[int, int]:
@@ -574,15 +596,12 @@ def _names(context: RoundContext, slot: Slot, header: UpdateHeader) -> bool:
 
 
 def _sum_up(
-    context: RoundContext,
-    entries: Sequence[Entry],
-    updates: Sequence[Int32 | None],
-    rule: SummedRule | None,
-    content: Content,
+    context: RoundContext, judged: Judged, rule: SummedRule | None, content: Content
 ) -> tuple[nodes.Levels, tuple[bytes, ...]]:
     """Build the tree of partial sums: its nodes, and each node's sum payload in the tree's order.
     Without a rule that sums, the nodes have no sums.
     """
+    entries, updates = judged
     if rule is None:
         return nodes.levels(entries, sum_root=lambda _: ZERO_DIGEST), ()
     leaves = context.policy.leaves
@@ -619,13 +638,10 @@ def _step(rules: Rules, previous: Int32, players: Players, sums: Sequence[bytes]
     return rules.summed.step(previous, total, sum(players.weights))
 
 
-def _players(entries: Sequence[Entry], updates: Sequence[Int32 | None]) -> Players:
+def players_of(judged: Judged) -> Players:
+    """Give the updates that count."""
     counted = sorted(
-        (
-            (e.participant, u, e.weight)
-            for e, u in zip(entries, updates, strict=True)
-            if u is not None
-        ),
+        ((e.participant, u, e.weight) for e, u in zip(*judged, strict=True) if u is not None),
         key=lambda item: item[0],
     )
     return Players(

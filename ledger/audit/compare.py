@@ -63,18 +63,21 @@ class Difference(NamedTuple):
 
 def comparisons(outcome: Outcome, published: PublishedResult) -> Iterator[Difference]:
     """Compare a result with its recomputation, from the updates to the payouts."""
-    yield from _selection(outcome, published)
+    ours = [entry for node in outcome.levels[0] for entry in node.entries]
+    yield from selection(ours, published.entries())
+    count = sum(entry != Entry() for entry in ours)
+    yield Difference(SELECTION, f"{count} commit slots", count, count)
     yield from _trees(outcome, published)
     for step, name, subject in _MODEL:
         yield _field(step, name, subject, outcome, published)
-    ours, theirs = outcome.records, published.records
-    yield from _lists(UTILITIES, "utility of coalition", ours.utilities, theirs.utilities)
+    mine, theirs = outcome.records, published.records
+    yield from _lists(UTILITIES, "utility of coalition", mine.utilities, theirs.utilities)
     for step, name, subject in _MEASURED:
         yield _field(step, name, subject, outcome, published)
-    yield from _lists(CONTRIBUTIONS, "value of participant", ours.values, theirs.values)
+    yield from _lists(CONTRIBUTIONS, "value of participant", mine.values, theirs.values)
     for step, name, subject in _VALUED:
         yield _field(step, name, subject, outcome, published)
-    yield from _lists(PAYOUTS, "payout of participant", ours.payouts, theirs.payouts)
+    yield from _lists(PAYOUTS, "payout of participant", mine.payouts, theirs.payouts)
     for step, name, subject in _PAID:
         yield _field(step, name, subject, outcome, published)
 
@@ -101,15 +104,13 @@ _PAID = (
 )
 
 
-def _selection(outcome: Outcome, published: PublishedResult) -> Iterator[Difference]:
-    ours = [entry for node in outcome.levels[0] for entry in node.entries]
-    for slot, (expected, found) in enumerate(zip(ours, published.entries(), strict=True)):
+def selection(ours: Sequence[Entry], theirs: Sequence[Entry]) -> Iterator[Difference]:
+    """Say where entries differ from what their slots come to."""
+    for slot, (expected, found) in enumerate(zip(ours, theirs, strict=True)):
         if expected != found:
             name = _first_difference(expected, found)
             subject = f"slot {slot}, participant {expected.participant}: {name}"
             yield Difference(SELECTION, subject, getattr(expected, name), getattr(found, name))
-    count = sum(entry != Entry() for entry in ours)
-    yield Difference(SELECTION, f"{count} commit slots", count, count)
 
 
 def _trees(outcome: Outcome, published: PublishedResult) -> Iterator[Difference]:

@@ -6,8 +6,8 @@ function that its proposer used (`ledger.round`), with the rules that the policy
 by the caller.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn, TypeVar
 
@@ -59,6 +59,7 @@ from ledger.round import (
     compose,
     deciding,
     follow,
+    judge,
 )
 from ledger.sealing import NO_KEYS, NotForUs, Vault
 from ledger.signatures import Domain
@@ -122,8 +123,10 @@ class _Run:
     def __init__(self, evidence: Evidence, read_rulebook: RulebookReader, vault: Vault) -> None:
         self._evidence = evidence
         self._read_rulebook = read_rulebook
+        self._vault = vault
         self._replica = Replica(_NoEvents(), evidence.store, origin=evidence.origin, vault=vault)
         self._erased: set[tuple[int, int]] = set()
+        self._secrets: dict[Digest, bytes] = {}
         self._book: Rulebook | None = None
         self._standings: list[Standing | None] = []
         self._fallen = _fallen(evidence.events)
@@ -133,7 +136,7 @@ class _Run:
         """Check everything."""
         self._contract()
         self._history()
-        self._erasures()
+        self._look_ahead()
         for event in self._evidence.events:
             self._event(event)
 
@@ -160,19 +163,34 @@ class _Run:
         self._hold(HISTORY, None, "the accumulator at the trusted block", self._evidence.h, h)
         self._hold(HISTORY, None, "the number of events", "at least one", 0, holds=bool(events))
 
-    def _erasures(self) -> None:
-        """Learn what was erased by declaration. A stranger's bad record must not end everybody's
-        audit; it only excuses nothing.
-        """
-        if not any(isinstance(event, ev.DatasetAmended) for event in self._evidence.events):
+    def _look_ahead(self) -> None:
+        """Learn from the whole history what a part of it is judged by."""
+        evidence = self._evidence
+        amended = any(isinstance(event, ev.DatasetAmended) for event in evidence.events)
+        if not amended and not self._vault.keys:
             return
-        ahead = Replica(_NoEvents(), self._evidence.store, origin=self._evidence.origin)
+        ahead = Replica(_NoEvents(), evidence.store, origin=evidence.origin, vault=self._vault)
         try:
-            for event in self._evidence.events:
+            for event in evidence.events:
                 ahead.take(event)
         except (BlockUnavailable, MalformedRecord, HistoryViolation):
             # The replay comes to the same place, and says so there.
             return
+        self._erasures(ahead)
+        self._later_secrets(ahead)
+
+    def _later_secrets(self, ahead: Replica) -> None:
+        """Learn the content keys of results that no key of ours opens, but a later result does."""
+        for accepted in ahead.state.lineage:
+            with suppress(NotForUs, BlockUnavailable, MalformedRecord):
+                content = ahead.reader(accepted).content
+                if content.envelope is not None:
+                    self._secrets[accepted.result] = content.secret
+
+    def _erasures(self, ahead: Replica) -> None:
+        """Learn what was erased by declaration. A stranger's bad record must not end everybody's
+        audit; it only excuses nothing.
+        """
         for declared in declarations(self._evidence.store, ahead.state):
             self._erased.update((declared.participant, round_) for round_ in declared.rounds)
             if declared.refused is not None:
@@ -356,7 +374,8 @@ class _Run:
         proposer = accepted.proposal.proposer
         subject = f"result {event.result.hex()[:16]}"
         with self._bytes(round_.index, subject, proposer):
-            reader = self._replica.reader(accepted)
+            secret = self._secrets.get(accepted.result)
+            reader = self._replica.proposed(round_, accepted.proposal, secret=secret)
         expected = context.common(ResultHeader.TAG)
         found = reader.header.common
         self._hold(
@@ -382,14 +401,14 @@ class _Run:
             published = PublishedResult.read(
                 reader, leaves=context.policy.leaves, slots=round_.slots
             )
-        slots = self._slots(round_, published)
+        slots, sealed = self._slots(round_, published)
         rules = self._rules(context, published)
         standing = self._standings[accepted.height - 1]
         assert standing is not None
-        erased = self._missed(round_, slots, published)
-        if erased:
-            left = Remainder(context, standing, slots, erased, published, reader, rules)
-            outcome = self._left(round_, left)
+        unread = self._unread(context, slots, sealed, rules)
+        if unread:
+            left = Remainder(context, standing, slots, unread, published, reader, rules)
+            outcome = self._left(round_, left, unread)
         else:
             outcome = compose(context, standing, slots, rules, reader.content)
             ours = [entry for node in outcome.levels[0] for entry in node.entries]
@@ -426,36 +445,42 @@ class _Run:
         subject = "plain digest of the new model"
         self._hold(AGGREGATION, round_.index, subject, plain, found, signer=proposer)
 
-    def _missed(self, round_: Round, slots: Sequence[Slot], published: PublishedResult) -> set[int]:
-        """List the slots whose updates their own participants erased, and said so; a header holds
-        nothing to erase.
+    def _unread(
+        self, context: RoundContext, slots: Sequence[Slot], sealed: Collection[int], rules: Rules
+    ) -> dict[int, Lack]:
+        """Say of which slots the payload alone is missing, and why: it is sealed for others, or its
+        own participant erased it, and said so. A header holds nothing to erase, and what it shows
+        takes no payload.
         """
-        entries = zip(slots, published.entries(), strict=False)
-        missed = {
-            place
-            for place, (slot, entry) in enumerate(entries)
-            if entry.reason in _SEEN_IN_BYTES
-            and slot.published.header is not None
-            and slot.published.payload is None
-            and (slot.participant, round_.index) in self._erased
+        lacks = {
+            place: Lack.SEALED if place in sealed else Lack.ERASED
+            for place, slot in enumerate(slots)
+            if slot.published.header is not None
+            and not slot.published.final
+            and (place in sealed or (slot.participant, context.round) in self._erased)
         }
-        for place in missed:
-            self.facts.erased.setdefault(slots[place].participant, set()).add(round_.index)
-        return missed
+        if not lacks:
+            return {}
+        entries = judge(context, slots, rules).entries
+        return {at: lack for at, lack in lacks.items() if entries[at].reason == Reason.UNAVAILABLE}
 
-    def _left(self, round_: Round, left: Remainder) -> Outcome:
-        """Check what does not need the erased updates, and note what does."""
+    def _left(self, round_: Round, left: Remainder, lacks: Mapping[int, Lack]) -> Outcome:
+        """Check what does not need the updates that cannot be read, and note what does."""
         proposer = round_.proposal.proposer
-        self._available(round_, left.slots, left.judged, left.published, left.erased)
+        for place, lack in lacks.items():
+            if lack is Lack.ERASED:
+                self._erasure(left.slots[place].participant, round_)
+        erased = sum(lack is Lack.ERASED for lack in lacks.values())
+        self._available(round_, left.slots, left.expected, left.published, erased=erased)
         for step, what, expect, got in left.differences():
             self._hold(step, round_.index, what, expect, got, signer=proposer)
-        for slot in sorted(left.erased):
-            who = f"participant {left.slots[slot].participant}"
-            for step, what in _ERASED:
-                self.facts.lacks(step, round_.index, f"{what} of {who}", Lack.ERASED)
-        if left.rules.summed is None:
-            self.facts.lacks(AGGREGATION, round_.index, "the new model", Lack.ERASED)
+        for place, step, what in left.unseen():
+            detail = f"{what} of participant {left.slots[place].participant}"
+            self.facts.lacks(step, round_.index, detail, lacks[place])
         return left.conclusion()
+
+    def _erasure(self, participant: int, round_: Round) -> None:
+        self.facts.erased.setdefault(participant, set()).add(round_.index)
 
     def _outside(
         self,
@@ -466,10 +491,8 @@ class _Run:
         """Check of a sealed result what needs no contents, and note what was not checked."""
         self._standings[accepted.height :] = [None]
         round_, proposer = self._replica.state.rounds[accepted.round], accepted.proposal.proposer
-        leaves, access = self._replica.policy.leaves, self._replica.access(round_)
-        assert access is not None
         assert self._book is not None
-        summed = self._book.rules.summed is not None
+        leaves, summed = self._replica.policy.leaves, self._book.rules.summed is not None
         with self._bytes(round_.index, subject, proposer):
             reader.check_stored(leaves, round_.slots, summed=summed)
         self.facts.passed(BYTES, round_.index, f"{subject}: its sealed bytes")
@@ -480,12 +503,11 @@ class _Run:
                 what = f"leaf {place} of the batch: not to be had"
                 self.facts.lacks(BYTES, round_.index, what, Lack.SEALED)
         for place in deciding(claims, round_.batched):
-            slot = claims[place]
-            what = f"the sealed update of participant {slot.participant}"
-            if artefacts.update_is_stored(self._evidence.store, slot.digest, leaves, access):
-                self.facts.passed(BYTES, round_.index, what)
-            elif (slot.participant, round_.index) in self._erased:
-                self.facts.erased.setdefault(slot.participant, set()).add(round_.index)
+            slot, what = claims[place], _sealed(claims[place])
+            if self._stored(round_, slot):
+                continue
+            if (slot.participant, round_.index) in self._erased:
+                self._erasure(slot.participant, round_)
                 self.facts.lacks(BYTES, round_.index, what, Lack.ERASED)
             else:
                 self.facts.lacks(BYTES, round_.index, f"{what}: not to be had whole", Lack.SEALED)
@@ -572,10 +594,14 @@ class _Run:
         unavailable = entry.reason == Reason.UNAVAILABLE
         return slot if unavailable else replace(slot, published=self._update(round_, slot))
 
-    def _slots(self, round_: Round, published: PublishedResult) -> list[Slot]:
+    def _slots(
+        self, round_: Round, published: PublishedResult
+    ) -> tuple[list[Slot], Collection[int]]:
         """Read every update that the result counts; take its word for what could not be had in
-        time.
+        time. Of one that is sealed for others read the header, see that its stored bytes are there,
+        and give its place too.
         """
+        sealed: set[int] = set()
         entries = published.entries()
         slots = _as_stated(self._leaves(round_, entries), entries, round_.batched)
         for place in deciding(slots, round_.batched):
@@ -583,8 +609,27 @@ class _Run:
             if entries[place].reason == Reason.UNAVAILABLE:
                 self._note_if_had(round_, slots[place], subject)
             with self._bytes(round_.index, subject, self._author(round_, place, slots[place])):
-                slots[place] = self._slot(round_, slots[place], entries[place])
-        return slots
+                try:
+                    slots[place] = self._slot(round_, slots[place], entries[place])
+                except NotForUs:
+                    slots[place] = self._closed(slots[place])
+                    if self._stored(round_, slots[place]):
+                        sealed.add(place)
+        return slots, sealed
+
+    def _closed(self, slot: Slot) -> Slot:
+        """Read of an update that is sealed for others what it says to everybody."""
+        header = self._evidence.store.get(CID(Codec.RAW, slot.digest))
+        return replace(slot, published=Published(header, None))
+
+    def _stored(self, round_: Round, slot: Slot) -> bool:
+        """Tell whether all stored bytes of a sealed update are there; nothing is opened."""
+        leaves, access = self._replica.policy.leaves, self._replica.access(round_)
+        assert access is not None
+        stored = artefacts.update_is_stored(self._evidence.store, slot.digest, leaves, access)
+        if stored:
+            self.facts.passed(BYTES, round_.index, _sealed(slot))
+        return stored
 
     def _leaves(self, round_: Round, entries: Sequence[Entry]) -> list[Slot]:
         """Read the batch; require every leaf that the result does not call missing."""
@@ -612,7 +657,8 @@ class _Run:
         slots: Sequence[Slot],
         ours: Sequence[Entry],
         published: PublishedResult,
-        erased: Collection[int] = (),
+        *,
+        erased: int = 0,
     ) -> None:
         """Require the bytes of every update that the result does not call unavailable, as far as
         judging it takes them.
@@ -621,12 +667,12 @@ class _Run:
         for place in deciding(slots, round_.batched):
             slot, entry, found = slots[place], ours[place], entries[place]
             named = found.digest == slot.digest and found.reason != Reason.UNAVAILABLE
-            if named and entry.reason == Reason.UNAVAILABLE and place not in erased:
+            if named and entry.reason == Reason.UNAVAILABLE:
                 subject = f"the update of participant {slot.participant}"
                 expected = f"the bytes behind {slot.digest.hex()}"
                 signer = self._author(round_, place, slot)
                 self._fail(BYTES, round_.index, subject, expected, "not to be had", signer)
-        count = round_.slots - len(erased)
+        count = round_.slots - erased
         self.facts.passed(BYTES, round_.index, f"{count} updates and their result")
 
     def _update(self, round_: Round, slot: Slot) -> Published:
@@ -636,7 +682,7 @@ class _Run:
     def _note_if_had(self, round_: Round, slot: Slot, subject: str) -> None:
         try:
             found = self._update(round_, slot).payload is not None
-        except BlockUnavailable:
+        except (BlockUnavailable, NotForUs):
             found = False
         if found:
             self._note_late(round_, f"{subject} was left out as unavailable")
@@ -730,12 +776,6 @@ _MONEY = (
 )
 
 
-_SEEN_IN_BYTES = (Reason.COUNTED, Reason.TOO_FEW, Reason.BEYOND_BOUND)
-_ERASED = (
-    (SELECTION, "the entry"),
-    (TREES, "the sums of the node"),
-    (UTILITIES, "the utilities of coalitions"),
-)
 _CONTENTS = (SELECTION, TREES, AGGREGATION, UTILITIES, CONTRIBUTIONS, PAYOUTS)
 
 
@@ -752,6 +792,10 @@ def _fallen(events: Sequence[ev.Event]) -> frozenset[Digest]:
                 fallen |= {accepted.h for accepted in lineage[place:]}
                 del lineage[place:]
     return frozenset(fallen)
+
+
+def _sealed(slot: Slot) -> str:
+    return f"the sealed update of participant {slot.participant}"
 
 
 def _text(value: object) -> str:

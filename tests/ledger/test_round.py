@@ -51,6 +51,9 @@ class PlainRules:
 
     measures = True
 
+    def coalitions(self, trained: int, players: int) -> Sequence[int]:
+        return ()
+
     def stating(self, utilities: Sequence[int]) -> "PlainRules":
         return self
 

@@ -493,6 +493,27 @@ def test_counts_of_what_was_erased_are_not_made_again(by_shards: Callable[..., T
     assert sum("on its shard" in c.detail for c in whole.checks) == 2 * 4
 
 
+def test_the_counts_of_a_periods_last_round_may_be_erased(
+    by_shards: Callable[..., Theatre],
+) -> None:
+    theatre = by_shards(rounds=3)
+    theatre.play(theatre.roles())
+    assert reasons(theatre, 3) == {Reason.IDLE}
+    declare(theatre, 1, [2], root=files(theatre)[1].commitment)
+    verdict = again(theatre, *files(theatre))
+    assert (verdict.word, verdict.finding) == ("erased", None)
+    assert [(one.participant, one.rounds) for one in verdict.erased] == [(1, (2,))]
+    missed = [(c.round, c.step.name, c.lack) for c in verdict.checks if c.lack]
+    # The update itself holds zeros, and weighs nothing.
+    assert missed == [
+        (2, "selection", Lack.ERASED),
+        (2, "utilities", Lack.ERASED),
+        (1, "utilities", Lack.ERASED),
+    ]
+    counted = [c.round for c in verdict.checks if c.ok and "on its shard" in c.detail]
+    assert counted == [0] * 4 + [1] * 3
+
+
 def test_counts_of_rows_that_are_erased_are_nobodys_lie(by_shards: Callable[..., Theatre]) -> None:
     """The file of the rows that are left gives other counts than those of before."""
     theatre = by_shards(rounds=2)

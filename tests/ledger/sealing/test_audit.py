@@ -2,8 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,8 @@ from rich.console import Console
 from fednode.auditing import run_audit
 from fednode.data.salted import SaltedRows
 from fednode.report_terminal import terminal
-from ledger import artefacts, cbor, nodes, payload, utilities
+from fednode.rounds import FederationRules
+from ledger import artefacts, cbor, nodes, payload, payouts, utilities
 from ledger import history as ev
 from ledger.audit import verdict as v
 from ledger.audit.report import html
@@ -19,11 +21,12 @@ from ledger.audit.wording import headline
 from ledger.cid import CID, Codec
 from ledger.erasure import Erasure
 from ledger.headers import UpdateHeader
-from ledger.round import compose
+from ledger.round import Outcome, RoundContext, Rules, compose
 from ledger.sealing import Envelope, SealedContent, SealingKey, Vault
 from ledger.stores import Artefact
 from ledger.types import Digest, FederationId, ParticipantId, RoundIndex
 from tests.ledger.sealing.scene import AUDITOR, KEYS, STRANGER, Scene, vault
+from tests.tamper.policies import update_of
 
 OUTSIDERS = [vault(), vault(STRANGER)]
 SEALED_STEPS = {
@@ -233,6 +236,148 @@ def test_a_claim_rests_on_the_contract_where_payouts_are_sealed() -> None:
     assert finding.step == v.CLAIMS
 
 
+# -- sealed in part
+
+
+Lie = Callable[[Scene], Outcome]
+
+
+def joined_late(lies: dict[int, Lie] | None = None, *, rule: str = "fedavg") -> Scene:
+    """Play four rounds, in the last two of which a fourth member takes part; `lies` says in which
+    something else is proposed than what follows.
+    """
+    scene = Scene.form(sealed=True, rounds=4, rule=rule)
+    for round_ in range(4):
+        for participant in scene.world.replica.state.participants:
+            if participant.active(round_):
+                scene.commit(participant.index)
+        scene.propose((lies or {}).get(round_, Scene.compose)(scene))
+        if round_ == 0:
+            scene.join(3)
+    return scene
+
+
+PARTLY = {v.SELECTION, v.TREES, v.UTILITIES}
+
+
+def test_who_joined_late_audits_all_but_the_updates_of_before() -> None:
+    scene = joined_late()
+    late, whole = verdict_of(scene, KEYS[3]), verdict_of(scene, KEYS[0])
+    assert (whole.word, late.word, late.finding) == ("holds", "sealed", None)
+    assert steps(late, v.Lack.SEALED) == PARTLY
+    # Whoever had joined by then could be sealed for, seat or no seat.
+    assert {check.round for check in late.checks if check.lack} == {0}
+    assert late.participants == whole.participants
+    assert any(participant.payout for participant in late.participants)
+    stored = {check.detail for check in late.checks if check.ok and "sealed" in check.detail}
+    assert stored == {f"the sealed update of participant {n}" for n in range(3)}
+
+
+def test_who_lost_a_key_audits_all_but_the_updates_under_it() -> None:
+    scene = Scene.form(sealed=True).play(1)
+    scene.world.register_key(0, KEYS[6].public)
+    scene.play(2)
+    verdict = verdict_of(scene, KEYS[6])
+    assert (verdict.word, verdict.finding) == ("sealed", None)
+    assert {check.round for check in verdict.checks if check.lack} == {0}
+    assert verdict_of(scene, KEYS[6], KEYS[0]).word == "holds"
+    assert verdict_of(scene, KEYS[0]).lacks == (v.Lack.SEALED,)
+
+
+def test_who_left_audits_what_was_before() -> None:
+    scene = Scene.form(sealed=True, members=4).play(1)
+    scene.world.leave(3)
+    scene.play(2)
+    verdict = verdict_of(scene, KEYS[3])
+    assert (verdict.word, verdict.finding) == ("sealed", None)
+    assert {check.round for check in verdict.checks if check.lack} == {2}
+
+
+def heavier(scene: Scene) -> Outcome:
+    """Count participant 1's update a thousand times over."""
+    context = scene.context
+    seats = list(context.seats)
+    seats[1] = replace(seats[1], weight=1000 * seats[1].weight)
+    return bent(scene, replace(context, seats=tuple(seats)))
+
+
+def bent(scene: Scene, context: RoundContext, rules: Rules | None = None) -> Outcome:
+    """Give what follows from another context, or by other rules."""
+    standing, content = scene.world.replica.standing(), scene.world.replica.fresh(scene.round)
+    return compose(context, standing, scene.slots(), rules or scene.world.rules, content)
+
+
+def claiming(scene: Scene, measured: Sequence[int]) -> Outcome:
+    """Value and pay by other utilities."""
+    rules = scene.world.rules
+    assert isinstance(rules, FederationRules)
+    return bent(scene, scene.context, rules.granting(measured, stop=False))
+
+
+def pays_more(scene: Scene) -> Outcome:
+    outcome = scene.compose()
+    leaves = outcome.records.payouts
+    paid = payouts.payout_leaves([leaf.amount + 1 for leaf in leaves])
+    root = payouts.payouts_tree(paid).root
+    header = replace(outcome.header, payouts=root.hash, payout_total=root.sum)
+    records = replace(outcome.records, payouts=paid, header=header)
+    return replace(outcome, records=records)
+
+
+def gains_more(scene: Scene) -> Outcome:
+    *others, everybody = scene.compose().records.utilities
+    return claiming(scene, (*others, everybody + 1))
+
+
+def moves_more(scene: Scene) -> Outcome:
+    outcome = scene.compose()
+    leaves = scene.world.header.leaves
+    model = outcome.model + 1
+    data = payload.Payload(payload.pad(model, leaves), outcome.content.part("model"))
+    header = replace(outcome.header, model_root=data.root, model_digest=data.digest)
+    records = replace(outcome.records, header=header)
+    return replace(outcome, records=records, model=model)
+
+
+@pytest.mark.parametrize("round_", [0, 2])
+@pytest.mark.parametrize(
+    ("lie", "step"),
+    [
+        (heavier, v.SELECTION),
+        (moves_more, v.AGGREGATION),
+        (gains_more, v.UTILITIES),
+        (pays_more, v.PAYOUTS),
+    ],
+)
+def test_who_joined_late_finds_what_takes_no_update_of_before(
+    lie: Lie, step: v.Step, round_: int
+) -> None:
+    scene = joined_late({round_: lie})
+    for key in (KEYS[3], KEYS[0]):
+        finding = verdict_of(scene, key).finding
+        assert finding is not None
+        assert (finding.step, finding.round) == (step, round_)
+
+
+def test_what_is_sealed_for_others_has_to_be_there_all_the_same() -> None:
+    scene = joined_late()
+    del scene.world.store.blocks[index_of(scene, 1, 0).blocks[0]]
+    finding = verdict_of(scene, KEYS[3]).finding
+    assert finding is not None
+    assert (finding.step, finding.round) == (v.BYTES, 0)
+    assert finding.subject == "the update of participant 1"
+    declare(scene, 1, [0])
+    verdict = verdict_of(scene, KEYS[3])
+    assert (verdict.word, verdict.lacks) == ("erased", (v.Lack.ERASED, v.Lack.SEALED))
+    assert [(e.participant, e.rounds) for e in verdict.erased] == [(1, (0,))]
+
+
+def test_a_median_of_updates_that_are_sealed_for_others_is_not_made_again() -> None:
+    verdict = verdict_of(joined_late(rule="median"), KEYS[3])
+    assert (verdict.word, verdict.finding) == ("sealed", None)
+    assert steps(verdict, v.Lack.SEALED) == PARTLY | {v.AGGREGATION}
+
+
 # -- erased
 
 
@@ -439,6 +584,181 @@ def test_another_number_of_utilities_is_found_behind_an_erasure(sealed: bool, nu
     assert finding is not None
     assert (finding.step, finding.round, finding.subject) == (v.UTILITIES, 1, "number of utilities")
     assert (finding.expected, finding.found) == ("8", str(number))
+
+
+def judged(scene: Scene, *, erased: bool) -> v.Verdict:
+    """Audit a scene in which participant 1 says that its update of round 1 is erased."""
+    if erased:
+        erase(scene, 1, 1)
+    declare(scene, 1, [1])
+    return verdict_of(scene, AUDITOR)
+
+
+def committed(*, sealed: bool = False) -> Scene:
+    scene = Scene.form(sealed=sealed).play(1)
+    for index in range(3):
+        scene.commit(index)
+    return scene
+
+
+OTHER = Digest(b"o" * 32)
+FALSE_ENTRIES: dict[str, dict[str, Any]] = {
+    "digest": {"digest": OTHER},
+    "root": {"root": OTHER},
+    "participant": {"participant": 2},
+    "nobody": {"participant": 4_000_000_000},
+    "weight": {"weight": 1000},
+    "no weight": {"weight": 0},
+    "number": {"number": 0},
+    "position": {"position": 5},
+    "foreign": {"weight": 0, "number": 0, "reason": nodes.Reason.FOREIGN},
+    "unsigned": {"weight": 0, "number": 0, "reason": nodes.Reason.UNSIGNED},
+    "too few": {"weight": 0, "reason": nodes.Reason.TOO_FEW},
+    "idle": {"weight": 0, "number": 0, "reason": nodes.Reason.IDLE},
+    "no reason": {"weight": 0, "number": 0, "reason": 77},
+    "a weight beyond the bound": {"reason": nodes.Reason.BEYOND_BOUND},
+    "a coordinate that is none": {
+        "weight": 0,
+        "number": 0,
+        "reason": nodes.Reason.BEYOND_BOUND,
+        "position": 2**32 - 1,
+    },
+}
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("erased", [False, True])
+@pytest.mark.parametrize("name", FALSE_ENTRIES)
+def test_what_chain_and_header_show_of_an_update_cannot_be_erased(
+    name: str, erased: bool, sealed: bool
+) -> None:
+    scene = committed(sealed=sealed)
+    outcome = scene.compose()
+    entries = scene.entries(outcome)
+    entries[1] = replace(entries[1], **FALSE_ENTRIES[name])
+    roots = iter(node.root for node in nodes.in_order(outcome.levels))
+    levels = nodes.levels(entries, sum_root=lambda _: next(roots))
+    header = replace(outcome.header, nodes=nodes.nodes_root(levels))
+    records = replace(outcome.records, header=header)
+    scene.propose(replace(outcome, levels=levels, records=records))
+    finding = judged(scene, erased=erased).finding
+    assert finding is not None
+    assert (finding.step, finding.round) == (v.SELECTION, 1)
+    assert finding.signer == scene.world.replica.state.lineage[1].proposal.proposer
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_weight_that_is_not_the_seats_cannot_be_erased(erased: bool, sealed: bool) -> None:
+    """All that follows from the weight, and is on record, follows."""
+    scene = committed(sealed=sealed)
+    scene.propose(heavier(scene))
+    finding = judged(scene, erased=erased).finding
+    assert finding is not None
+    assert (finding.step, finding.subject) == (v.SELECTION, "slot 1, participant 1: weight")
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_header_that_names_another_base_cannot_be_erased(erased: bool) -> None:
+    scene = Scene.form(sealed=False).play(1)
+    for index in (0, 2):
+        scene.commit(index)
+    digest, artefact = scene.update(1, scene.world.replica.fresh(scene.round))
+    header = UpdateHeader.decode(artefact.blocks[CID(Codec.RAW, digest)])
+    foreign = Artefact.of(Codec.RAW, replace(header, base=OTHER).encode())
+    scene.updates[1, 1] = Artefact(foreign.roots, {**artefact.blocks, **foreign.blocks})
+    scene.world.store.put(scene.updates[1, 1])
+    scene.world.commit(1, foreign.roots[0].digest)
+    context = scene.context
+    scene.propose(bent(scene, replace(context, bases=(*context.bases, OTHER))))
+    verdict = judged(scene, erased=erased)
+    assert verdict.finding is not None
+    assert verdict.finding.step == v.SELECTION
+    assert verdict.finding.subject == "slot 2, participant 1: weight"
+
+
+def beyond_the_bound(rule: str) -> Scene:
+    """Let participant 1 commit to an update that does not count."""
+    scene = Scene.form(sealed=False, rule=rule).play(1)
+    context = scene.context
+    for index in (0, 2):
+        scene.commit(index)
+    values = scene.values(1)
+    values[3] = context.policy.bound + 1
+    data = payload.Payload(payload.pad(values, context.policy.leaves))
+    training = artefacts.record([context.round, 1])
+    digest, scene.updates[1, 1] = update_of(context, 1, data, training)
+    scene.world.store.put(scene.updates[1, 1])
+    scene.world.commit(1, digest)
+    return scene
+
+
+@pytest.mark.parametrize("rule", ["fedavg", "median"])
+def test_an_update_that_weighs_nothing_leaves_nothing_else_open(rule: str) -> None:
+    """Whether it was beyond the bound rests on the result's word; the rest is computed again."""
+    scene = beyond_the_bound(rule)
+    outcome = scene.compose()
+    assert scene.entries(outcome)[2].reason == nodes.Reason.BEYOND_BOUND
+    scene.propose(outcome)
+    verdict = judged(scene, erased=True)
+    assert (verdict.word, verdict.finding) == ("erased", None)
+    assert steps(verdict, v.Lack.ERASED) == {v.SELECTION}
+
+    scene = beyond_the_bound(rule)
+    measured = scene.compose().records.utilities
+    scene.propose(claiming(scene, (measured[0], measured[1] + 1, *measured[2:])))
+    finding = judged(scene, erased=True).finding
+    assert finding is not None
+    assert (finding.step, finding.subject) == (v.UTILITIES, "utility of coalition 1")
+
+    scene = beyond_the_bound(rule)
+    scene.propose(moves_more(scene))
+    finding = judged(scene, erased=True).finding
+    assert finding is not None
+    assert (finding.step, finding.subject) == (v.AGGREGATION, "root of the new model")
+
+
+@pytest.mark.parametrize("coalition", range(8))
+def test_coalitions_that_an_erased_update_is_not_in_are_measured_again(coalition: int) -> None:
+    """And that of all, whose model is on record: so the gain cannot be erased, nor the pool."""
+    scene = committed()
+    measured = list(scene.compose().records.utilities)
+    measured[coalition] += 1
+    scene.propose(claiming(scene, measured))
+    verdict = judged(scene, erased=True)
+    if coalition in (0b010, 0b011, 0b110):
+        assert (verdict.word, verdict.finding) == ("erased", None)
+    else:
+        assert verdict.finding is not None
+        assert verdict.finding.step == v.UTILITIES
+        assert verdict.finding.subject == f"utility of coalition {coalition}"
+
+
+def test_of_just_enough_updates_one_may_be_erased() -> None:
+    """The others count with it, in nodes that it is not in too."""
+    scene = Scene.form(
+        sealed=False, most=20, start=18, least=18, valuation="none", pool=0, members=18
+    ).play(1)
+    erase(scene, 2, 0)
+    declare(scene, 2, [0])
+    verdict = verdict_of(scene)
+    assert (verdict.word, verdict.finding) == ("erased", None)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("rule", ["fedavg", "median"])
+@pytest.mark.parametrize("round_", range(3))
+def test_a_round_that_only_carries_counts_may_be_erased(
+    round_: int, rule: str, sealed: bool
+) -> None:
+    scene = Scene.form(sealed=sealed, mode="shards", rule=rule).play()
+    reasons = [{e.reason for e in scene.entries(outcome)} for outcome in scene.outcomes]
+    assert reasons == [{nodes.Reason.COUNTED}, {nodes.Reason.COUNTED}, {nodes.Reason.IDLE}]
+    erase(scene, 1, round_)
+    declare(scene, 1, [round_])
+    verdict = verdict_of(scene, AUDITOR)
+    assert (verdict.word, verdict.finding) == ("erased", None)
+    assert [(e.participant, e.rounds) for e in verdict.erased] == [(1, (round_,))]
 
 
 # -- measured again on the original rows
