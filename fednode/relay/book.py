@@ -104,7 +104,7 @@ class Book:
         return self.batch
 
     def close(self) -> None:
-        """Let the journal go; nothing may be waiting."""
+        """Take in nothing more; what waits for the disk still gets there."""
         self._journal.close()
 
     def _save(self, key: Key, record: bytes) -> None:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
-from fednode.relay.book import Book, HeldVote
+from fednode.relay.book import Book, HeldVote, Key
 from fednode.relay.errors import Refused
 from fednode.relay.messages import SignedBallot, SignedCommit, SignedReceipt
 from fednode.relay.situation import Collecting, Phase, Proposing, SignedVote, Situation, Voting
@@ -86,8 +86,8 @@ class Desk:
                 f"participant {commit.participant} has committed to {held.digest.hex()} in round "
                 f"{commit.round}; another update can only be committed to by a transaction",
             )
-        await book.saved(commit.participant)
-        return self._receipt(commit.participant, commit.digest, phase.deadline)
+        await self._saved(book, commit.participant)
+        return self._receipt(book, commit.participant, commit.digest, phase.deadline)
 
     def _check_commit(self, phase: Collecting, book: Book, leaf: Leaf) -> None:
         closed = book.sealed or phase.posted is not None
@@ -137,8 +137,8 @@ class Desk:
             book.add_vote(HeldVote(vote.attempt, vote.result, vote.support, signature, signer))
         elif held.support != vote.support:
             raise Refused(HTTPStatus.CONFLICT, f"{signer} has voted on this result, the other way")
-        await book.saved((vote.attempt, vote.result, signer))
-        return self._receipt(phase.committee[signer], digest, phase.deadline)
+        await self._saved(book, (vote.attempt, vote.result, signer))
+        return self._receipt(book, phase.committee[signer], digest, phase.deadline)
 
     # -- what anybody may ask
 
@@ -148,7 +148,7 @@ class Desk:
         leaf = book.leaves.get(participant)
         if leaf is None:
             raise Refused(HTTPStatus.NOT_FOUND, f"participant {participant} has not committed here")
-        return self._receipt(participant, leaf.digest, phase.deadline)
+        return self._receipt(book, participant, leaf.digest, phase.deadline)
 
     def status(self) -> dict[str, object]:
         """Say who the relay is and what it is at."""
@@ -220,9 +220,18 @@ class Desk:
                 retry_after=RETRY,
             )
 
-    def _receipt(self, participant: int, digest: Digest, deadline: int) -> SignedReceipt:
-        assert self._book is not None
-        receipt = Receipt(self.federation, self._book.round, participant, digest, deadline)
+    async def _saved(self, book: Book, key: Key) -> None:
+        """Wait for the disk. Whose round has ended meanwhile gets no word that cannot be kept."""
+        await book.saved(key)
+        if book is not self._book:
+            raise Refused(
+                HTTPStatus.GONE, f"round {book.round} ended before the message was on the disk"
+            )
+
+    def _receipt(
+        self, book: Book, participant: int, digest: Digest, deadline: int
+    ) -> SignedReceipt:
+        receipt = Receipt(self.federation, book.round, participant, digest, deadline)
         return SignedReceipt.of(receipt, self.domain.sign(self.account, receipt))
 
 

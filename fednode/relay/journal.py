@@ -3,7 +3,8 @@
 A record counts once it is on the disk. Records that arrive while the disk is busy wait and are then
 written and synchronised together, so the number of accepted commits a second does not depend on
 how long one synchronisation takes. A record is framed by its length and its CRC: what a killed
-process left half-written at the end had no receipt, and is cut off.
+process left half-written at the end had no receipt, and is cut off. No record is empty: a loss of
+power can leave zeros where nothing was written yet, and eight of them would be the frame of one.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class Journal:
             raise JournalFailed(path, error.strerror or str(error)) from error
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
+        self._closing = False
 
     def __len__(self) -> int:
         """Number of records that wait for the disk."""
@@ -56,8 +58,9 @@ class Journal:
 
         Records reach the disk in the order in which they were appended.
         """
-        if len(record) > MAX_RECORD:
+        if not 0 < len(record) <= MAX_RECORD:
             raise ValueError(f"a record of {len(record)} bytes")
+        assert not self._closing
         loop = asyncio.get_running_loop()
         saved: asyncio.Future[None] = loop.create_future()
         self._waiting.append((_FRAME.pack(len(record), zlib.crc32(record)) + record, saved))
@@ -66,8 +69,14 @@ class Journal:
         return saved
 
     def close(self) -> None:
-        """Let another process have the file; nothing may be waiting."""
-        os.close(self._file)
+        """Take no more records, and let another process have the file once what waits is written.
+
+        Only who writes may close: a descriptor's number is given to the next file that is opened,
+        and a thread that still writes would write into that one.
+        """
+        self._closing = True
+        if self._writer is None:
+            os.close(self._file)
 
     async def _write_all(self) -> None:
         """Write what waits, group by group, until nothing does."""
@@ -86,6 +95,8 @@ class Journal:
                     if not saved.cancelled():
                         saved.set_result(None)
         self._writer = None
+        if self._closing:
+            os.close(self._file)
 
     def _write(self, data: bytes) -> None:
         if self._torn:
@@ -126,7 +137,7 @@ def _record(data: bytes, at: int) -> bytes | None:
         return None
     length, crc = _FRAME.unpack_from(data, at)
     record = data[start : start + length]
-    whole = length <= MAX_RECORD and len(record) == length and zlib.crc32(record) == crc
+    whole = 0 < length <= MAX_RECORD and len(record) == length and zlib.crc32(record) == crc
     return record if whole else None
 
 

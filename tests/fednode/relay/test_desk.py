@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Awaitable
 from dataclasses import replace
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 
+from fednode.relay.book import Book
 from fednode.relay.desk import Desk, Limits
 from fednode.relay.errors import JournalFailed, Refused
 from fednode.relay.messages import SignedBallot, SignedCommit
@@ -231,6 +233,9 @@ def test_a_vote_that_is_refused(
     assert refused.value.status == status
 
 
+BALLOT = ballot_of(MEMBERS[0])
+
+
 def test_nobody_votes_twice(tmp_path: Path) -> None:
     desk = desk_at(tmp_path, voting())
     first = done(desk.vote(ballot_of(MEMBERS[0])))
@@ -294,6 +299,53 @@ def test_every_round_has_a_book_of_its_own(tmp_path: Path) -> None:
     assert done(desk.seal()) is None
     desk.see(Situation(3_000, collecting(0)))
     assert desk.receipt(0, 0).digest == digest(1)
+
+
+@pytest.mark.parametrize("message", ["commit", "vote"])
+def test_a_round_that_ends_while_a_message_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    """It is in its own round's journal and not in the next one's, and no word is given for it."""
+    gate = threading.Event()
+    real = os.pwrite
+
+    def slow(handle: int, data: bytes, at: int) -> int:
+        assert gate.wait(20)
+        return real(handle, data, at)
+
+    async def run() -> None:
+        desk = desk_at(tmp_path, collecting() if message == "commit" else voting())
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", slow)
+            coming = desk.commit(commit_of(0)) if message == "commit" else desk.vote(BALLOT)
+            waiting = asyncio.create_task(coming)
+            await asyncio.sleep(0.05)
+            desk.see(Situation(1_000, collecting(1)))
+            gate.set()
+            with pytest.raises(Refused, match="round 0 ended before") as refused:
+                await waiting
+        assert refused.value.status == HTTPStatus.GONE
+        await desk.commit(commit_of(1, round_index=1))
+        assert desk.receipt(1, 1).round == 1
+        assert desk._book is not None
+        desk._book.close()
+
+    asyncio.run(run())
+    books = [Book(tmp_path / FEDERATION.hex(), RoundIndex(n)) for n in (0, 1)]
+    assert list(books[0].leaves) == ([0] if message == "commit" else [])
+    assert len(books[0].votes(voting())) == (message == "vote")
+    assert list(books[1].leaves) == [1]
+
+
+def test_zeros_at_its_end_do_not_keep_a_book_shut(tmp_path: Path) -> None:
+    desk = desk_at(tmp_path, collecting())
+    receipt = done(desk.commit(commit_of(0)))
+    assert desk._book is not None
+    desk._book.close()
+    (path,) = tmp_path.rglob("*.journal")
+    with path.open("ab") as file:
+        file.write(bytes(4096))
+    assert desk_at(tmp_path, collecting()).receipt(0, 0) == receipt
 
 
 def test_a_book_that_cannot_be_opened_is_opened_when_there_is_room(

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fednode.relay.errors import JournalFailed
 from fednode.relay.journal import MAX_RECORD, Journal
 
-RECORDS = [b"first", b"", b"third" * 100]
+RECORDS = [b"first", b"2", b"third" * 100]
 
 
 def write(path: Path, records: list[bytes]) -> None:
@@ -60,8 +61,35 @@ def test_a_length_beyond_any_record_is_not_believed(tmp_path: Path) -> None:
     path = tmp_path / "j"
     path.write_bytes(b"\xff" * 4096)
     assert read(path) == []
-    with pytest.raises(ValueError, match="a record of"):
-        write(path, [bytes(MAX_RECORD + 1)])
+    for record in bytes(MAX_RECORD + 1), b"":
+        with pytest.raises(ValueError, match="a record of"):
+            write(tmp_path / f"{len(record)}", [record])
+
+
+@pytest.mark.parametrize("zeros", [1, 7, 8, 9, 16, 4096])
+def test_zeros_that_a_loss_of_power_left_are_no_records(tmp_path: Path, zeros: int) -> None:
+    """The file had its new length on the disk before its new contents."""
+    path = tmp_path / "j"
+    write(path, RECORDS)
+    with path.open("ab") as file:
+        file.write(bytes(zeros))
+    assert read(path) == RECORDS
+    write(path, [b"after"])
+    assert read(path) == [*RECORDS, b"after"]
+
+
+@pytest.mark.parametrize("start", [0, 3, 4, 8, 20])
+def test_a_hole_ends_the_records(tmp_path: Path, start: int) -> None:
+    """Of a group that was on its way, a later page may reach the disk without an earlier one."""
+    path = tmp_path / "j"
+    write(path, RECORDS)
+    kept = path.stat().st_size
+    write(path, [b"lost" * 8, b"behind it"])
+    data = path.read_bytes()
+    hole = kept + start
+    path.write_bytes(data[:hole] + bytes(10) + data[hole + 10 :])
+    assert read(path) == RECORDS
+    assert path.stat().st_size == kept
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
@@ -70,6 +98,36 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         Journal(tmp_path / "j")
     journal.close()
     Journal(tmp_path / "j").close()
+
+
+def test_a_journal_that_is_closed_first_writes_what_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing of it lands in the file that is opened next."""
+    gate = threading.Event()
+    real = os.pwrite
+
+    def slow(handle: int, data: bytes, at: int) -> int:
+        assert gate.wait(20)
+        return real(handle, data, at)
+
+    async def run() -> None:
+        journal = Journal(tmp_path / "old")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", slow)
+            waiting = [journal.append(b"first")]
+            await asyncio.sleep(0.05)
+            waiting.append(journal.append(b"second"))
+            journal.close()
+            Journal(tmp_path / "new").close()
+            following = Journal(tmp_path / "new")
+            gate.set()
+            await asyncio.gather(*waiting)
+        following.close()
+
+    asyncio.run(run())
+    assert read(tmp_path / "old") == [b"first", b"second"]
+    assert read(tmp_path / "new") == []
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
