@@ -31,8 +31,15 @@ from ledger.types import ZERO_ADDRESS, Digest, FederationId, ParticipantId
 
 log = logging.getLogger("fednode")
 
-VOTE_MARGIN = 30
-"""Seconds before the end of the attest window at which a vote that does not count yet is sent."""
+MARGIN = 30
+"""Seconds before a deadline at which the relay is not waited for any longer: what is not there yet
+is sent by ourselves.
+"""
+
+
+def margin(window: int) -> int:
+    """Give the margin at the end of a window; of a short one it is an eighth."""
+    return max(1, min(MARGIN, window // 8))
 
 
 class Notes(Protocol):
@@ -115,11 +122,13 @@ class Relayed:
             if now < patience:
                 return False
             return self._fall_back(round_, participant, digest, "the relay posted no batch")
-        if now >= deadline:
+        window = round_.commit_deadline - round_.opened
+        last = min(deadline, round_.commit_deadline - margin(window))
+        if now >= last:
             return self._fall_back(round_, participant, digest, "it is too late for the batch")
         message = Commit(self._setting.federation, round_.index, participant, digest)
         try:
-            receipt = self._client.commit(message, deadline)
+            receipt = self._client.commit(message, deadline, within=last - now)
         except RelayError as error:
             return self._fall_back(round_, participant, digest, str(error))
         self._keep(round_, "commit-receipt", receipt)
@@ -131,8 +140,8 @@ class Relayed:
         if participant in round_.proposal.votes:
             return False
         deadline = round_.proposal.attest_deadline
-        margin = max(1, min(VOTE_MARGIN, self._setting.attest_window // 8))
-        if self._setting.now() >= deadline - margin:
+        left = deadline - margin(self._setting.attest_window) - self._setting.now()
+        if left <= 0:
             log.warning("round %d: our vote is not counted yet: sending it", round_.index)
             return self._paid(lambda: self._direct.vote(round_, participant, ballot))
         vote = Vote(
@@ -141,7 +150,7 @@ class Relayed:
         if self._has_receipt(round_, "vote-receipt", self._client.domain.digest(vote)):
             return False
         try:
-            receipt = self._client.vote(vote, participant, deadline)
+            receipt = self._client.vote(vote, participant, deadline, within=left)
         except RelayError as error:
             log.warning("round %d: sending our vote ourselves: %s", round_.index, error)
             return self._paid(lambda: self._direct.vote(round_, participant, ballot))

@@ -1,15 +1,24 @@
-"""A participant's side of a relay: sends what it signs, and believes nothing but a good receipt."""
+"""A participant's side of a relay: sends what it signs, and believes nothing but a good receipt.
 
+A relay may be hostile, and whoever asks it stands behind a hospital's firewall. So an answer that
+points elsewhere is not followed, nothing is told but the message, and a try has an end at which it
+is over however slowly bytes still come: asyncio can end a request wherever it is, which a limit on
+every read of a socket cannot.
+"""
+
+import asyncio
 import json
+import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import cast
+from typing import TypeVar, cast
 
-import requests
+import aiohttp
 from pydantic import BaseModel, ValidationError
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from fednode.relay.errors import ForgedReceipt, Refused, RelayDown
 from fednode.relay.messages import (
@@ -24,6 +33,7 @@ from ledger.signatures import Commit, Domain, Receipt, Signature, Vote
 from ledger.types import Address, ParticipantId
 
 MAX_ANSWER = 1 << 16
+T = TypeVar("T")
 _AGAIN = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_EARLY,
@@ -38,8 +48,8 @@ _AGAIN = (
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a relay is waited for: seconds for an answer, how many tries, and the pause after
-    the first, which doubles up to the longest.
+    """How long a relay is waited for: seconds for a whole answer, how many tries, and the pause
+    after the first, which doubles up to the longest.
     """
 
     answer: float = 10.0
@@ -57,8 +67,20 @@ class _Again(Exception):
         super().__init__(reason)
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What somebody answered: anything."""
+
+    status: int
+    retry_after: str
+    body: bytes
+
+
 class RelayClient:
-    """One relay, for one signer. `relay` is the account that the policy names."""
+    """One relay, for one signer. `relay` is the account that the policy names.
+
+    `within` is how many seconds a call may take, all its tries together.
+    """
 
     def __init__(
         self,
@@ -77,9 +99,8 @@ class RelayClient:
         self._patience = patience or Patience()
         self._rest = rest
         self._random = random.SystemRandom()
-        self._session = requests.Session()
 
-    def commit(self, commit: Commit, deadline: int) -> SignedReceipt:
+    def commit(self, commit: Commit, deadline: int, *, within: float = math.inf) -> SignedReceipt:
         """Hand in a commit; give the relay's word that it posts it before its deadline."""
         message = SignedCommit(
             federation=commit.federation,
@@ -91,9 +112,11 @@ class RelayClient:
         expected = Receipt(
             commit.federation, commit.round, commit.participant, commit.digest, deadline
         )
-        return self._receipt("/commits", message, expected)
+        return self._receipt("/commits", message, expected, within)
 
-    def vote(self, vote: Vote, participant: ParticipantId, deadline: int) -> SignedReceipt:
+    def vote(
+        self, vote: Vote, participant: ParticipantId, deadline: int, *, within: float = math.inf
+    ) -> SignedReceipt:
         """Hand in a vote."""
         message = SignedBallot(
             federation=vote.federation,
@@ -105,22 +128,24 @@ class RelayClient:
         )
         digest = self.domain.digest(vote)
         expected = Receipt(vote.federation, vote.round, participant, digest, deadline)
-        return self._receipt("/votes", message, expected)
+        return self._receipt("/votes", message, expected, within)
 
-    def propose(self, message: SignedProposal) -> str:
+    def propose(self, message: SignedProposal, *, within: float = math.inf) -> str:
         """Let the relay propose a result; give the transaction's hash."""
-        return self._transaction("/proposals", message)
+        return self._transaction("/proposals", message, within)
 
     def join(self, message: SignedJoin) -> str:
         """Let the relay send a join; give the transaction's hash."""
-        return self._transaction("/joins", message)
+        return self._transaction("/joins", message, math.inf)
 
     def _sign(self, message: Commit | Vote) -> bytes:
         return self.domain.sign(self.account, message).compact
 
-    def _receipt(self, path: str, message: BaseModel, expected: Receipt) -> SignedReceipt:
+    def _receipt(
+        self, path: str, message: BaseModel, expected: Receipt, within: float
+    ) -> SignedReceipt:
         try:
-            found = SignedReceipt.model_validate_json(self._post(path, message))
+            found = SignedReceipt.model_validate_json(self._post(path, message, within))
         except ValidationError as error:
             raise ForgedReceipt(self._url, f"{error.error_count()} fields are wrong") from None
         if found.content != expected:
@@ -129,54 +154,94 @@ class RelayClient:
             raise ForgedReceipt(self._url, f"it is not signed by the policy's relay {self._relay}")
         return found
 
-    def _transaction(self, path: str, message: BaseModel) -> str:
-        answer = _object(self._post(path, message))
+    def _transaction(self, path: str, message: BaseModel, within: float) -> str:
+        answer = _object(self._post(path, message, within))
         return str(answer.get("transaction", ""))
 
-    def _post(self, path: str, message: BaseModel) -> bytes:
-        """Send a message, again and again where that may help."""
+    def _post(self, path: str, message: BaseModel, within: float) -> bytes:
+        """Send a message, again and again where that may help and there is time."""
         body = message.model_dump_json().encode()
         pause = self._patience.pause
+        end = time.monotonic() + within
         for left in reversed(range(self._patience.tries)):
             try:
-                return self._try(path, body)
+                return self._try(path, body, min(self._patience.answer, end - time.monotonic()))
             except _Again as again:
-                if left == 0 or again.wait > self._patience.longest:
-                    raise again.refused or RelayDown(self._url, str(again)) from None
                 # Thousands of participants must not come back at the same moment.
-                self._rest(max(again.wait, pause) * self._random.uniform(1.0, 1.5))
+                rest = max(again.wait, pause) * self._random.uniform(1.0, 1.5)
+                late = again.wait > self._patience.longest or time.monotonic() + rest >= end
+                if left == 0 or late:
+                    raise again.refused or RelayDown(self._url, str(again)) from None
+                self._rest(rest)
                 pause = min(2 * pause, self._patience.longest)
         raise AssertionError("the last try returns or raises")
 
-    def _try(self, path: str, body: bytes) -> bytes:
-        headers = {"Content-Type": "application/json"}
-        seconds = self._patience.answer
-        until = time.monotonic() + seconds
+    def _try(self, path: str, body: bytes, seconds: float) -> bytes:
         try:
-            with self._session.post(
-                self._url + path, body, headers=headers, timeout=seconds, stream=True
-            ) as response:
-                answer = b""
-                for part in response.iter_content(1 << 12):
-                    answer += part
-                    if len(answer) > MAX_ANSWER or time.monotonic() > until:
-                        raise _Again("an answer without end")
-        except requests.exceptions.RequestException as error:
+            answer = _completed(_exchange(self._url + path, body, seconds))
+        except TimeoutError:
+            raise _Again("no whole answer in time") from None
+        except aiohttp.ClientConnectionError:
+            raise _Again("ConnectionError") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _Again(type(error).__name__) from None
-        if response.status_code == HTTPStatus.OK:
-            return answer
-        raise self._refusal(response, answer)
+        if answer.status == HTTPStatus.OK:
+            return answer.body
+        raise self._refusal(answer)
 
-    def _refusal(self, response: requests.Response, answer: bytes) -> Refused | _Again:
+    def _refusal(self, answer: _Answer) -> Refused | _Again:
         try:
-            status = HTTPStatus(response.status_code)
+            status = HTTPStatus(answer.status)
         except ValueError:
-            return _Again(f"HTTP status {response.status_code}")
-        reason = " ".join(str(_object(answer).get("error", status.phrase)).split())[:500]
-        given = response.headers.get("Retry-After", "")
+            return _Again(f"HTTP status {answer.status}")
+        reason = " ".join(str(_object(answer.body).get("error", status.phrase)).split())[:500]
+        given = answer.retry_after
         wait = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
         refused = Refused(status, reason, retry_after=wait or None)
         return _Again(reason, wait, refused) if status in _AGAIN else refused
+
+
+async def _exchange(url: str, body: bytes, seconds: float) -> _Answer:
+    """Post a body and read the answer, both within so many seconds. Raise TimeoutError."""
+    async with (
+        asyncio.timeout(seconds),
+        aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(),
+            auto_decompress=False,
+        ) as session,
+        session.post(
+            url,
+            data=body,
+            headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
+            allow_redirects=False,
+            proxy=_proxy(url),
+        ) as response,
+    ):
+        answer = b""
+        async for part in response.content.iter_any():
+            answer += part
+            if len(answer) > MAX_ANSWER:
+                raise _Again("an answer without end")
+        return _Answer(response.status, response.headers.get("Retry-After", ""), answer)
+
+
+def _proxy(url: str) -> str | None:
+    """Give the environment's proxy for an address, as for the chain. A netrc is for others."""
+    proxy = select_proxy(url, get_environ_proxies(url))
+    return None if proxy is None else prepend_scheme_if_needed(proxy, "http")
+
+
+def _completed(work: Coroutine[object, object, T]) -> T:
+    """Run to the end, in a loop of its own.
+
+    Unlike asyncio.run it then does not wait for a thread that still looks up the relay's name.
+    """
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()
 
 
 def _object(data: bytes) -> dict[str, object]:

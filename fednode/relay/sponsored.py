@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from fednode.federation import Federation
-from fednode.relay.carrier import open_client
+from fednode.relay.carrier import margin, open_client
 from fednode.relay.client import Patience, RelayClient
 from fednode.relay.errors import RelayError
 from fednode.relay.messages import SignedJoin, SignedProposal
@@ -79,8 +79,10 @@ class Sponsored:
             index=index,
             signature=self.client.domain.sign(self.client.account, content).compact,
         )
+        window = self.federation.replica.policy.propose_window
+        left = round_.propose_deadline - margin(window) - self.federation.chain.now()
         try:
-            transaction = self.client.propose(message)
+            transaction = self.client.propose(message, within=left)
         except RelayError as error:
             log.warning("round %d: proposing ourselves: %s", round_.index, error)
             return False

@@ -66,7 +66,8 @@ def _transports(url: str) -> tuple[Transport, Batch]:
 
 
 def _session(url: str) -> "requests.Session":
-    """Open connections that know the environment's proxies, certificates and passwords.
+    """Open connections that know the environment's proxies, certificates and passwords, and go
+    nowhere but where they are told: a redirect could lead to anybody's machine, our own included.
 
     Left alone, requests looks for them at every call, a quarter of what a near node's answer costs.
     """
@@ -77,6 +78,7 @@ def _session(url: str) -> "requests.Session":
     session.proxies, session.verify = found["proxies"], found["verify"]
     session.auth = requests.utils.get_netrc_auth(url)
     session.trust_env = False
+    session.max_redirects = 0
     for scheme in ("http://", "https://"):
         session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS))
     return session
@@ -99,6 +101,8 @@ def _naming_failures() -> Iterator[None]:
     except requests.exceptions.HTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         raise TransportFailure(f"HTTP status {status}", sent=True) from error
+    except requests.exceptions.TooManyRedirects as error:
+        raise TransportFailure("it redirects; name the address itself", sent=True) from error
     except (requests.exceptions.RequestException, OSError, Web3Exception) as error:
         raise TransportFailure(type(error).__name__, sent=True) from error
     except (ValueError, TypeError, AttributeError) as error:

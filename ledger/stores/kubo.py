@@ -172,7 +172,11 @@ def _pins(answer: Iterable[Any]) -> Iterator[tuple[str, str]]:
 
 
 def _bounded(response: requests.Response, **_: object) -> requests.Response:
-    """Read an answer piece by piece up to a limit; the client would take all of it at once."""
+    """Read an answer piece by piece up to a limit, and go nowhere else for it: the client would
+    take all of it at once, and follow a redirect.
+    """
+    if response.is_redirect:
+        raise requests.RequestException("it redirects; name the address itself")
     read = response.iter_content
 
     def pieces(*_: object, **__: object) -> Iterator[bytes]:

@@ -39,13 +39,18 @@ class Client:
 
     failing: bool = False
     taken: list[object] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
     domain = DOMAIN
     account = MEMBERS[ME]
 
-    def commit(self, commit: Commit, deadline: int) -> SignedReceipt:
+    def commit(self, commit: Commit, deadline: int, *, within: float) -> SignedReceipt:
+        self.times.append(within)
         return self._take(commit, Receipt(FEDERATION, 0, ME, commit.digest, deadline))
 
-    def vote(self, vote: Vote, participant: ParticipantId, deadline: int) -> SignedReceipt:
+    def vote(
+        self, vote: Vote, participant: ParticipantId, deadline: int, *, within: float
+    ) -> SignedReceipt:
+        self.times.append(within)
         content = Receipt(FEDERATION, 0, participant, DOMAIN.digest(vote), deadline)
         return self._take(vote, content)
 
@@ -234,6 +239,23 @@ def test_too_late_for_the_batch(world: World) -> None:
     assert (world.client.taken, world.own.sent) == ([], ["commit"])
 
 
+@pytest.mark.parametrize(
+    ("window", "last"), [(300, OPENED + BATCH), (110, OPENED + 97), (101, OPENED + 89)]
+)
+def test_a_relay_may_take_the_time_of_the_batch_but_not_our_own(
+    world: World, window: int, last: int
+) -> None:
+    """Of a commit window that hardly outlasts the batch's an eighth is kept for a transaction."""
+    world.round.commit_deadline = OPENED + window
+    world.client.failing = True
+    world.commit(OPENED + 20)
+    assert world.client.times == [last - OPENED - 20]
+    world.round.commits.clear()
+    world.commit(last)
+    assert len(world.client.times) == 1
+    assert world.own.sent == ["commit", "commit"]
+
+
 def test_who_has_no_ether_asks_the_relay_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -283,6 +305,12 @@ def test_a_vote_that_does_not_count_in_time_is_sent(voting: World) -> None:
     assert not voting.vote(1_269)
     assert voting.vote(1_270)
     assert voting.own.sent == ["vote"]
+
+
+def test_a_relay_may_not_take_the_time_of_our_own_vote(voting: World) -> None:
+    voting.client.failing = True
+    voting.vote(1_200)
+    assert voting.client.times == [1_270 - 1_200]
 
 
 def test_a_vote_past_a_relay_that_is_down(voting: World) -> None:

@@ -1,10 +1,15 @@
 """A participant's client against relays that are slow, full, broken or lying."""
 
 import json
+import logging
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +55,7 @@ class Scripted:
         self.answers: list[Answer] = []
         self.rests: list[float] = []
         self.bodies: list[bytes] = []
+        self.asked: list[tuple[str, dict[str, str]]] = []
         self.url = ""
 
     def client(self, **patience: float) -> RelayClient:
@@ -70,6 +76,7 @@ def relay() -> Iterator[Scripted]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             script.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            script.asked.append((self.path, dict(self.headers)))
             status, headers, body = script.answers.pop(0)
             self.send_response(status)
             for name, value in headers.items():
@@ -151,6 +158,138 @@ def test_nobody_there() -> None:
         client.commit(COMMIT, DEADLINE)
     assert down.value.reason == "ConnectionError"
     assert len(rests) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("to", ["http://127.0.0.1:5001/api/v0/shutdown", "/elsewhere", "http://["])
+def test_nobody_is_sent_elsewhere(relay: Scripted, status: int, to: str) -> None:
+    """A redirect would let a relay choose what a hospital posts to its own machines."""
+    relay.answers = [(status, {"Location": to}, b""), GOOD]
+    with pytest.raises(Refused) as refused:
+        relay.client().commit(COMMIT, DEADLINE)
+    assert refused.value.status == status
+    assert [path for path, _ in relay.asked] == ["/commits"]
+    assert relay.rests == []
+
+
+def test_passwords_are_for_others(
+    relay: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("default login doctor password secret\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    relay.answers = [GOOD]
+    relay.client().commit(COMMIT, DEADLINE)
+    assert "Authorization" not in relay.asked[0][1]
+
+
+@pytest.mark.parametrize("scheme", ["", "http://"])
+def test_the_environments_proxy_is_asked(
+    relay: Scripted, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """For many hospitals it is the only way out, to the relay as to the chain."""
+    monkeypatch.setenv("http_proxy", scheme + relay.url.removeprefix("http://"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    relay.answers = [GOOD, GOOD]
+    relay.client().commit(COMMIT, DEADLINE)
+    relay.url = "http://relay.example"
+    relay.client().commit(COMMIT, DEADLINE)
+    assert [path for path, _ in relay.asked] == ["/commits", "http://relay.example/commits"]
+
+
+# -- time
+
+
+@contextmanager
+def dripping(start: bytes, drop: bytes) -> Iterator[tuple[str, list[float]]]:
+    """Answer with a start, and then with drop after drop until nobody listens any longer; give the
+    address, and when that was.
+    """
+    gone: list[float] = []
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(start)
+            while True:
+                time.sleep(0.02)
+                connection.sendall(drop)
+        gone.append(time.monotonic())
+
+    def run() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=server.accept()[:1], daemon=True).start()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.getsockname()[1]}", gone
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+DRIPS: dict[str, tuple[str, bytes, bytes]] = {
+    "a header": ("http", OK + b"X: ", b"a"),
+    "headers": ("http", OK, b"X: a\r\n"),
+    "a body": ("http", OK + b"Content-Length: 4000\r\n\r\n", b"a"),
+    "chunks": ("http", OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+    "interim answers": ("http", b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "nothing": ("http", b"", b""),
+    "a TLS record": ("https", b"\x16\x03\x03\x40\x00", b"a"),
+}
+
+
+@pytest.mark.parametrize(("scheme", "start", "drop"), DRIPS.values(), ids=DRIPS)
+@pytest.mark.parametrize("end", ["of the try", "of the time"])
+def test_a_relay_that_drips_is_left(scheme: str, start: bytes, drop: bytes, end: str) -> None:
+    """A try has an end however slowly bytes come, and so have all of them; nothing is left open."""
+    patience = Patience(answer=0.2, tries=2) if end == "of the try" else Patience(answer=60)
+    rests: list[float] = []
+    with dripping(start, drop) as (address, gone):
+        url = f"{scheme}://{address}"
+        client = RelayClient(
+            url, DOMAIN, RELAY.address, MEMBERS[2], patience=patience, rest=rests.append
+        )
+        started = time.monotonic()
+        with pytest.raises(RelayDown, match="no whole answer in time"):
+            client.commit(COMMIT, DEADLINE, within=60 if end == "of the try" else 0.3)
+        assert time.monotonic() - started < 5
+        assert len(rests) == (end == "of the try")
+        tries = len(rests) + 1
+        while drop and len(gone) < tries:
+            assert time.monotonic() - started < 20
+            time.sleep(0.01)
+
+
+def test_a_name_that_nobody_gives_an_address_for_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = threading.Event()
+
+    def slow(*_: object, **__: object) -> object:
+        assert found.wait(20)
+        raise socket.gaierror(socket.EAI_AGAIN, "too late")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    client = RelayClient(
+        "http://relay.example", DOMAIN, RELAY.address, MEMBERS[2], patience=Patience(0.1, 1)
+    )
+    with caplog.at_level(logging.WARNING), pytest.raises(RelayDown, match="in time"):
+        client.commit(COMMIT, DEADLINE)
+    found.set()
+    assert caplog.records == []
+
+
+def test_a_pause_beyond_the_time_that_is_left_is_not_taken(relay: Scripted) -> None:
+    relay.answers = [error(HTTPStatus.SERVICE_UNAVAILABLE, Retry_After="3")]
+    with pytest.raises(Refused, match="because"):
+        relay.client().commit(COMMIT, DEADLINE, within=3)
+    assert relay.rests == []
 
 
 LIES: dict[str, tuple[Callable[[], bytes], str]] = {

@@ -97,7 +97,8 @@ class Counter(RelayClient):
         super().__init__("desk", office.domain, office.account.address, account)
         self._office = office
 
-    def _post(self, path: str, message: BaseModel) -> bytes:
+    def _post(self, path: str, message: BaseModel, within: float) -> bytes:
+        assert within > 0
         self._office.step()
         desk, sponsor = self._office.desk, self._office.sponsor
         match message:

@@ -9,10 +9,11 @@ import pytest
 from pydantic import BaseModel
 
 from fednode.claims import PayoutTree, claim_all
+from fednode.relay.carrier import MARGIN
 from fednode.relay.client import RelayClient
 from fednode.relay.desk import Desk
 from fednode.relay.errors import RelayDown
-from fednode.relay.messages import SignedJoin
+from fednode.relay.messages import SignedJoin, SignedProposal
 from fednode.relay.sponsored import Sponsored
 from fednode.roles.proposer import Proposer
 from fednode.roles.role import Role
@@ -36,8 +37,8 @@ PRICES = {"stake": "5", "proposer_bond": "11", "challenge_bond": "1"}
 class Silent(Counter):
     """A relay that does what it is asked, and whose answers are lost."""
 
-    def _post(self, path: str, message: BaseModel) -> bytes:
-        super()._post(path, message)
+    def _post(self, path: str, message: BaseModel, within: float) -> bytes:
+        super()._post(path, message, within)
         raise RelayDown("desk", "timeout")
 
 
@@ -77,6 +78,18 @@ def joining(hospital: Hospital) -> str:
     return f"join --site {site} --name {site} --journal {folder} --account {folder}/key.json"
 
 
+class Timed(Counter):
+    """A relay whose time for each proposal is noted."""
+
+    def _post(self, path: str, message: BaseModel, within: float) -> bytes:
+        if isinstance(message, SignedProposal):
+            state = self._office.cast.state()
+            left = state.round.propose_deadline - self._office.cast.stage.chain.now()
+            kept = min(MARGIN, state.policy.propose_window // 8)
+            assert within == left - kept
+        return super()._post(path, message, within)
+
+
 def proposer(found: Office, hospital: Hospital, kind: type[Counter] = Counter) -> Proposer:
     view = hospital.view()
     return Proposer(view, hospital.account, Sponsored(view, kind(found, hospital.account)))
@@ -92,7 +105,7 @@ def test_hospitals_without_ether_are_paid(
         seats = [table.ask(f"{joining(h)} --relay http://desk") for h in cast.hospitals]
         assert [seat["participant"] for seat in seats] == [0, 1, 2, 3]
         roles: list[Role] = [participant(relay, h) for h in cast.hospitals]
-        roles += [proposer(relay, h) for h in cast.hospitals]
+        roles += [proposer(relay, h, Timed) for h in cast.hospitals]
         state = play(cast, lambda: [*roles, relay])
     proposals = [round_.proposal for round_ in state.rounds]
     assert [round_.outcome for round_ in state.rounds] == [Outcome.ACCEPTED] * len(state.lineage)
@@ -138,7 +151,7 @@ def test_a_join_that_the_relay_does_not_pay_for(
 class Liar(RelayClient):
     """A relay that says that it did what it was asked."""
 
-    def _post(self, path: str, message: BaseModel) -> bytes:
+    def _post(self, path: str, message: BaseModel, within: float) -> bytes:
         assert isinstance(message, SignedJoin)
         return b'{"transaction": "00"}'
 

@@ -2,15 +2,17 @@
 
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from fednode.testnet import ANVIL_KEYS, Anvil, EngineMissing, Geth
 from ledger.chain.accounts import Account, from_key, new_account
-from ledger.chain.client import Chain
+from ledger.chain.client import Chain, _transports
 from ledger.chain.errors import (
     ChainTimeout,
     ChainUnreachable,
@@ -20,6 +22,7 @@ from ledger.chain.errors import (
     Unfunded,
     WrongChain,
 )
+from ledger.chain.rpc import TransportFailure
 from ledger.chain.types import MAX_GAS, MAX_TRANSACTION_BYTES
 from ledger.types import Address
 from tests.engines import Engine, embedded, missing
@@ -164,6 +167,37 @@ def test_wrong_chain_and_nothing_there(anvil: Anvil) -> None:
         Chain.connect(anvil.url, 5)
     with pytest.raises(ChainUnreachable, match="unknown scheme"):
         Chain.connect("ftp://127.0.0.1")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nobody_is_sent_elsewhere(status: int) -> None:
+    """What a node answers must not choose what is posted to whom."""
+    asked: list[str] = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Location", "/api/v0/shutdown")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        transport, batch = _transports(f"http://127.0.0.1:{server.server_port}/rpc")
+        with pytest.raises(TransportFailure, match="it redirects"):
+            transport("eth_chainId", [])
+        with pytest.raises(TransportFailure, match="it redirects"):
+            batch([("eth_chainId", []), ("eth_blockNumber", [])])
+        server.shutdown()
+    assert asked == ["/rpc"] * 2
 
 
 def test_zero_gas_price_needs_no_ether(tmp_path: Path) -> None:

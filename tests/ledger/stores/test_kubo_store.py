@@ -230,6 +230,23 @@ def test_what_a_server_says_is_verified(
     assert "\n" not in str(caught.value), name
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nobody_is_sent_elsewhere(status: int) -> None:
+    """What a store answers must not choose what is posted to whom."""
+    asked: list[str] = []
+
+    def redirect(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        request.send_response(status)
+        request.send_header("Location", "/api/v0/shutdown")
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    with server(redirect) as url, pytest.raises(StoreUnreachable, match="it redirects"):
+        KuboStore(url, timeout=2).get(CID_)
+    assert len(asked) == 1
+
+
 def test_a_true_answer_is_taken() -> None:
     with server(body(DATA)) as url:
         assert KuboStore(url).get(CID_) == DATA
