@@ -1,10 +1,15 @@
-"""The relay over HTTP: small JSON bodies, answers at once or a reason to try again later."""
+"""The relay over HTTP: small JSON bodies, answers at once or a reason to try again later.
+
+Strangers hold none of its connections for long: they are files of the process, of which journal,
+chain and store need some, too.
+"""
 
 import asyncio
 import json
 import logging
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -29,8 +34,11 @@ from ledger.errors import LedgerError, MalformedRecord
 log = logging.getLogger("fednode")
 
 READ_SECONDS = 10
-"""How long a request's body may take: whoever sends it drop by drop gets no answer."""
+"""How long a request's head may take, and then its body: who sends drop by drop gets no answer."""
+MOST_CONNECTIONS = 1 << 10
 
+ANSWERING = web.AppKey("answering", set[web.RequestHandler])
+"""Connections whose request came whole and is not answered yet."""
 M = TypeVar("M", bound=BaseModel)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -61,6 +69,7 @@ def application(desk: Desk, sponsor: Sponsor) -> web.Application:
         return _given(desk.receipt(*places))
 
     app = web.Application(client_max_size=MAX_MESSAGE, middlewares=[_answering])
+    app[ANSWERING] = set()
     app.add_routes(
         [
             web.get("/", status),
@@ -78,18 +87,64 @@ def application(desk: Desk, sponsor: Sponsor) -> web.Application:
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve while the context lasts; gives the address, with the port that was found for 0."""
-    runner = web.AppRunner(app, access_log=None)
+    # Before the first request, too, a connection is closed that is idle for so long.
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=READ_SECONDS)
     await runner.setup()
+    assert runner.server is not None
+    most = _room()
+    door = _Door(runner.server, app[ANSWERING], most)
     try:
         try:
-            await web.TCPSite(runner, host, port).start()
+            # So many are accepted at once, and up to three times so many before those are gone
+            # that make room: they must not use up the files either.
+            listener = await asyncio.get_running_loop().create_server(
+                lambda: door, host, port, backlog=max(1, min(128, most // 4))
+            )
         except OSError as error:
             reason = error.strerror or str(error)
             raise FedNodeError(f"cannot listen on {host}:{port} ({reason})") from error
-        found = runner.addresses[0]
-        yield f"http://{f'[{found[0]}]' if ':' in found[0] else found[0]}:{found[1]}"
+        with closing(listener):
+            found = listener.sockets[0].getsockname()
+            yield f"http://{f'[{found[0]}]' if ':' in found[0] else found[0]}:{found[1]}"
     finally:
         await runner.cleanup()
+
+
+def _room() -> int:
+    """Give how many connections may be open: of the files of the process half at most."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if files < 0 else min(MOST_CONNECTIONS, files // 2)
+
+
+class _Door(asyncio.Protocol):
+    """Lets connections in, up to a number. When that is reached, the oldest one makes room that
+    waits for its client: who is silent, slow or does not read its answers keeps nobody out.
+    """
+
+    def __init__(self, server: web.Server, answering: set[web.RequestHandler], most: int) -> None:
+        self._server = server
+        self._answering = answering
+        self._most = most
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let a connection in if there is room; its client comes again if there is none."""
+        assert isinstance(transport, asyncio.Transport)
+        if not self._has_room():
+            transport.abort()
+            return
+        protocol = self._server()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+    def _has_room(self) -> bool:
+        found = [(c, c.transport) for c in self._server.connections]
+        opened = [(c, t) for c, t in found if t is not None and not t.is_closing()]
+        if len(opened) < self._most:
+            return True
+        oldest = next((t for c, t in opened if c not in self._answering), None)
+        if oldest is not None:
+            oldest.abort()
+        return oldest is not None
 
 
 async def _read(request: web.Request, kind: type[M]) -> M:
@@ -101,6 +156,7 @@ async def _read(request: web.Request, kind: type[M]) -> M:
     except (ConnectionError, web.RequestPayloadError):
         # Strangers' doing, not a fault of ours: it must not fill the log.
         raise Refused(HTTPStatus.BAD_REQUEST, "the body did not come whole") from None
+    request.app[ANSWERING].add(request.protocol)
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
@@ -137,6 +193,8 @@ async def _answering(request: web.Request, handler: Handler) -> web.StreamRespon
         # docs/relay.md promises; aiohttp's own would be a page, and the service goes on either way.
         log.exception("a request failed")
         return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the relay's")
+    finally:
+        request.app[ANSWERING].discard(request.protocol)
 
 
 def _error(status: HTTPStatus, reason: str, retry_after: int | None = None) -> web.Response:

@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -23,7 +25,7 @@ from fednode.errors import FedNodeError
 from fednode.relay import server
 from fednode.relay.client import Patience, RelayClient
 from fednode.relay.desk import Desk
-from fednode.relay.messages import MAX_MESSAGE, SignedReceipt
+from fednode.relay.messages import MAX_MESSAGE, SignedCommit, SignedReceipt
 from fednode.relay.sender import Sender
 from fednode.relay.server import application, listening
 from fednode.relay.situation import Situation
@@ -228,12 +230,149 @@ def test_a_port_that_is_taken(url: str, tmp_path: Path) -> None:
         asyncio.run(again())
 
 
+# -- strangers that hold connections
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "READ_SECONDS", 0.3)
+
+
+def opened(url: str, data: bytes = b"") -> socket.socket:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    connection = socket.create_connection((host, int(port)), timeout=10)
+    connection.sendall(data)
+    return connection
+
+
+def closed(connection: socket.socket) -> bool:
+    """Read what was answered, until the relay closes the connection; False if it does not."""
+    try:
+        while connection.recv(1 << 16):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /commits HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+SILENT = {"nothing": b"", "half a head": HEAD, "one request": HEAD + b"\r\n"}
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("data", SILENT.values(), ids=SILENT)
+def test_who_is_silent_is_left(request: pytest.FixtureRequest, data: bytes) -> None:
+    with opened(request.getfixturevalue("url"), data) as connection:
+        assert closed(connection)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("before", [b"", HEAD + b"\r\n"], ids=["first", "second"])
+def test_a_head_that_comes_drop_by_drop_is_not_waited_for(
+    request: pytest.FixtureRequest, before: bytes
+) -> None:
+    with opened(request.getfixturevalue("url"), before + HEAD + b"X: ") as connection:
+        connection.settimeout(0.02)
+        end = time.monotonic() + 10
+        gone = False
+        while not gone and time.monotonic() < end:
+            try:
+                connection.sendall(b"a")
+                gone = not connection.recv(1 << 16)
+            except TimeoutError:
+                continue
+            except OSError:
+                gone = True
+    assert gone
+
+
+def test_who_comes_again_and_again_is_not_left(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "READ_SECONDS", 2)
+    with opened(request.getfixturevalue("url")) as connection:
+        for _ in range(4):
+            time.sleep(0.8)
+            connection.sendall(HEAD + b"\r\n")
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+UNREAD = (HEAD + b"\r\n") * 10_000
+HOLDING = {"nothing": b"", "half a head": HEAD, "no body": POST, "answers unread": UNREAD}
+
+
+@pytest.mark.parametrize("data", HOLDING.values(), ids=HOLDING)
+def test_who_only_holds_a_connection_makes_room(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    data: bytes,
+) -> None:
+    monkeypatch.setattr(server, "_room", lambda: 2)
+    url = request.getfixturevalue("url")
+    with ExitStack() as stack:
+        holding = [stack.enter_context(opened(url)) for _ in range(3)]
+        for connection in holding:
+            connection.settimeout(0.5)
+            with suppress(OSError):
+                connection.sendall(data)
+        for number in range(5):
+            receipt = client_of(url, number).commit(
+                Commit(FEDERATION, 0, number, digest(6)), DEADLINE
+            )
+            assert receipt.participant == number
+        assert sum(map(closed, holding)) >= 2
+    assert not [record for record in caplog.records if record.name == "fednode"]
+
+
+def test_whose_message_waits_for_the_disk_is_not_sent_away(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who finds no room comes again."""
+    monkeypatch.setattr(server, "_room", lambda: 2)
+    url = request.getfixturevalue("url")
+    gate, real = threading.Event(), os.pwrite
+    waiting = threading.Semaphore(0)
+    commit = Desk.commit
+
+    async def counted(desk: Desk, message: SignedCommit) -> SignedReceipt:
+        waiting.release()
+        return await commit(desk, message)
+
+    def slow(handle: int, data: bytes, at: int) -> int:
+        assert gate.wait(20)
+        return real(handle, data, at)
+
+    monkeypatch.setattr(Desk, "commit", counted)
+    monkeypatch.setattr(os, "pwrite", slow)
+
+    def hand(number: int) -> SignedReceipt:
+        content = Commit(FEDERATION, 0, number, digest(1))
+        return client_of(url, number).commit(content, DEADLINE)
+
+    with ThreadPoolExecutor(2) as pool:
+        work = [pool.submit(hand, number) for number in range(2)]
+        assert all(waiting.acquire(timeout=20) for _ in work)
+        with pytest.raises(requests.ConnectionError):
+            requests.get(url, timeout=5)
+        gate.set()
+        assert [job.result().participant for job in work] == [0, 1]
+    assert requests.get(url, timeout=5).json()["commits"] == 2
+
+
 # -- a real process
 
 
 @contextmanager
-def process(folder: Path, members: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def process(
+    folder: Path, members: int, *, files: int | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     command = [sys.executable, "-m", "tests.fednode.relay.process", str(folder), str(members)]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *command]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert running.stdout is not None
@@ -268,6 +407,20 @@ def test_nothing_with_a_receipt_is_lost_on_kill_9(tmp_path: Path) -> None:
         for number, receipt in given.items():
             again = requests.get(f"{url}/rounds/0/receipts/{number}", timeout=5)
             assert SignedReceipt.model_validate_json(again.content) == receipt
+
+
+def test_hundreds_of_silent_connections_take_nobody_off_the_net(tmp_path: Path) -> None:
+    """More than the process may open files; it still opens its journal, and answers at once."""
+    with process(tmp_path, 3, files=96) as (_, url), ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(opened(url))
+            time.sleep(0.002)
+        receipts = hand_in(url, range(3))
+        assert sorted(receipts) == [0, 1, 2]
+        for _ in range(200):
+            stack.enter_context(opened(url, HEAD))
+            time.sleep(0.002)
+        assert requests.get(url, timeout=5).json()["commits"] == 3
 
 
 def test_the_situation_is_looked_at_again(tmp_path: Path) -> None:
