@@ -17,7 +17,7 @@ from fednode.roles.role import attempt
 from fednode.testnet import Kubo, connect_all
 from ledger.state import FederationState, Phase
 from ledger.types import ParticipantId
-from tests.chaos.siege import SITES, Siege, full_disk
+from tests.chaos.siege import SITES, Siege, dropped, full_disk
 from tests.e2e.processes import Command, wait_for
 
 DAY = 86_400
@@ -334,3 +334,27 @@ class RelayDiskFull:
         if siege.relay is not None:
             assert siege.hasty or "journal" in siege.relay.text
             full_disk(siege.relay).unlink()
+
+
+@dataclass
+class RelayDrops:
+    """The relay gives its word for a participant's commit, and leaves it out of its batch."""
+
+    place: int
+    moment: Moment = NOBODY_YET
+    lasting = True
+    _round: int = 0
+
+    def strike(self, siege: Siege) -> None:
+        assert siege.relay is not None
+        self._round = siege.eye.state.round.index
+        dropped(siege.relay).write_text(str(self.place))
+
+    def heal(self, siege: Siege) -> None:
+        """See that the participant has the relay's word, and committed by itself."""
+        assert siege.relay is not None
+        dropped(siege.relay).unlink()
+        round_ = siege.eye.refresh().rounds[self._round]
+        assert siege.journal(self.place).marked(self._round, "commit-receipt") is not None
+        assert round_.batched == len(SITES) - 1
+        assert [commit.participant for commit in round_.commits] == [self.place]

@@ -59,6 +59,11 @@ def full_disk(command: Command) -> Path:
     return command.path.with_suffix(".full")
 
 
+def dropped(relay: Command) -> Path:
+    """Name the file with the number of the participant that a relay leaves out."""
+    return relay.path.with_suffix(".dropped")
+
+
 class Siege(Nodes):
     """Three hospitals, each with a Kubo and a proposer of its own; commits and votes go through a
     relay if there is one.
@@ -102,7 +107,9 @@ class Siege(Nodes):
         port = str(free_port())
         self.environment["FEDNODE_RELAY"] = f"http://127.0.0.1:{port}"
         place = (*self.account(RELAY), *self.content(0), "--journal", self.folder / "relay")
-        return self.node("relay", "relay", *place, "--port", port)
+        made = self.node("relay", "relay", *place, "--port", port)
+        made.environment["DROPPED"] = str(dropped(made))
+        return made
 
     @property
     def residents(self) -> list[Command]:

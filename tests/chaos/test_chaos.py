@@ -24,6 +24,7 @@ from tests.chaos.faults import (
     MissedTurn,
     PriceSpike,
     RelayDiskFull,
+    RelayDrops,
     Reorganised,
     Skewed,
     Twins,
@@ -42,6 +43,7 @@ NODES = (
     KuboPartitioned(0),
     DiskFull(1),
     RelayDiskFull(),
+    RelayDrops(1),
 )
 CHAIN = (
     Reorganised(),

@@ -3,13 +3,14 @@
 SKEW seconds are added to its wall clock. While the file FULL_DISK is there, nothing more reaches
 the disk: half of a file does, and then no space is left, as where a quota or a partition runs out.
 It needs no rights and no file system of its own, and spares the process's log; a limit of file
-sizes (`ulimit -f`) would not.
+sizes (`ulimit -f`) would not. A relay leaves the participant out of its batches whose number is in
+the file DROPPED, while that is there.
 """
 
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _time = time.time
@@ -32,8 +33,23 @@ def _failing(reach: Callable[[int], None]) -> Callable[[int], None]:
     return synchronise
 
 
+def _dropping() -> None:
+    """Let batches be made without somebody's leaves."""
+    from ledger.batch import Batch, Leaf
+
+    made, dropped = Batch.of, Path(os.environ["DROPPED"])
+
+    def of(leaves: Sequence[Leaf]) -> Batch:
+        number = int(dropped.read_text()) if dropped.exists() else None
+        return made([leaf for leaf in leaves if leaf.participant != number])
+
+    Batch.of = of  # type: ignore[method-assign]
+
+
 if _SKEW:
     time.time = _shifted
+if "DROPPED" in os.environ:
+    _dropping()
 if "FULL_DISK" in os.environ:
     os.fsync = _failing(os.fsync)  # type: ignore[assignment]
     os.fdatasync = _failing(os.fdatasync)  # type: ignore[assignment]
