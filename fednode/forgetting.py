@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fednode.errors import FedNodeError
-from fednode.files import write_file, write_new
+from fednode.files import sweep, write_file, write_new
 from fednode.kept_rows import KEPT, KeptRows
 from fednode.membership import SECRET, committed, shown_shard
 from fednode.roles.journal import Journal
@@ -86,7 +86,8 @@ def plan(
     Refuse what cannot be declared: a round that may still be disputed, or that the participant has
     no update in; a row that the site does not have.
     """
-    _require_rounds(state, participant, rounds, claims)
+    kept_updates = Journal(journal, state.federation).updates()
+    _require_rounds(state, participant, rounds, claims, kept_updates)
     unknown = sorted(row for row in rows if not 0 <= row < len(site.table))
     if unknown:
         raise FedNodeError(f"--rows: site {site.name!r} has no row {unknown[0] + 1}")
@@ -112,12 +113,20 @@ def plan(
     )
 
 
-def updates_of(state: FederationState, participant: int, claims: Claims = direct) -> list[int]:
-    """List the rounds that a participant can erase its updates of."""
+def updates_of(
+    state: FederationState,
+    participant: int,
+    claims: Claims = direct,
+    kept: Collection[int] = (),
+) -> list[int]:
+    """List the rounds that a participant can erase its updates of: those it committed to, and those
+    of which its journal has `kept` one that was never committed.
+    """
     return [
         round_.index
         for round_ in state.rounds[: state.over]
-        if any(s.unbound is None and s.participant == participant for s in claims(round_))
+        if round_.index in kept
+        or any(s.unbound is None and s.participant == participant for s in claims(round_))
     ]
 
 
@@ -161,13 +170,15 @@ def finish(federation: Following, journal: Path, planned: Plan, declare: Declare
 
 
 def _destroy(federation: Following, journal: Path, planned: Plan) -> None:
+    """Destroy what is planned, and what an earlier call that was killed left half written."""
     if planned.kept is not None:
-        write_file(journal / KEPT, planned.kept.model_dump_json().encode())
-        (journal / KEPT).chmod(0o600)
+        write_file(journal / KEPT, planned.kept.model_dump_json().encode(), private=True)
         (journal / SECRET).unlink(missing_ok=True)
+    sweep(journal)
     own = Journal(journal, federation.id)
     for round_ in planned.rounds:
-        own.forget_update(round_)
+        own.forget_update(round_, keep_private=True)
+    own.sweep()
     federation.honour()
 
 
@@ -180,9 +191,13 @@ def _declared(federation: Following, planned: Plan, digest: Digest) -> bool:
 
 
 def _require_rounds(
-    state: FederationState, participant: Participant, rounds: Collection[int], claims: Claims
+    state: FederationState,
+    participant: Participant,
+    rounds: Collection[int],
+    claims: Claims,
+    kept: Collection[int],
 ) -> None:
-    possible = set(updates_of(state, participant.index, claims))
+    possible = set(updates_of(state, participant.index, claims, kept))
     for round_ in sorted(rounds):
         if round_ >= state.over:
             raise FedNodeError(

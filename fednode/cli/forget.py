@@ -22,6 +22,7 @@ from fednode.errors import FedNodeError
 from fednode.federation import Federation
 from fednode.forgetting import Plan, begin, finish, pending, plan, updates_of
 from fednode.kept_rows import without_forgotten
+from fednode.roles.journal import Journal
 from fednode.site import load_site, open_sites
 from ledger.members import Participant
 from ledger.types import Digest, ParticipantId
@@ -85,7 +86,7 @@ def forget(
             member,
             without_forgotten(load_site(opened.policy, source, site), journal),
             journal,
-            rounds=_rounds(opened, member, rounds),
+            rounds=_rounds(opened, member, journal, rounds),
             rows=[number - 1 for number in _numbers(rows, "--rows")],
             claims=opened.replica.claims,
         )
@@ -122,9 +123,10 @@ def _text(planned: Plan, digest: str) -> str:
     return f"{text}; {planned.rows} rows are left: take the others out of the site's file now"
 
 
-def _rounds(opened: Federation, member: Participant, text: str) -> list[int]:
+def _rounds(opened: Federation, member: Participant, journal: Path, text: str) -> list[int]:
     if text == EVERYTHING:
-        return updates_of(opened.state, member.index, opened.replica.claims)
+        kept = Journal(journal, opened.id).updates()
+        return updates_of(opened.state, member.index, opened.replica.claims, kept)
     return _numbers(text, "--rounds")
 
 

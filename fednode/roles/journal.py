@@ -8,6 +8,7 @@ grow line by line, and a line that was cut off is none.
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,9 @@ from ledger.stores.car import read_car, write_car
 from ledger.types import Digest, FederationId
 
 Tensors = dict[str, NDArray[np.int32]]
+
+PRIVATE = "private.safetensors"
+NEW, OLD = ".new-", ".old-"
 
 
 class JournalUnwritable(FedNodeError):
@@ -91,13 +95,13 @@ class Journal:
     def save_update(self, round_index: int, update: PreparedUpdate) -> None:
         """Keep a round's update, all of it or nothing."""
         target = self._round(round_index) / "update"
-        with self._scratch(".new-") as scratch:
+        with self._scratch(NEW) as scratch:
             entry = scratch / "update"
             entry.mkdir()
             files = {
                 entry / "artefact.car": write_car(update.artefact),
                 entry / "digest": update.digest.hex().encode(),
-                entry / "private.safetensors": safetensors.numpy.save(update.private),
+                entry / PRIVATE: safetensors.numpy.save(update.private),
             }
             with ThreadPoolExecutor(len(files)) as pool:  # waits for the disk once, not thrice
                 list(pool.map(_write, files, files.values()))
@@ -120,18 +124,22 @@ class Journal:
         except (OSError, ValueError, SafetensorError, LedgerError) as error:
             raise JournalDamaged(entry, str(error)) from error
 
+    def private(self, round_index: int) -> Tensors:
+        """Give the private tensors that a round's update left, also of one that was forgotten."""
+        folder = self._round(round_index)
+        for path in (folder / "update" / PRIVATE, folder / PRIVATE):
+            try:
+                return _read_private(path)
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, SafetensorError) as error:
+                raise JournalDamaged(path, str(error)) from error
+        return {}
+
     def mark(self, round_index: int, name: str, value: object = True) -> None:
         """Note a small fact about a round."""
         path = self._mark(round_index, name)
-        scratch = path.with_suffix(".new")
-        with self._writing():
-            path.parent.mkdir(exist_ok=True)
-            try:
-                _write(scratch, json.dumps(value).encode())
-                scratch.replace(path)
-            except OSError:
-                scratch.unlink(missing_ok=True)
-                raise
+        self._replace(path, json.dumps(value).encode())
 
     def marked(self, round_index: int, name: str) -> object | None:
         """Give a fact that was noted, if it was."""
@@ -171,17 +179,35 @@ class Journal:
         """List the rounds that something is kept of."""
         return sorted(int(entry.name) for entry in self.folder.iterdir() if entry.name.isdigit())
 
+    def updates(self) -> list[int]:
+        """List the rounds that an update is kept of."""
+        return [index for index in self.rounds() if (self._round(index) / "update").exists()]
+
     def unmark(self, round_index: int, name: str) -> None:
         """Forget that a fact was noted."""
         with self._writing():
             self._mark(round_index, name).unlink(missing_ok=True)
 
-    def forget_update(self, round_index: int) -> None:
-        """Drop an update that was prepared for a round it cannot be committed in any more."""
+    def forget_update(self, round_index: int, *, keep_private: bool = False) -> None:
+        """Drop a round's update; its private tensors too, unless they are to stay: they are part of
+        the site's model.
+        """
         entry = self._round(round_index) / "update"
-        if entry.exists():
-            with self._scratch(".old-") as scratch:
-                entry.rename(scratch / "update")
+        if not entry.exists():
+            return
+        if keep_private and self.private(round_index):
+            self._replace(self._round(round_index) / PRIVATE, (entry / PRIVATE).read_bytes())
+        with self._scratch(OLD) as scratch:
+            entry.rename(scratch / "update")
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half made or half dropped; for the only process that
+        writes here.
+        """
+        with self._writing():
+            for prefix in (NEW, OLD):
+                for left in self.folder.glob(f"{prefix}*"):
+                    shutil.rmtree(left)
 
     def _round(self, round_index: int) -> Path:
         return self.folder / f"{round_index:06d}"
@@ -191,6 +217,18 @@ class Journal:
 
     def _list(self, round_index: int, name: str) -> Path:
         return self._round(round_index) / f"{name}.list"
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        """Write a file whole in place of an older one."""
+        scratch = path.with_suffix(".new")
+        with self._writing():
+            path.parent.mkdir(exist_ok=True)
+            try:
+                _write(scratch, data)
+                scratch.replace(path)
+            except OSError:
+                scratch.unlink(missing_ok=True)
+                raise
 
     @contextmanager
     def _scratch(self, prefix: str) -> Iterator[Path]:
@@ -210,9 +248,9 @@ def private_tensors(federation: Federation, journal: Journal, height: int) -> Te
     """Give the private tensors that the lineage up to a height left with a participant."""
     start = federation.rulebook.task.private_initial()
     for accepted in reversed(federation.state.lineage[:height]) if start else ():
-        update = journal.update(accepted.round)
-        if update is not None and update.private:
-            return update.private
+        private = journal.private(accepted.round)
+        if private:
+            return private
     return start
 
 
@@ -224,10 +262,14 @@ def _read(entry: Path) -> PreparedUpdate:
     if header is None:
         raise ValueError("its digest is not that of a header in it")
     UpdateHeader.decode(header)
-    private = safetensors.numpy.load((entry / "private.safetensors").read_bytes())
+    return PreparedUpdate(digest, artefact, _read_private(entry / PRIVATE))
+
+
+def _read_private(path: Path) -> Tensors:
+    private = safetensors.numpy.load(path.read_bytes())
     if any(tensor.dtype != np.int32 for tensor in private.values()):
         raise ValueError("its private tensors are not int32")
-    return PreparedUpdate(digest, artefact, private)
+    return private
 
 
 def _whole(data: bytes) -> bytes:

@@ -4,6 +4,8 @@ import json
 import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from fednode.data.commitment import commit, commit_salted
 from fednode.data.splits import Splits
 from fednode.data.table import Table
 from fednode.errors import FedNodeError
+from fednode.federation import Federation
 from fednode.forgetting import Plan, begin, finish, pending, plan, updates_of
 from fednode.kept_rows import KeptRows, read_kept, without_forgotten
 from fednode.membership import (
@@ -21,7 +24,7 @@ from fednode.membership import (
     shown_shard,
     site_secret,
 )
-from fednode.roles.journal import Journal, PreparedUpdate
+from fednode.roles.journal import Journal, PreparedUpdate, private_tensors
 from fednode.site import Site
 from ledger.cid import CID, Codec
 from ledger.erasure import Erasure, honour
@@ -233,6 +236,90 @@ def test_what_others_refer_to_stays(desk: Desk) -> None:
     scene.world.amend_dataset(OWNER, erasure=record.roots[0].digest)
     assert honour(scene.world.store, scene.world.replica.state) == 0
     assert all(scene.world.store.has(cid) for cid in scene.updates[0, 0].blocks)
+
+
+def leftovers(desk: Desk) -> list[str]:
+    found = (path.relative_to(desk.journal) for path in desk.journal.rglob(".*"))
+    return sorted(map(str, found))
+
+
+def test_what_a_killed_call_left_is_swept(desk: Desk) -> None:
+    """Between a rename and the deletion after it, an update lies under another name."""
+    planned = desk.plan([0, 1], [2])
+    begin(desk.journal, planned)
+    own = Journal(desk.journal, desk.id).folder
+    for name, source in ((".old-x", "000000/update"), (".new-y", "000001/update")):
+        (own / name).mkdir()
+        (own / source).rename(own / name / "update")
+    (desk.journal / ".new-z").write_text("the salts of the rows that are left", encoding="utf-8")
+    assert len(leftovers(desk)) == 3
+    resumed = pending(desk.journal)
+    assert resumed == planned
+    desk.finish(planned)
+    assert leftovers(desk) == []
+    assert [path.parts[-3] for path in own.rglob("artefact.car")] == ["000002"]
+    assert pending(desk.journal) is None
+
+
+def test_salts_are_private_from_the_start(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[int] = []
+    replace_ = Path.replace
+
+    def seen(path: Path, target: Path) -> Path:
+        modes.append(stat.S_IMODE(path.stat().st_mode))
+        return replace_(path, target)
+
+    monkeypatch.setattr(Path, "replace", seen)
+    forget(desk, 0)
+    assert modes == [0o600]
+
+
+def test_an_update_that_was_never_committed_is_dropped_too(tmp_path: Path) -> None:
+    scene = Scene.form(sealed=False)
+    scene.commit(0)
+    _, missed = scene.update(OWNER, scene.world.replica.fresh(scene.round))
+    scene.commit(2)
+    scene.settle()
+    scene.propose()
+    scene.settle()
+    site = site_of(table())
+    left = commit(site.train, site_secret(tmp_path))
+    desk = Desk(scene, tmp_path, site)
+    desk.member.datasets[-1] = Dataset(left.root, left.rows, RoundIndex(0))
+    journal = Journal(tmp_path, desk.id)
+    journal.save_update(0, PreparedUpdate(missed.roots[0].digest, missed, {}))
+    assert updates_of(desk.state, OWNER, kept=journal.updates()) == [0]
+    planned = desk.plan([0], [])
+    begin(desk.journal, planned)
+    desk.finish(planned)
+    assert journal.updates() == []
+    assert desk.honoured == 0
+
+
+def test_private_tensors_stay(desk: Desk) -> None:
+    """They were never published: without them the site's model is another."""
+    journal = Journal(desk.journal, desk.id)
+    lineage = [a.round for a in desk.state.lineage]
+    for round_ in range(3):
+        update = journal.update(round_)
+        assert update is not None
+        private = {"bias": np.array([round_ + 1], dtype=np.int32)}
+        journal.forget_update(round_)
+        journal.save_update(round_, replace(update, private=private))
+    task = SimpleNamespace(private_initial=lambda: {"bias": np.array([0], dtype=np.int32)})
+    view = cast(Federation, SimpleNamespace(rulebook=SimpleNamespace(task=task), state=desk.state))
+
+    def kept() -> list[list[int]]:
+        heights = range(len(lineage) + 1)
+        return [private_tensors(view, journal, height)["bias"].tolist() for height in heights]
+
+    before = kept()
+    assert before[-1] == [3]
+    planned = desk.plan([0, 2], [])
+    begin(desk.journal, planned)
+    desk.finish(planned)
+    assert journal.updates() == [1]
+    assert kept() == before
 
 
 # -- rows

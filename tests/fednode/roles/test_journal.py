@@ -150,6 +150,56 @@ def test_forgetting_is_all_or_nothing(tmp_path: Path) -> None:
     assert at_every_operation(tmp_path, check) >= 4
 
 
+def test_private_tensors_are_never_lost(tmp_path: Path) -> None:
+    update = prepared(1)
+
+    def check(folder: Path, operation: int) -> bool:
+        journal = Journal(folder, FEDERATION)
+        journal.save_update(3, update)
+        killed = killed_at(
+            operation,
+            folder,
+            lambda: Journal(folder, FEDERATION).forget_update(3, keep_private=True),
+        )
+        assert journal.private(3)["bias"].tolist() == [1]
+        found = journal.update(3)
+        assert found is None or same(found, update)
+        assert killed or found is None
+        journal.forget_update(3, keep_private=True)
+        journal.sweep()
+        assert journal.update(3) is None
+        assert journal.private(3)["bias"].tolist() == [1]
+        kept = [path.name for path in folder.rglob("*") if path.is_file()]
+        assert set(kept) <= {"private.safetensors", "private.new"}
+        return killed
+
+    assert at_every_operation(tmp_path, check) >= 6
+
+
+def test_what_is_half_made_or_half_dropped_is_swept(tmp_path: Path) -> None:
+    def check(folder: Path, operation: int) -> bool:
+        journal = Journal(folder, FEDERATION)
+        killed = killed_at(operation, folder, lambda: journal.save_update(3, prepared(1)))
+        journal.sweep()
+        found = journal.update(3)
+        assert found is None or same(found, prepared(1))
+        assert not list(journal.folder.glob(".*"))
+        return killed
+
+    assert at_every_operation(tmp_path, check) >= 6
+
+
+def test_private_tensors_that_cannot_be_read_are_said_to_be(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, FEDERATION)
+    assert journal.private(3) == {}
+    journal.save_update(3, prepared(1))
+    (journal.folder / "000003" / "update" / "private.safetensors").write_bytes(b"\x10" + bytes(30))
+    with pytest.raises(JournalDamaged, match=r"private\.safetensors"):
+        journal.private(3)
+    with pytest.raises(JournalDamaged):
+        journal.forget_update(3, keep_private=True)
+
+
 def test_marks_are_old_or_new(tmp_path: Path) -> None:
     def check(folder: Path, operation: int) -> bool:
         Journal(folder, FEDERATION).mark(3, "effort", ["a"])
