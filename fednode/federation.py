@@ -15,6 +15,7 @@ from fednode.evaluation.evaluator import Evaluator, open_evaluator
 from fednode.evaluation.opener import Opener
 from fednode.evaluation.slices import LINK as SLICES
 from fednode.evaluation.slices import SliceCommitment, SliceTree
+from fednode.honouring import Honouring
 from fednode.models.layout import Layout
 from fednode.policy import Policy, PolicyError, require_header
 from fednode.rounds import FederationRules
@@ -22,7 +23,6 @@ from fednode.training.task import TrainingTask, layout_of, open_task
 from ledger import artefacts
 from ledger.chain.federations import Federations
 from ledger.cid import Codec
-from ledger.erasure import honour
 from ledger.errors import MalformedRecord
 from ledger.history import HistoryReader
 from ledger.identity import ForgedIdentity, identity_artefact, read_identity
@@ -114,8 +114,8 @@ class Federation:
         self._held: dict[Digest, tuple[Published, Artefact]] = {}
         self._identities: set[Digest] = set()
         self._opened: tuple[tuple[int, Digest], FederationRules] | None = None
-        self._honoured = (0, 0)
         self._fetchers = ThreadPoolExecutor(FETCHERS)
+        self._honouring = Honouring(store, self._fetchers)
         self.replica = self._open(confirmations=1)
         self.replica.refresh()
         self.rulebook = read_rulebook(self.replica, self.store, own=own)
@@ -140,16 +140,11 @@ class Federation:
             self._held.clear()
         return state
 
-    def honour(self) -> None:
-        """Let go of what participants have erased by declaration."""
-        datasets = (d for participant in self.state.participants for d in participant.datasets)
-        declared = sum(dataset.erasure is not None for dataset in datasets)
-        seen = (declared, len(self.state.rounds))
-        if declared and seen != self._honoured:
-            # Again with each round: a record may come late.
-            gone = honour(self.store, self.state, self.replica.claims)
-            log.info("let go of %d blocks that were erased by declaration", gone)
-            self._honoured = seen
+    def honour(self) -> bool:
+        """Go on with letting go of what participants have erased by declaration, for when nothing
+        else is due; say whether more is to come.
+        """
+        return self._honouring.step(self.replica)
 
     def slots(self, round_: Round) -> list[Slot]:
         """Read all that a round is made from, as far as it can be had."""

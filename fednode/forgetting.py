@@ -6,7 +6,7 @@ from there, and can neither forget something else instead nor forget anything tw
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,11 +19,12 @@ from fednode.kept_rows import KEPT, KeptRows
 from fednode.membership import SECRET, committed, shown_shard
 from fednode.roles.journal import Journal
 from fednode.site import Site
-from ledger.erasure import Erasure
+from ledger.erasure import Erasure, LetGo, declarations, honour
 from ledger.members import Participant
+from ledger.replica import Replica
 from ledger.slots import Claims, direct
 from ledger.state import FederationState
-from ledger.stores import ContentStore
+from ledger.stores import ContentStore, LocalStore
 from ledger.types import Digest, FederationId, ParticipantId, RoundIndex
 
 PLAN = "forgetting.json"
@@ -46,11 +47,12 @@ class Following(Protocol):
     def state(self) -> FederationState:
         """Give the state as of the last refresh."""
 
+    @property
+    def replica(self) -> Replica:
+        """Give the node's copy of the federation."""
+
     def refresh(self) -> FederationState:
         """Take in what has happened."""
-
-    def honour(self) -> None:
-        """Let go of what was erased by declaration."""
 
 
 class Plan(BaseModel):
@@ -151,12 +153,20 @@ def begin(journal: Path, planned: Plan) -> None:
         ) from None
 
 
-def finish(federation: Following, journal: Path, planned: Plan, declare: Declare) -> Digest:
-    """Declare what is planned, unless it has been, and destroy it; give the record's digest."""
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The digest of the declaration, and what became of the blocks that it covers."""
+
+    record: Digest
+    blocks: LetGo
+
+
+def finish(federation: Following, journal: Path, planned: Plan, declare: Declare) -> Forgotten:
+    """Declare what is planned, unless it has been, and destroy it."""
     record = planned.erasure(federation.id).artefact()
     digest = record.roots[0].digest
+    federation.store.put(record)
     if not _declared(federation, planned, digest):
-        federation.store.put(record)
         declare(planned, digest)
         federation.refresh()
     if not _declared(federation, planned, digest):
@@ -164,22 +174,28 @@ def finish(federation: Following, journal: Path, planned: Plan, declare: Declare
             "the declaration is not deep enough in the chain yet, and nothing was destroyed: run "
             "`fednode forget --resume` in a while"
         )
-    _destroy(federation, journal, planned)
+    blocks = _destroy(federation, journal, planned)
     (journal / PLAN).unlink()
-    return digest
+    return Forgotten(digest, blocks)
 
 
-def _destroy(federation: Following, journal: Path, planned: Plan) -> None:
-    """Destroy what is planned, and what an earlier call that was killed left half written."""
+def _destroy(federation: Following, journal: Path, planned: Plan) -> LetGo:
+    """Destroy what is planned, and what an earlier call that was killed left half written. Records
+    are read only where they are here: what others have declared must not hold this up.
+    """
     if planned.kept is not None:
         write_file(journal / KEPT, planned.kept.model_dump_json().encode(), private=True)
         (journal / SECRET).unlink(missing_ok=True)
     sweep(journal)
     own = Journal(journal, federation.id)
+    known = list(declarations(LocalStore(federation.store), federation.state))
+    updates = filter(None, map(own.update, planned.rounds))
+    made = {cid for update in updates for cid in update.artefact.blocks}
+    blocks = honour(federation.store, federation.replica, known, made=made)
     for round_ in planned.rounds:
         own.forget_update(round_, keep_private=True)
     own.sweep()
-    federation.honour()
+    return blocks
 
 
 def _declared(federation: Following, planned: Plan, digest: Digest) -> bool:

@@ -86,10 +86,10 @@ def read_update(
             content = access.open(store, index.envelope)
         seal = content.part(PAYLOAD)
         data = Payload(index.fetch(store, leaves * payload.LEAF_SIZE, seal), seal)
-        _read_flat(store, header.training, content.part(TRAINING))
+        read_flat(store, header.training, content.part(TRAINING))
         counts = None
         if header.evaluation != ZERO_DIGEST:
-            counts = _read_flat(store, header.evaluation, content.part(EVALUATION))
+            counts = read_flat(store, header.evaluation, content.part(EVALUATION))
     except BlockNotFound:
         return Published(header_bytes, None)
     except MalformedRecord:
@@ -139,7 +139,7 @@ def _records(header: UpdateHeader, seal: Seal) -> list[CID]:
     return [CID(codec, Digest(digest)) for digest in named if digest != ZERO_DIGEST]
 
 
-def _read_flat(store: ContentStore, digest: Digest, seal: Seal) -> bytes:
+def read_flat(store: ContentStore, digest: Digest, seal: Seal) -> bytes:
     """Read a record that an update's header names. It links to nothing: whoever keeps it must not
     be made to keep what a stranger linked to.
     """

@@ -10,7 +10,7 @@ and gas. A sender is recovered from the signed transaction; without one it is th
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -139,7 +139,13 @@ class BundleStore:
         """Tell whether the bundle holds a block."""
         return cid in self._blocks
 
-    def remove(self, cids: Sequence[CID]) -> None:
+    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
+        """Yield the raw blocks of a size."""
+        for cid, data in self._blocks.items():
+            if cid.codec is Codec.RAW and len(data) == size:
+                yield cid, data
+
+    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
         """Refuse: a bundle is evidence."""
         raise StoreError("nothing can be taken out of a bundle; write another one without it")
 

@@ -15,6 +15,7 @@ from ledger.stores import Artefact, ContentStore
 from ledger.types import Address, Digest
 
 MAX_NAME = 200
+KEYS = ("name", "controller", "signature")
 _KIND = "identity record"
 
 
@@ -55,7 +56,7 @@ def identity_artefact(identity: Identity) -> Artefact:
 def read_identity(store: ContentStore, digest: Digest) -> Identity:
     """Read an identity record and verify its signature."""
     data = store.get(CID(Codec.DAG_CBOR, digest))
-    fields = cbor.decode_map(data, _KIND, ("name", "controller", "signature"))
+    fields = cbor.decode_map(data, _KIND, KEYS)
     identity = Identity(
         name=cbor.field(fields, "name", str, kind=_KIND),
         controller=Address(cbor.field(fields, "controller", str, kind=_KIND)),

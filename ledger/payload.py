@@ -127,19 +127,26 @@ class Index:
             raise MalformedRecord(_KIND, "the envelope must be a dag-cbor link")
         return cls(cbor.field(record, "size", int, kind=_KIND), tuple(links), envelope)
 
+    def parts(self, size: int, seal: Seal) -> list[tuple[CID, int]]:
+        """Name the stored blocks of a payload of exactly `size` bytes, and how long each must be;
+        MalformedRecord if this is the index of none.
+        """
+        if self.size != size:
+            raise MalformedRecord(_KIND, f"size {self.size}, expected {size}")
+        if len(self.blocks) != -(-size // seal.piece):
+            raise MalformedRecord(_KIND, f"{len(self.blocks)} blocks, expected one per MiB")
+        starts = range(0, size, seal.piece)
+        lengths = (min(seal.piece, size - start) + seal.tag for start in starts)
+        return list(zip(self.blocks, lengths, strict=True))
+
     def stored(self, store: ContentStore, size: int, seal: Seal) -> Iterator[bytes]:
         """Yield the stored blocks of a payload of exactly `size` bytes.
 
         MalformedRecord: index or block is not what a payload of this size has. The store's errors
         pass through.
         """
-        if self.size != size:
-            raise MalformedRecord(_KIND, f"size {self.size}, expected {size}")
-        if len(self.blocks) != -(-size // seal.piece):
-            raise MalformedRecord(_KIND, f"{len(self.blocks)} blocks, expected one per MiB")
-        for position, cid in enumerate(self.blocks):
+        for position, (cid, expected) in enumerate(self.parts(size, seal)):
             part = store.get(cid)
-            expected = min(seal.piece, size - position * seal.piece) + seal.tag
             if len(part) != expected:
                 raise MalformedRecord(
                     _KIND, f"block {position} has {len(part)} bytes, expected {expected}"

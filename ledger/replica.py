@@ -207,15 +207,17 @@ class Replica:
         place = versions.index(parent)
         return tuple(versions[max(0, place - self.policy.staleness) : place + 1][::-1])
 
-    def claims(self, round_: Round) -> list[Slot]:
-        """List a round's slots, without what was published for them."""
-        return [*self._leaves(round_), *slots.direct(round_)]
+    def claims(self, round_: Round, store: ContentStore | None = None) -> list[Slot]:
+        """List a round's slots, without what was published for them; its batch as far as it can be
+        had, or as far as `store` has it.
+        """
+        return [*self._leaves(round_, store or self._store), *slots.direct(round_)]
 
-    def _leaves(self, round_: Round) -> list[Slot]:
+    def _leaves(self, round_: Round, store: ContentStore) -> list[Slot]:
         known = self._batches.get(round_.index)
         if known is not None and known[0] == slots.posted(round_):
             return known[1]
-        batch = slots.batch_of(self._store, round_)
+        batch = slots.batch_of(store, round_)
         if batch is None:
             return []
         domain = Domain(self.origin.chain_id, self.origin.ledger)

@@ -5,7 +5,7 @@ Only hospitals' journals, the chain and the stores last from one step to the nex
 fresh nodes each time: that is what a node is after it was killed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +96,11 @@ class Peers:
     def has(self, cid: CID) -> bool:
         return self.own.has(cid)
 
-    def remove(self, cids: Sequence[CID]) -> None:
-        self.own.remove(cids)
+    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
+        return self.own.sized(size)
+
+    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
+        return self.own.remove(cids, roots=roots)
 
 
 def peers(count: int) -> list[Peers]:

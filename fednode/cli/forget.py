@@ -20,7 +20,7 @@ from fednode.cli.edge import (
 from fednode.cli.open import Place, controlled, open_account, placed
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
-from fednode.forgetting import Plan, begin, finish, pending, plan, updates_of
+from fednode.forgetting import Forgotten, Plan, begin, finish, pending, plan, updates_of
 from fednode.kept_rows import without_forgotten
 from fednode.roles.journal import Journal
 from fednode.site import load_site, open_sites
@@ -93,7 +93,7 @@ def forget(
         begin(journal, planned)
     if planned is None:
         raise FedNodeError(f"nothing was begun in {journal}: give --rounds or --rows")
-    digest = finish(
+    done = finish(
         opened,
         journal,
         planned,
@@ -107,17 +107,24 @@ def forget(
         ),
     )
     Output(as_json).result(
-        {"erasure": digest.hex(), "rounds": list(planned.rounds), "rows_left": planned.rows},
-        _text(planned, digest.hex()),
+        {
+            "erasure": done.record.hex(),
+            "rounds": list(planned.rounds),
+            "rows_left": planned.rows,
+            "blocks_kept": done.blocks.kept,
+        },
+        _text(planned, done),
     )
 
 
-def _text(planned: Plan, digest: str) -> str:
+def _text(planned: Plan, done: Forgotten) -> str:
     rounds = ", ".join(map(str, planned.rounds)) or "none"
     text = (
-        f"erased here: own updates (rounds: {rounds}); declared by {digest}; what others have "
-        "fetched they may still hold"
+        f"erased here: own updates (rounds: {rounds}); declared by {done.record.hex()}; what "
+        "others have fetched they may still hold"
     )
+    if done.blocks.kept:
+        text += f"; {done.blocks.kept} blocks stay, as other records in the store link to them"
     if planned.kept is None:
         return text
     return f"{text}; {planned.rows} rows are left: take the others out of the site's file now"

@@ -9,7 +9,7 @@ import logging
 from fednode.errors import FedNodeError
 from fednode.evaluation.slices import Slices
 from fednode.federation import Federation
-from fednode.roles.role import Progress, advance_if_due, attempt, finished
+from fednode.roles.role import Progress, attempt, end, finished, idle
 from ledger.chain.accounts import Account
 from ledger.proceedings import Round
 from ledger.state import Phase
@@ -49,11 +49,10 @@ class Holder:
         """
         state = self._federation.refresh()
         if finished(self._federation):
-            return Progress.DONE
+            return end(self._federation)
         if state.phase is Phase.PROPOSE and self._due(state.round) and self._open(state.round):
             return Progress.ACTED
-        moved = advance_if_due(self._federation, self._account)
-        return Progress.ACTED if moved else Progress.WAITING
+        return idle(self._federation, self._account)
 
     def _due(self, round_: Round) -> bool:
         if self._federation.announced(round_) is not None:

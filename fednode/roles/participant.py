@@ -13,7 +13,7 @@ from fednode.roles.carrying import carried_over
 from fednode.roles.charger import Charger
 from fednode.roles.effort import Meter
 from fednode.roles.journal import Journal, PreparedUpdate
-from fednode.roles.role import Progress, advance_if_due, finished
+from fednode.roles.role import Progress, end, finished, idle
 from fednode.roles.trainer import Trainer
 from fednode.roles.watcher import Watcher
 from ledger.batch import BLOCK_LEAVES
@@ -76,15 +76,16 @@ class Participant:
 
     def step(self) -> Progress:
         """Do what is due: publish, commit or vote; else see to disputes; else charge who withheld
-        an update; else move the federation on where a deadline has passed.
+        an update; else move the federation on where a deadline has passed; else let go of what was
+        erased.
         """
         state = self._federation.refresh()
-        self._federation.honour()
         member = state.member(self._account.address)
         if member is None:
             raise NotAMember(self._account)
         if finished(self._federation):
-            return self._charger.step(member)
+            progress = self._charger.step(member)
+            return end(self._federation) if progress is Progress.DONE else progress
         try:
             acted = bool(state.rounds) and self._act(member, state.round)
         except (BlockUnavailable, MalformedRecord):
@@ -94,8 +95,7 @@ class Participant:
             raise
         if acted or self._watch() or self._charger.step(member) is Progress.ACTED:
             return Progress.ACTED
-        moved = advance_if_due(self._federation, self._account)
-        return Progress.ACTED if moved else Progress.WAITING
+        return idle(self._federation, self._account)
 
     def _watch(self) -> bool:
         """See to disputes; a result that cannot be judged must not keep a node from going on."""

@@ -6,7 +6,7 @@ import logging
 from typing import Protocol
 
 from fednode.federation import Federation
-from fednode.roles.role import Progress, advance_if_due, attempt, finished, volunteer
+from fednode.roles.role import Progress, attempt, end, finished, idle, volunteer
 from ledger.chain.accounts import Account
 from ledger.headers import ResultHeader
 from ledger.proceedings import Round
@@ -48,13 +48,11 @@ class Proposer:
     def step(self) -> Progress:
         """Propose if it is time to; else move the federation on where a deadline has passed."""
         state = self._federation.refresh()
-        self._federation.honour()
         if finished(self._federation):
-            return Progress.DONE
+            return end(self._federation)
         if state.phase is Phase.PROPOSE and self._propose(state.round):
             return Progress.ACTED
-        moved = advance_if_due(self._federation, self._account)
-        return Progress.ACTED if moved else Progress.WAITING
+        return idle(self._federation, self._account)
 
     def _propose(self, round_: Round) -> bool:
         turn = self._federation.state.in_turn(round_)

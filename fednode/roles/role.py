@@ -115,6 +115,22 @@ def advance_if_due(federation: Federation, account: Account) -> bool:
     return volunteer("advanced", lambda: federation.contract.advance(account, federation.id))
 
 
+def idle(federation: Federation, account: Account, *, only_challenges: bool = False) -> Progress:
+    """Move the federation on where a deadline has passed; else let go of what was erased, which has
+    time.
+    """
+    move = expire_if_due if only_challenges else advance_if_due
+    if move(federation, account):
+        return Progress.ACTED
+    federation.honour()
+    return Progress.WAITING
+
+
+def end(federation: Federation) -> Progress:
+    """End, once what was erased by declaration is gone too."""
+    return Progress.WAITING if federation.honour() else Progress.DONE
+
+
 def finished(federation: Federation) -> bool:
     """Whether nothing is left to do for any role."""
     return federation.state.phase is Phase.ENDED and federation.state.settled

@@ -16,7 +16,7 @@ from eth_utils.crypto import keccak
 from fednode.disputing import Examination
 from fednode.federation import Federation
 from fednode.roles.journal import Journal
-from fednode.roles.role import Progress, Sender, attempt, expire_if_due, finished, volunteer
+from fednode.roles.role import Progress, Sender, attempt, end, finished, idle, volunteer
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Dispute
 from ledger.disputes import Challenge, Waiting
@@ -84,13 +84,12 @@ class Guard:
         """See to disputes; stop when all is judged, or, if it is to stay, when all has settled."""
         self._federation.refresh()
         if finished(self._federation):
-            return Progress.DONE
+            return end(self._federation)
         if self._watcher.step() is Progress.ACTED:
             return Progress.ACTED
         if self._watcher.at_rest and not self._stay:
             return Progress.DONE
-        moved = expire_if_due(self._federation, self._account)
-        return Progress.ACTED if moved else Progress.WAITING
+        return idle(self._federation, self._account, only_challenges=True)
 
 
 class Watcher:

@@ -17,6 +17,7 @@ from ledger.stores.base import (
 )
 from ledger.stores.counting import CountingStore
 from ledger.stores.directory import DirectoryStore
+from ledger.stores.local import LocalStore
 from ledger.stores.memory import MemoryStore
 from ledger.stores.recording import RecordingStore
 
@@ -29,6 +30,7 @@ __all__ = [
     "ContentStore",
     "CountingStore",
     "DirectoryStore",
+    "LocalStore",
     "MemoryStore",
     "RecordingStore",
     "StoreError",

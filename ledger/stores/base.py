@@ -4,7 +4,7 @@ Whoever serves a block is not trusted: `get` returns bytes only after their dige
 with the CID.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -96,8 +96,13 @@ class ContentStore(Protocol):
     def has(self, cid: CID) -> bool:
         """Tell whether this store holds the block itself, without asking anybody else."""
 
-    def remove(self, cids: Sequence[CID]) -> None:
-        """Let go of blocks, roots or not; those that are not here are passed over."""
+    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
+        """Yield the raw blocks of exactly so many bytes that are kept here for their own sake."""
+
+    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
+        """Let go of blocks, in this order, and first of the roots among them; those that are not
+        here are passed over. What a block that stays links to stays as well: give those.
+        """
 
 
 def too_long(cid: CID, store: str) -> BlockNotFound:

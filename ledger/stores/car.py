@@ -7,13 +7,13 @@ Source: https://ipld.io/specs/transport/car/carv1/
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from ledger import cbor
 from ledger.cid import CID, CID_SIZE, Codec
 from ledger.errors import MalformedRecord
-from ledger.stores.base import MAX_BLOCK, Artefact, ContentStore
+from ledger.stores.base import MAX_BLOCK, Artefact, BlockUnavailable, ContentStore
 
 MAX_CAR = 1 << 30
 MAX_HEADER = 1 << 20
@@ -83,6 +83,25 @@ def links(value: cbor.Value) -> Iterator[CID]:
     elif isinstance(value, list):
         for item in value:
             yield from links(item)
+
+
+def needed(
+    doomed: Iterable[CID], everything: Iterable[CID], get: Callable[[CID], bytes]
+) -> set[CID]:
+    """Name those of some blocks that one which is not among them links to, directly or not."""
+    going, staying = set(doomed), set[CID]()
+    waiting = [cid for cid in everything if cid not in going]
+    while waiting:
+        cid = waiting.pop()
+        if cid.codec is not Codec.DAG_CBOR:
+            continue
+        try:
+            found = going.intersection(links(cbor.decode(get(cid)))) - staying
+        except (BlockUnavailable, MalformedRecord):
+            continue
+        staying |= found
+        waiting += found
+    return staying
 
 
 class _Bounded:

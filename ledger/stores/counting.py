@@ -1,6 +1,6 @@
 """A store that counts the bytes which pass through it: what work on artefacts costs its node."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from threading import Lock
 
 from ledger.cid import CID
@@ -36,6 +36,10 @@ class CountingStore:
         """Ask the store."""
         return self._store.has(cid)
 
-    def remove(self, cids: Sequence[CID]) -> None:
+    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
+        """Ask the store."""
+        return self._store.sized(size)
+
+    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
         """Pass it on to the store."""
-        self._store.remove(cids)
+        return self._store.remove(cids, roots=roots)

@@ -2,26 +2,28 @@
 
 A file appears under its name only when all its bytes are on the disk: it is written next to it,
 synced and renamed. The roots of an artefact come last, so whoever finds a root finds what was put
-with it. There is no garbage collection, hence no pins.
+with it. There is no garbage collection, hence no pins: every block is kept for its own sake.
 """
 
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ledger.cid import CID
+from ledger.cid import CID, Codec
 from ledger.errors import MalformedRecord
 from ledger.stores.base import (
     MAX_BLOCK,
     Artefact,
     BlockCorrupt,
     BlockNotFound,
+    BlockUnavailable,
     StoreUnreachable,
     verified,
 )
+from ledger.stores.car import needed
 
 WRITERS = 8
 
@@ -77,9 +79,18 @@ class DirectoryStore:
         """Tell whether the block's file is here."""
         return self._file(cid).is_file()
 
-    def remove(self, cids: Sequence[CID]) -> None:
-        """Delete blocks' files."""
-        files = [file for cid in cids if (file := self._file(cid)).is_file()]
+    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
+        """Yield the raw blocks of a size; one that cannot be read is passed over."""
+        for cid in self.cids():
+            with contextlib.suppress(OSError, BlockUnavailable):
+                if cid.codec is Codec.RAW and self._file(cid).stat().st_size == size:
+                    yield cid, self.get(cid)
+
+    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
+        """Delete the files of blocks that no record which stays links to."""
+        here = [cid for cid in cids if self.has(cid)]
+        staying = needed(here, self.cids(), self.get) if here else set()
+        files = [self._file(cid) for cid in here if cid not in staying]
         try:
             for file in files:
                 file.unlink(missing_ok=True)
@@ -87,6 +98,7 @@ class DirectoryStore:
                 _sync_folder(folder)
         except OSError as error:
             raise StoreUnreachable(str(self.path), f"cannot delete: {_reason(error)}") from error
+        return [cid for cid in here if cid in staying]
 
     def cids(self) -> Iterator[CID]:
         """List all blocks; files with other names are passed over."""

@@ -14,8 +14,8 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,11 +23,13 @@ import ipfshttpclient
 import requests
 from ipfshttpclient import exceptions
 
-from ledger.cid import CID
+from ledger.cid import CID, Codec
+from ledger.errors import MalformedRecord
 from ledger.stores.base import (
     MAX_BLOCK,
     Artefact,
     BlockNotFound,
+    BlockUnavailable,
     StoreError,
     StoreUnreachable,
     too_long,
@@ -42,6 +44,8 @@ _GRACE = 5.0
 _CAUSE = re.compile(r"(?:Failed to establish a new connection|Failed to resolve): (.*?)[\")]*$")
 _PIECE = 1 << 16
 _MAX_ANSWER = 4 * MAX_BLOCK
+_MAX_PINS = 256 * MAX_BLOCK
+_AT_ONCE = 64
 _MISSING = re.compile("not found|could not find|deadline exceeded|context canceled")
 
 
@@ -96,22 +100,58 @@ class KuboStore:
             return False
         return True
 
-    def remove(self, cids: Sequence[CID]) -> None:
-        """Unpin what is pinned of these, and delete the blocks; what another root still pins stays,
-        and is an error.
+    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
+        """Yield the raw blocks of a size that are pinned themselves."""
+        for cid in self._pinned():
+            if cid.codec is not Codec.RAW:
+                continue
+            with suppress(BlockUnavailable):
+                with self._errors(cid):
+                    found = self._client().block.stat(str(cid), offline=True, **self._patience())
+                if found["Size"] == size:
+                    yield cid, self.get(cid)
+
+    def _pinned(self) -> list[CID]:
+        """List the roots that are pinned; others' may have names that no block of ours has."""
+        options = self._patience({"type": "recursive", "stream": "true"})
+        cids = []
+        with self._errors():
+            for line in self._lines("/pin/ls", (), options):
+                with suppress(MalformedRecord):
+                    cids.append(CID.parse(str(line.get("Cid"))))
+        return cids
+
+    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
+        """Unpin the roots, and delete the blocks that no other root pins; give those that one does
+        pin.
         """
-        for cid in cids:
+        for cid in roots:
             with self._errors(cid):
                 self._unpin(cid)
-        for cid in cids:
-            options = self._patience({"force": "true"})
-            with self._errors(cid):
-                answer = self._client()._client.request(
-                    "/block/rm", (str(cid),), decoder="json", **options
-                )
-            failures = [str(line["Error"]) for line in answer if line.get("Error")]
-            if failures:
-                raise StoreError(f"{self.address} did not delete {cid}: {failures[0]}")
+        kept: set[str] = set()
+        for at in range(0, len(cids), _AT_ONCE):
+            for text, reason in self._undeleted(cids[at : at + _AT_ONCE]):
+                if not reason.startswith("pinned"):
+                    raise StoreError(f"{self.address} did not delete {text}: {reason}")
+                kept.add(text)
+        return [cid for cid in cids if str(cid) in kept]
+
+    def _undeleted(self, cids: Sequence[CID]) -> list[tuple[str, str]]:
+        """Delete blocks; give those that were not, with the reason."""
+        options = self._patience({"force": "true"})
+        with self._errors():
+            lines = list(self._lines("/block/rm", [str(cid) for cid in cids], options))
+        return [(str(line.get("Hash")), str(line["Error"])) for line in lines if line.get("Error")]
+
+    def _lines(
+        self, path: str, arguments: Sequence[str], options: dict[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Call the node; give its answer's lines as they come."""
+        lines = self._client()._client.request(
+            path, arguments, decoder="json", stream=True, **options
+        )
+        with lines:
+            yield from (line for line in lines if isinstance(line, dict))
 
     def _unpin(self, cid: CID) -> None:
         try:
@@ -149,12 +189,12 @@ class KuboStore:
         return bytes(data)
 
     @contextmanager
-    def _errors(self, cid: CID) -> Iterator[None]:
+    def _errors(self, cid: CID | None = None) -> Iterator[None]:
         """Turn the client's exceptions into the store's."""
         try:
             yield
         except exceptions.ErrorResponse as error:
-            if _MISSING.search(str(error)):
+            if cid is not None and _MISSING.search(str(error)):
                 raise BlockNotFound(cid, self.address, _one_line(error)) from error
             raise StoreUnreachable(self.address, _one_line(error)) from error
         except exceptions.Error as error:
@@ -178,13 +218,14 @@ def _bounded(response: requests.Response, **_: object) -> requests.Response:
     if response.is_redirect:
         raise requests.RequestException("it redirects; name the address itself")
     read = response.iter_content
+    limit = _MAX_PINS if "/pin/ls?" in str(response.url) else _MAX_ANSWER
 
     def pieces(*_: object, **__: object) -> Iterator[bytes]:
         size = 0
         for piece in read(_PIECE):
             size += len(piece)
-            if size > _MAX_ANSWER:
-                raise requests.RequestException(f"an answer of more than {_MAX_ANSWER} bytes")
+            if size > limit:
+                raise requests.RequestException(f"an answer of more than {limit} bytes")
             yield piece
 
     response.iter_content = pieces  # type: ignore[method-assign]

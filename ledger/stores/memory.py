@@ -1,9 +1,10 @@
 """A content store in memory, for tests and for work that nobody else needs to see."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from ledger.cid import CID
+from ledger.cid import CID, Codec
 from ledger.stores.base import Artefact, BlockNotFound, verified
+from ledger.stores.car import needed
 
 _NAME = "memory"
 
@@ -29,7 +30,16 @@ class MemoryStore:
         """Tell whether the block is here."""
         return cid in self.blocks
 
-    def remove(self, cids: Sequence[CID]) -> None:
-        """Drop blocks."""
+    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
+        """Yield the raw blocks of a size."""
+        for cid, data in list(self.blocks.items()):
+            if cid.codec is Codec.RAW and len(data) == size:
+                yield cid, data
+
+    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
+        """Drop blocks that no record which stays links to."""
+        staying = needed(cids, list(self.blocks), self.get)
         for cid in cids:
-            self.blocks.pop(cid, None)
+            if cid not in staying:
+                self.blocks.pop(cid, None)
+        return [cid for cid in cids if cid in staying]

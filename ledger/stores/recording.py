@@ -1,6 +1,6 @@
 """A store that remembers what was read through it: what an audit or an update is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ledger.cid import CID
 from ledger.stores.base import Artefact, ContentStore
@@ -27,6 +27,10 @@ class RecordingStore:
         """Ask the store."""
         return self._store.has(cid)
 
-    def remove(self, cids: Sequence[CID]) -> None:
+    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
+        """Ask the store."""
+        return self._store.sized(size)
+
+    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
         """Pass it on to the store; what was read was read."""
-        self._store.remove(cids)
+        return self._store.remove(cids, roots=roots)

@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -154,9 +154,13 @@ class Near:
         """Tell whether a block is here."""
         return self._own.has(cid)
 
-    def remove(self, cids: Sequence[CID]) -> None:
+    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
+        """Yield the raw blocks of a size that are here."""
+        return self._own.sized(size)
+
+    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
         """Let go of blocks."""
-        self._own.remove(cids)
+        return self._own.remove(cids, roots=roots)
 
     @property
     def size(self) -> int:

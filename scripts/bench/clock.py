@@ -7,7 +7,7 @@ runs and puts the functions back afterwards; `timed` does so around all methods 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -189,9 +189,12 @@ class TimedStore:
         with self._clock.part("store"):
             return self._store.has(cid)
 
-    def remove(self, cids: Sequence[CID]) -> None:
+    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
+        return self._store.sized(size)
+
+    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
         with self._clock.part("store"):
-            self._store.remove(cids)
+            return self._store.remove(cids, roots=roots)
 
 
 def around(

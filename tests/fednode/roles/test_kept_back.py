@@ -25,7 +25,7 @@ from ledger import artefacts
 from ledger.audit.verdict import Lack, Verdict
 from ledger.chain.accounts import Account
 from ledger.cid import CID, Codec
-from ledger.erasure import Erasure, honour
+from ledger.erasure import Erasure, declarations, honour
 from ledger.headers import UpdateHeader
 from ledger.members import Participant as Member
 from ledger.nodes import Reason
@@ -475,7 +475,7 @@ def declare(theatre: Theatre, place: int, rounds: list[int], *, root: Digest) ->
     theatre.blocks.put(record.artefact())
     world.amend_dataset(place, root=root, erasure=record.artefact().roots[0].digest)
     for store in theatre.stores:
-        honour(store, world.replica.state)
+        honour(store, world.replica, list(declarations(store, world.replica.state)))
 
 
 def test_counts_of_what_was_erased_are_not_made_again(by_shards: Callable[..., Theatre]) -> None:

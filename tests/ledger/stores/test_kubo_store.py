@@ -58,16 +58,35 @@ def test_roots_are_pinned_and_survive_garbage_collection(kubo: Kubo) -> None:
     assert all(store.get(cid) == data for cid, data in artefact.blocks.items())
 
 
-def test_what_another_root_pins_is_not_deleted_unnoticed(kubo: Kubo) -> None:
+def test_what_another_root_pins_is_not_ours_to_delete(kubo: Kubo) -> None:
     store = KuboStore(kubo.url, timeout=5)
     block = Artefact.of(Codec.RAW, noise("kept by another", 100))
     record = Artefact.of(Codec.DAG_CBOR, cbor.encode([block.roots[0]]))
     store.put(Artefact(record.roots, {**record.blocks, **block.blocks}))
-    with pytest.raises(StoreError, match="did not delete"):
-        store.remove(block.roots)
+    assert store.remove(block.roots, roots=block.roots) == [*block.roots]
     assert store.has(block.roots[0])
-    store.remove([*record.roots, *block.roots])
+    assert store.remove([*record.roots, *block.roots], roots=record.roots) == []
     assert not store.has(block.roots[0])
+
+
+def test_many_blocks_are_deleted_in_a_few_calls(kubo: Kubo) -> None:
+    store = KuboStore(kubo.url, timeout=5)
+    blocks = [Artefact.of(Codec.RAW, noise(f"many {number}", 9)) for number in range(150)]
+    record = Artefact.of(Codec.DAG_CBOR, cbor.encode([block.roots[0] for block in blocks]))
+    cids = [block.roots[0] for block in blocks]
+    store.put(Artefact(record.roots, record.merge(*blocks).blocks))
+    assert store.remove(cids) == cids
+    assert store.remove([*cids, *record.roots], roots=record.roots) == []
+    assert not any(map(store.has, cids))
+
+
+def test_a_block_that_cannot_be_deleted_is_an_error() -> None:
+    line = {"Hash": str(CID_), "Error": "disk on fire"}
+    with (
+        server(body(json.dumps(line).encode(), kind="application/json")) as url,
+        pytest.raises(StoreError, match=f"did not delete {CID_}: disk on fire"),
+    ):
+        KuboStore(url, timeout=2).remove([CID_])
 
 
 def test_ten_megabytes_go_over_as_one_car(kubo: Kubo) -> None:

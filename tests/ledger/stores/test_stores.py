@@ -18,6 +18,7 @@ from ledger.stores import (
     BlockNotFound,
     ContentStore,
     DirectoryStore,
+    LocalStore,
     MemoryStore,
     StoreError,
     StoreUnreachable,
@@ -86,14 +87,56 @@ def test_what_is_removed_is_gone_and_nothing_else(
     store.put(artefact)
     store.put(other)
     gone = [cid for cid in artefact.blocks if cid != artefact.roots[0]]
-    store.remove([*gone, ABSENT])
-    store.remove(gone)
+    assert store.remove([*gone, ABSENT], roots=artefact.roots[1:]) == []
+    assert store.remove(gone) == []
     assert not any(store.has(cid) for cid in gone)
     assert all(store.has(cid) for cid in (artefact.roots[0], *other.blocks))
     with pytest.raises(BlockNotFound):
         store.get(artefact.roots[1])
     store.put(artefact)
     assert all(store.get(cid) == data for cid, data in artefact.blocks.items())
+
+
+def test_what_another_record_links_to_stays(
+    store: ContentStore, request: pytest.FixtureRequest
+) -> None:
+    """Nobody has something of others removed by linking to it, be it a root of its own as well."""
+    theirs, name = sample(request.node.name), request.node.name
+    above = Artefact.of(Codec.DAG_CBOR, cbor.encode({"of": name, "index": theirs.roots[1]}))
+    blocks = [cid for cid in theirs.blocks if cid not in theirs.roots]
+    ours = Artefact.of(Codec.DAG_CBOR, cbor.encode({"of": name, "blocks": [*blocks]}))
+    store.put(theirs)
+    store.put(Artefact(above.roots, {**above.blocks, **theirs.blocks}))
+    store.put(Artefact(ours.roots, {**ours.blocks, **theirs.blocks}))
+    cids = [*blocks, *ours.roots, theirs.roots[1]]
+    assert store.remove(cids, roots=[*ours.roots, theirs.roots[1]]) == [*blocks, theirs.roots[1]]
+    assert not store.has(ours.roots[0])
+    assert all(store.get(cid) == data for cid, data in theirs.blocks.items())
+
+
+def test_roots_are_found_by_their_size(store: ContentStore, request: pytest.FixtureRequest) -> None:
+    artefact = sample(request.node.name)
+    store.put(artefact)
+    header = artefact.roots[0]
+    assert dict(store.sized(416))[header] == artefact.blocks[header]
+    record = Artefact.of(Codec.DAG_CBOR, cbor.encode(noise(request.node.name, 413)))
+    store.put(record)
+    assert len(record.blocks[record.roots[0]]) == 416
+    assert all(len(data) == 416 and cid.codec is Codec.RAW for cid, data in store.sized(416))
+
+
+def test_a_local_store_asks_nobody(store: ContentStore, request: pytest.FixtureRequest) -> None:
+    local = LocalStore(store)
+    artefact = sample(request.node.name)
+    root = artefact.roots[0]
+    with pytest.raises(BlockNotFound, match="others are not asked"):
+        local.get(root)
+    local.put(artefact)
+    assert local.has(root)
+    assert local.get(root) == artefact.blocks[root]
+    assert (root, artefact.blocks[root]) in local.sized(416)
+    assert local.remove([root], roots=[root]) == []
+    assert not local.has(root)
 
 
 def test_a_missing_block_is_named(store: ContentStore) -> None:
