@@ -19,11 +19,17 @@ contract PhasesTest is Challenged {
         Attest,
         AttestLate,
         Challenged, // a standing result, to which a demand is open
+        Answered, // and answered
+        Accused, // a standing result, against which a proof was committed
+        Overdue, // committing late, over an accepted result that is demanded, whose clock has run out
         Retry, // proposing again after an accepted result was disproved
+        Dropped, // the same, of the result that was built on it, accepted and challenged itself
         Settled, // committing, with a settled result below
         Ended, // with the last result unsettled
         Over, // and settled
-        Closed // as idle, before anything was accepted
+        Paid, // the same, with payouts
+        Closed, // as idle, before anything was accepted
+        ClosedOver // as idle, over a settled result with payouts
     }
 
     enum Do {
@@ -46,6 +52,9 @@ contract PhasesTest is Challenged {
         Prove,
         Demand,
         Answer,
+        Open,
+        Recommit,
+        Redemand,
         Expire,
         Reclaim,
         Release,
@@ -70,7 +79,9 @@ contract PhasesTest is Challenged {
     function _arrange(At at) private {
         PolicyHeader memory p = _policy();
         _amounts = amounts3(1 ether, 2 ether, 0);
-        if (at == At.Ended || at == At.Over) p.rounds = 1;
+        if (at == At.Ended || at == At.Over || at == At.Paid) p.rounds = 1;
+        // What fees leave of the pool; so a gain of 3,000 pays three ether.
+        p.target = p.rounds == 1 ? 9_947 : 9_841;
         if (at == At.Forming) {
             p.startParticipants = 4;
             _id = create(p);
@@ -90,22 +101,39 @@ contract PhasesTest is Challenged {
         commitAll(_id);
         if (at == At.Propose) return;
         if (at == At.ProposeLate) return vm.warp(view_(_id).deadline);
-        _result = propose(_id, header(_id));
+        _result = propose(_id, at == At.Paid || at == At.ClosedOver ? paying(_id, 3_000, _amounts) : header(_id));
         if (at == At.Attest) return;
         if (at == At.AttestLate) return vm.warp(view_(_id).deadline);
-        if (at == At.Challenged) return demand(CHALLENGER, _id, _result, 1);
+        if (at == At.Accused) {
+            commitProof(CHALLENGER, _id, _result, proof(1));
+            return mine();
+        }
+        if (at == At.Challenged || at == At.Answered) {
+            demand(CHALLENGER, _id, _result, 1);
+            if (at == At.Answered) answer(OTHER, _id, _result, 0, 1);
+            return;
+        }
         voteAll(_id, true);
         if (at == At.Ended) return;
-        if (at == At.Retry) {
+        if (at == At.Overdue || at == At.Retry || at == At.Dropped) {
             demand(CHALLENGER, _id, _result, 1);
+            bytes32 below = _result;
+            if (at == At.Dropped) {
+                _result = fullRound(_id);
+                demand(CHALLENGER, _id, _result, 1);
+            }
             pass(1_000);
-            ledger.expireChallenge(_id, _result);
+            if (at != At.Overdue) ledger.expireChallenge(_id, below);
             return;
         }
         pass(130);
         ledger.advance(_id);
-        if (at == At.Settled) vm.warp(view_(_id).deadline - 59);
-        else pass(p.unbondingWindow);
+        if (at == At.Settled) return vm.warp(view_(_id).deadline - 59);
+        if (at == At.ClosedOver) {
+            pass(p.idleWindow);
+            ledger.close(_id);
+        }
+        pass(p.unbondingWindow);
     }
 
     // ---------------------------------------------------------------- acts
@@ -158,6 +186,11 @@ contract PhasesTest is Challenged {
             Target memory t = target(1);
             return abi.encodeCall(IFederations.answer, (_id, _result, 0, t, abi.encode(t.root)));
         }
+        if (what == Do.Open) return abi.encodeCall(IFederations.openProof, (_id, _result, 0, proof(1), SALT));
+        if (what == Do.Recommit) return abi.encodeCall(IFederations.recommitProof, (_id, _result, 0, keccak256("proof")));
+        if (what == Do.Redemand) {
+            return abi.encodeCall(IFederations.redemand, (_id, _result, 0, abi.encode(target(2))));
+        }
         if (what == Do.Expire) return abi.encodeCall(IFederations.expireChallenge, (_id, _result));
         if (what == Do.Reclaim) return abi.encodeCall(IFederations.reclaimChallenge, (_id, _result, 0, 0));
         if (what == Do.Release) return abi.encodeCall(IFederations.releaseBond, (_id, _result));
@@ -179,30 +212,44 @@ contract PhasesTest is Challenged {
     }
 
     function _ended(At at) private pure returns (bool) {
-        return at == At.Ended || at == At.Over || at == At.Closed;
+        return at == At.Ended || _gone(at);
+    }
+
+    /// @dev Whether all has ended and settled.
+    function _gone(At at) private pure returns (bool) {
+        return at >= At.Over;
+    }
+
+    function _retrying(At at) private pure returns (bool) {
+        return _is(at, At.Retry, At.Dropped);
     }
 
     function _committing(At at) private pure returns (bool) {
         return at == At.Commit || at == At.Settled;
     }
 
+    /// @dev Whether a result is voted on, in time.
+    function _voting(At at) private pure returns (bool) {
+        return at == At.Attest || at == At.Challenged || at == At.Answered || at == At.Accused;
+    }
+
     /// @dev Whether the result stands, or is accepted, in time to be challenged.
     function _challengeable(At at) private pure returns (bool) {
-        return at == At.Attest || at == At.AttestLate || at == At.Challenged || at == At.Ended;
+        return _voting(at) || at == At.AttestLate || at == At.Ended;
     }
 
     /// @dev Zero where the act is allowed; else the error that it is refused with.
     function _table(At at, Do what) private pure returns (bytes4) {
         if (what <= Do.Commit) return _ended(at) ? IFederations.HasEnded.selector : bytes4(0);
         if (what == Do.Amend || what == Do.Checkpoint) return 0;
-        if (what == Do.Unstake) return _is(at, At.Over, At.Closed) ? bytes4(0) : IFederations.StakeLocked.selector;
-        if (what == Do.Update || what == Do.Batch) return _phase(_committing(at), at == At.CommitLate);
+        if (what == Do.Unstake) return _gone(at) ? bytes4(0) : IFederations.StakeLocked.selector;
+        if (what == Do.Update || what == Do.Batch) return _phase(_committing(at), _is(at, At.CommitLate, At.Overdue));
         // In a round that is tried again the reveal deadline has passed.
-        if (what == Do.Slice) return _phase(at == At.Propose, at == At.ProposeLate || at == At.Retry);
-        if (what == Do.Propose) return _phase(_is(at, At.Propose, At.Retry), at == At.ProposeLate);
-        if (what == Do.Vote || what == Do.Post) return _phase(_is(at, At.Attest, At.Challenged), at == At.AttestLate);
+        if (what == Do.Slice) return _phase(at == At.Propose, at == At.ProposeLate || _retrying(at));
+        if (what == Do.Propose) return _phase(at == At.Propose || _retrying(at), at == At.ProposeLate);
+        if (what == Do.Vote || what == Do.Post) return _phase(_voting(at), at == At.AttestLate);
         if (what == Do.Advance) {
-            return at == At.CommitLate || at == At.ProposeLate || at == At.AttestLate
+            return _is(at, At.CommitLate, At.Overdue) || _is(at, At.ProposeLate, At.AttestLate)
                 ? bytes4(0)
                 : IFederations.NothingToDo.selector;
         }
@@ -211,12 +258,17 @@ contract PhasesTest is Challenged {
             return _challengeable(at) ? bytes4(0) : IFederations.NotChallengeable.selector;
         }
         if (what == Do.Answer) return at == At.Challenged ? bytes4(0) : IFederations.ChallengeNotOpen.selector;
-        if (what == Do.Expire || what == Do.Reclaim) return IFederations.ChallengeNotOpen.selector;
-        if (what == Do.Release) return IFederations.NothingToWithdraw.selector;
-        bool settled = _is(at, At.Settled, At.Over);
+        if (what == Do.Open) return at == At.Accused ? bytes4(0) : IFederations.ChallengeNotOpen.selector;
+        if (what == Do.Recommit || what == Do.Redemand) {
+            return at == At.Answered ? bytes4(0) : IFederations.ChallengeNotOpen.selector;
+        }
+        if (what == Do.Expire) return at == At.Overdue ? bytes4(0) : IFederations.ChallengeNotOpen.selector;
+        if (what == Do.Reclaim) return at == At.Dropped ? bytes4(0) : IFederations.ChallengeNotOpen.selector;
+        if (what == Do.Release) return at == At.Dropped ? bytes4(0) : IFederations.NothingToWithdraw.selector;
+        bool settled = at == At.Settled || _gone(at) && at != At.Closed;
         if (what == Do.Charge) return settled ? bytes4(0) : IFederations.NothingToCharge.selector;
-        if (what == Do.Claim) return IFederations.InvalidProof.selector;
-        if (what == Do.Refund) return _is(at, At.Over, At.Closed) ? bytes4(0) : IFederations.RefundLocked.selector;
+        if (what == Do.Claim) return _is(at, At.Paid, At.ClosedOver) ? bytes4(0) : IFederations.InvalidProof.selector;
+        if (what == Do.Refund) return _gone(at) ? bytes4(0) : IFederations.RefundLocked.selector;
         if (what == Do.Collect) return settled ? bytes4(0) : IFederations.NothingToClaim.selector;
         return settled ? bytes4(0) : IFederations.NothingToWithdraw.selector;
     }

@@ -31,7 +31,7 @@ OVERHEAD_SECONDS: Final = 1.0
 COMMIT_GAS: Final = 61_500
 CLOSE_GAS: Final = 3_600  # what the last commit costs more: it closes the phase
 PROPOSE_GAS: Final = 170_000
-VOTE_GAS: Final = 49_500
+VOTE_GAS: Final = 50_000
 FIRST_GAS: Final = 17_200  # what the first vote costs more
 ACCEPT_GAS: Final = 46_500  # what the deciding vote costs more: it opens the next round
 SETTLE_GAS: Final = 97_000
@@ -43,7 +43,7 @@ BATCH_GAS: Final = 72_500
 ADVANCE_GAS: Final = 77_500
 POST_VOTES_GAS: Final = 112_500
 POSTED_VOTE_GAS: Final = 7_800
-DRAWN_GAS: Final = 2_500
+DRAWN_GAS: Final = 4_100
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,9 @@ def suffer(siege: Siege, index: int, fault: Fault) -> None:
 
 def settle_up(siege: Siege) -> None:
     """Take everything out, balance the books and audit."""
-    contract, eye = siege.cast.contract, siege.eye
+    contract, eye, stage = siege.cast.contract, siege.eye, siege.cast.stage
     assert siege.books.check(contract, eye.refresh()) > 0
+    stage.engine.hurry(stage.chain.now() + eye.state.policy.unbonding_window)
     for account in siege.engine.accounts:
         claim_all(eye, account)
     state = eye.refresh()

@@ -227,7 +227,7 @@ def test_a_tie_about_what_half_held_rejects(start: Found) -> None:
     assert (first.fate, second.fate) == (Fate.REJECTED, Fate.SETTLED)
     assert reasons(cast, 1)[OWNER] is Reason.COUNTED
     assert not charges(cast)
-    nobody_pays(cast, burned=REJECTION)
+    nobody_pays(cast)
 
 
 def test_members_fetch_from_each_other(start: Found) -> None:
@@ -388,7 +388,7 @@ def test_a_silent_part_of_the_committee(
     start: Found, silent: list[int], against: list[int], accepted: bool
 ) -> None:
     """Without a quorum it takes half of the four seats, and more for than against. Whatever comes
-    of it costs no voter anything, and the silent earn nothing.
+    of it costs no voter anything, nor the proposer, and the silent earn nothing.
     """
     cast = founded(start)
     kinds = {**dict.fromkeys(silent, Silent), **dict.fromkeys(against, Opinionated)}
@@ -406,8 +406,8 @@ def test_a_silent_part_of_the_committee(
     quorum = 3
     early = max(proposal.count(True), proposal.count(False)) >= quorum
     assert (cast.stage.chain.now() > proposal.attest_deadline) is not early
-    nobody_pays(cast, burned=0 if accepted else REJECTION)
+    nobody_pays(cast)
     state = play(cast, cast.roles)
     assert state.rounds[0].outcome is Outcome.ACCEPTED
     every_vote_earns(state)
-    nobody_pays(cast, burned=0 if accepted else REJECTION)
+    nobody_pays(cast)
