@@ -28,6 +28,7 @@ from fednode.membership import (
 )
 from fednode.models.layout import Layout, dequantise
 from fednode.policy import Policy, built_in
+from fednode.roles import turns
 from fednode.roles.journal import Journal
 from fednode.roles.participant import Participant
 from fednode.roles.proposer import Proposer
@@ -333,7 +334,7 @@ def play(
 
 def let_time_pass(stage: Stage, state: FederationState) -> None:
     """Go to the next moment at which somebody may have something to do."""
-    moments = [state.deadline] if state.deadline is not None else []
+    moments = turns.moments(state)
     if state.phase is Phase.PROPOSE:
         assert state.round.closed is not None
         moments.append(state.round.closed.reveal_deadline)

@@ -21,6 +21,7 @@ from fednode.roles.participant import Participant
 from fednode.roles.proposer import Proposer
 from fednode.roles.role import Progress, Role
 from fednode.roles.trainer import Trainer
+from fednode.roles.turns import moments
 from fednode.site import Site, evaluation_rows, open_sites
 from fednode.training.task import open_task
 from ledger.chain.accounts import Account
@@ -135,7 +136,7 @@ def play(stage: Stage, hospitals: Sequence[Hospital], watch: Watch) -> list[Roun
         if Progress.ACTED not in progress:
             state = spectator.federation.state
             watch.say("waiting for the end of the challenge window" if state.ended else "waiting")
-            stage.rest(state.deadline)
+            stage.rest(next((at for at in moments(state) if at > stage.chain.now()), None))
 
 
 @dataclass(slots=True)

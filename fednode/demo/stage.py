@@ -49,10 +49,10 @@ class Stage:
         """Open the content store of a hospital anew; the creator and the auditor use the first."""
         return open_store(self.locations[place % len(self.locations)])
 
-    def rest(self, deadline: int | None) -> None:
-        """Let time pass while nobody has anything to do."""
-        if self.embedded and deadline is not None:
-            self.chain.wait_until(deadline)
+    def rest(self, moment: int | None) -> None:
+        """Let time pass while nobody has anything to do, until a moment if there is one."""
+        if self.embedded and moment is not None:
+            self.chain.wait_until(moment)
         else:
             time.sleep(REST)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fednode.federation import Federation
 from fednode.roles.role import Progress, volunteer
+from fednode.roles.turns import place, wave
 from ledger.chain.accounts import Account
 from ledger.errors import MalformedRecord
 from ledger.members import Participant as Member
@@ -93,12 +94,9 @@ class Charger:
     def _turn(self, member: Member, accepted: Accepted) -> int:
         """Say from when on a participant may charge for a result; who joined later comes last."""
         state = self._federation.state
-        known = state.rounds[accepted.round].known
-        first = accepted.round + accepted.proposal.attempt
-        place = (member.index - first) % known if member.index < known else member.index
+        own = place(member, state.rounds[accepted.round])
         assert accepted.settled_at is not None
-        wave = (place + 1).bit_length() - 1
-        return accepted.settled_at + wave * (state.policy.attest_window // 4)
+        return accepted.settled_at + wave(own) * (state.policy.attest_window // 4)
 
     def _pays(self, due: Charge) -> bool:
         """Whether the fee is worth a charge's gas: else it deters nobody, and costs only us."""

@@ -10,6 +10,7 @@ from fednode.errors import FedNodeError
 from fednode.evaluation.slices import Slices
 from fednode.federation import Federation
 from fednode.roles.role import Progress, attempt, end, finished, idle
+from fednode.roles.turns import turn_of
 from ledger.chain.accounts import Account
 from ledger.proceedings import Round
 from ledger.state import Phase
@@ -52,7 +53,8 @@ class Holder:
             return end(self._federation)
         if state.phase is Phase.PROPOSE and self._due(state.round) and self._open(state.round):
             return Progress.ACTED
-        return idle(self._federation, self._account)
+        own = turn_of(state, self._account.address)
+        return idle(self._federation, self._account, own)
 
     def _due(self, round_: Round) -> bool:
         if self._federation.announced(round_) is not None:

@@ -15,6 +15,7 @@ from fednode.roles.effort import Meter
 from fednode.roles.journal import Journal, PreparedUpdate
 from fednode.roles.role import Progress, end, finished, idle
 from fednode.roles.trainer import Trainer
+from fednode.roles.turns import turn_of
 from fednode.roles.watcher import Watcher
 from ledger.batch import BLOCK_LEAVES
 from ledger.chain.accounts import Account
@@ -95,7 +96,8 @@ class Participant:
             raise
         if acted or self._watch() or self._charger.step(member) is Progress.ACTED:
             return Progress.ACTED
-        return idle(self._federation, self._account)
+        own = turn_of(state, self._account.address, beside=False)
+        return idle(self._federation, self._account, own)
 
     def _watch(self) -> bool:
         """See to disputes; a result that cannot be judged must not keep a node from going on."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from fednode.federation import Federation
 from fednode.roles.role import Progress, attempt, end, finished, idle, volunteer
+from fednode.roles.turns import turn_of
 from ledger.chain.accounts import Account
 from ledger.headers import ResultHeader
 from ledger.proceedings import Round
@@ -52,7 +53,8 @@ class Proposer:
             return end(self._federation)
         if state.phase is Phase.PROPOSE and self._propose(state.round):
             return Progress.ACTED
-        return idle(self._federation, self._account)
+        own = turn_of(state, self._account.address)
+        return idle(self._federation, self._account, own)
 
     def _propose(self, round_: Round) -> bool:
         turn = self._federation.state.in_turn(round_)

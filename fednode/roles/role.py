@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Protocol
 
 from fednode.federation import Federation
+from fednode.roles.turns import Turn, advances, pause
 from ledger.chain.accounts import Account
 from ledger.chain.errors import (
     ChainUnreachable,
@@ -92,9 +93,13 @@ def volunteer(what: str, send: Callable[[], Receipt]) -> bool:
         return False
 
 
-def expire_if_due(federation: Federation, account: Account) -> bool:
-    """End a challenge whose clock has run out; anybody may, somebody must."""
-    state, now = federation.state, federation.chain.now()
+FIRST = Turn()
+
+
+def expire_if_due(federation: Federation, account: Account, turn: Turn = FIRST) -> bool:
+    """End a challenge whose clock has run out, if it is our turn; anybody may, somebody must."""
+    state = federation.state
+    now = federation.chain.now() - turn.wave * pause(state)
     late = (p.result for p, c in state.disputed() if c.deadline is not None and c.deadline <= now)
     result = next(late, None)
     if result is None:
@@ -105,22 +110,26 @@ def expire_if_due(federation: Federation, account: Account) -> bool:
     )
 
 
-def advance_if_due(federation: Federation, account: Account) -> bool:
-    """Move the federation on where a deadline has passed; anybody may, somebody must."""
-    if expire_if_due(federation, account):
+def advance_if_due(federation: Federation, account: Account, turn: Turn = FIRST) -> bool:
+    """Move the federation on where a deadline has passed, if it is our turn; anybody may, somebody
+    must.
+    """
+    if expire_if_due(federation, account, turn):
         return True
-    due = federation.state.advances
+    due = advances(federation.state, turn)
     if due is None or federation.chain.now() < due:
         return False
     return volunteer("advanced", lambda: federation.contract.advance(account, federation.id))
 
 
-def idle(federation: Federation, account: Account, *, only_challenges: bool = False) -> Progress:
+def idle(
+    federation: Federation, account: Account, turn: Turn = FIRST, *, only_challenges: bool = False
+) -> Progress:
     """Move the federation on where a deadline has passed; else let go of what was erased, which has
     time.
     """
     move = expire_if_due if only_challenges else advance_if_due
-    if move(federation, account):
+    if move(federation, account, turn):
         return Progress.ACTED
     federation.honour()
     return Progress.WAITING

@@ -13,6 +13,7 @@ from fednode.creation import plan
 from fednode.evaluation.slices import SliceCommitment, Slices
 from fednode.federation import Federation
 from fednode.policy import Policy
+from fednode.roles import turns
 from fednode.roles.holder import Holder
 from fednode.roles.journal import Journal
 from fednode.roles.participant import Participant
@@ -229,7 +230,7 @@ class Theatre:
         raise AssertionError(f"no end: {state.phase}, round {state.round.index}")
 
     def _wait(self, state: FederationState) -> None:
-        moments = [state.deadline] if state.deadline is not None else []
+        moments = turns.moments(state)
         if state.phase in (Phase.PROPOSE, Phase.ATTEST):
             assert state.round.closed is not None
             moments.append(state.round.closed.reveal_deadline)

@@ -16,7 +16,7 @@ from ledger.proceedings import Outcome
 from ledger.replica import Replica
 from ledger.state import FederationState, Phase
 from ledger.types import ZERO_DIGEST, Digest
-from tests.federations import Cast, Hospital, in_phase, let_time_pass, opened, play
+from tests.federations import Cast, Hospital, in_phase, opened, play
 from tests.fednode.roles.conftest import Found
 from tests.fednode.roles.test_restarts import Killed, _dies
 from tests.fednode.roles.test_reveal import reasons
@@ -50,8 +50,9 @@ def without_the_slow(cast: Cast, round_index: int) -> FederationState:
 
 def nobody(cast: Cast, round_index: int) -> None:
     """Let a round pass in which nobody does anything."""
-    while cast.state().round.index == round_index:
-        let_time_pass(cast.stage, cast.state())
+    while (state := cast.state()).round.index == round_index:
+        assert state.deadline is not None
+        cast.stage.engine.hurry(state.deadline)
         outsider = cast.stage.accounts[9]
         cast.contract.advance(outsider, cast.federation)
 
@@ -194,13 +195,15 @@ def test_at_the_deadline_it_is_too_late(start: Found, monkeypatch: pytest.Monkey
     )
     cast.stage.chain.wait_until(cast.state().round.commit_deadline)
     monkeypatch.setattr(type(cast.contract), "commit_update", _dies)
-    assert participants[3].step() is Progress.ACTED
+    assert participants[3].step() is Progress.WAITING
+    assert participants[0].step() is Progress.ACTED
     assert cast.state().phase is Phase.PROPOSE
     for participant in participants:
         participant.step()
     cast.stage.chain.wait_until(cast.state().round.propose_deadline)
     monkeypatch.setattr(type(cast.contract), "propose_result", _dies)
-    assert cast.hospitals[0].proposer().step() is Progress.ACTED
+    assert cast.hospitals[0].proposer().step() is Progress.WAITING
+    assert participants[0].step() is Progress.ACTED
     assert cast.state().round.turn_missed
     monkeypatch.undo()
     assert cast.hospitals[0].proposer().step() is Progress.ACTED

@@ -11,6 +11,7 @@ from fednode.roles.carrier import Direct
 from fednode.roles.participant import Participant
 from fednode.roles.proposer import Proposer
 from fednode.roles.role import Progress, Role
+from fednode.roles.turns import moments
 from ledger.chain.errors import Unfunded
 from ledger.chain.federations import Ballot
 from ledger.cid import CID, Codec
@@ -282,5 +283,7 @@ def test_a_node_without_ether_leaves_chores_to_others(start: Found) -> None:
     with pytest.raises(Unfunded):
         cast.contract.advance(poor.account, cast.federation)
     assert node.step() is Progress.WAITING
+    assert roles[1].step() is Progress.WAITING
+    cast.stage.engine.hurry(moments(cast.state())[1])
     assert roles[1].step() is Progress.ACTED
     assert cast.state().phase is Phase.PROPOSE
