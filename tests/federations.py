@@ -34,6 +34,7 @@ from fednode.roles.participant import Participant
 from fednode.roles.proposer import Proposer
 from fednode.roles.role import Progress, Role
 from fednode.roles.trainer import Trainer
+from fednode.roles.watcher import challenge_time
 from fednode.site import Site, evaluation_rows, load_site, open_sites
 from fednode.training.run import LocalRun
 from fednode.training.task import SgdTask, TrainingTask, open_task
@@ -340,6 +341,13 @@ def let_time_pass(stage: Stage, state: FederationState) -> None:
         moments.append(state.round.closed.reveal_deadline)
     if state.phase is Phase.ATTEST:
         moments.append(state.round.proposal.attest_deadline - state.policy.attest_window // 4)
+    for proposal in state.live():  # by then every watcher has had its turn
+        begin, end = challenge_time(state, proposal)
+        moments.append((begin + end) // 2)
+    for _, challenge in state.disputed():
+        assert challenge.deadline is not None
+        window = state.policy.answer_window
+        moments += [challenge.deadline - window // 2, challenge.deadline - window // 4]
     now = stage.chain.now()
     later = [moment for moment in moments if moment > now]
     if later:

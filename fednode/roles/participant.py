@@ -19,7 +19,6 @@ from fednode.roles.turns import turn_of
 from fednode.roles.watcher import Watcher
 from ledger.batch import BLOCK_LEAVES
 from ledger.chain.accounts import Account
-from ledger.chain.errors import Unfunded
 from ledger.chain.federations import Ballot
 from ledger.errors import MalformedRecord
 from ledger.members import Participant as Member
@@ -68,7 +67,7 @@ class Participant:
         self._judged: tuple[object, tuple[object, ...]] | None = None
         self._ready: tuple[tuple[RoundIndex, Digest], Digest] | None = None
         self._ballot: tuple[object, Ballot] | None = None
-        self._watcher = Watcher(federation, account, journal)
+        self._watcher = Watcher(federation, account, journal, beside=False)
         self._charger = Charger(federation, account)
         self._meter = Meter(federation.store, journal)
         self._noted: set[str] = set()
@@ -91,24 +90,13 @@ class Participant:
             acted = bool(state.rounds) and self._act(member, state.round)
         except (BlockUnavailable, MalformedRecord):
             # What keeps a node from going on may be the very thing to dispute.
-            if self._watch():
+            if self._watcher.see_to_disputes():
                 return Progress.ACTED
             raise
-        if acted or self._watch() or self._charger.step(member) is Progress.ACTED:
+        if acted or self._watcher.see_to_disputes() or self._charger.step(member) is Progress.ACTED:
             return Progress.ACTED
         own = turn_of(state, self._account.address, beside=False)
         return idle(self._federation, self._account, own)
-
-    def _watch(self) -> bool:
-        """See to disputes; a result that cannot be judged must not keep a node from going on."""
-        try:
-            return self._watcher.step() is Progress.ACTED
-        except (BlockUnavailable, MalformedRecord) as error:
-            log.warning("a result cannot be judged: %s", error)
-            return False
-        except Unfunded as error:
-            log.warning("a challenge cannot be paid for: %s", error)
-            return False
 
     def _act(self, member: Member, round_: Round) -> bool:
         """Do what is due in the round; sit it out where it builds on what is sealed for others, as

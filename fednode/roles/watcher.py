@@ -2,11 +2,12 @@
 and answers for what is right.
 
 One honest watcher awake is enough for all that can be proved. It keeps nothing but the proofs that
-it has committed to and not opened yet; everything else it finds again on the chain.
+it has committed to and not opened yet; everything else it finds again on the chain. Several of one
+account do not get in each other's way: what hides a proof follows from account and proof, so each
+can open what another committed to, if it finds the same.
 """
 
 import logging
-import secrets
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,18 +18,25 @@ from fednode.disputing import Examination
 from fednode.federation import Federation
 from fednode.roles.journal import Journal
 from fednode.roles.role import Progress, Sender, attempt, end, finished, idle, volunteer
+from fednode.roles.turns import Turn, turn_in, turn_of
 from ledger.chain.accounts import Account
+from ledger.chain.errors import ContractRejected, Unfunded
 from ledger.chain.federations import Dispute
 from ledger.disputes import Challenge, Waiting
-from ledger.history import DemandOpened
+from ledger.errors import MalformedRecord
+from ledger.history import DemandOpened, ProofCommitted
 from ledger.proceedings import Proposal
 from ledger.proofs import Demand, Proof, Target, Wanted, answer
 from ledger.sealing import NotForUs
-from ledger.types import Digest, Wei
+from ledger.state import FederationState
+from ledger.stores import BlockUnavailable
+from ledger.types import Address, Digest, Wei
 
 log = logging.getLogger("fednode")
 
 COMMITTED = "challenge"
+SALTED = b"\x19FedNode proof\n"
+"""What an account signs to hide a proof begins with this, as no transaction does (EIP-191)."""
 LOOKS = 8
 """In the shorter of challenge and answer window, how often a result is looked at again."""
 LATE = "its challenge window is over, and it will settle with the next `advance`"
@@ -37,14 +45,25 @@ Key = tuple[Digest, int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A proof that was committed to, and the salt that hides it."""
+    """A proof that is committed to, and the salt that hides it."""
 
     proof: bytes
     salt: Digest
+    challenger: Address
 
-    def commitment(self, challenger: str) -> Digest:
+    @classmethod
+    def of(cls, account: Account, proposal: Proposal, proof: Proof) -> "Secret":
+        """Hide a proof. The same one is hidden alike each time: a commitment that is lost from
+        sight, and is made again, costs no proof.
+        """
+        place = SALTED + proposal.result + bytes([proposal.attempt])
+        signature = account.sign_digest(Digest(keccak(place + keccak(proof.data))))
+        return cls(proof.data, Digest(keccak(signature)), account.address)
+
+    @property
+    def commitment(self) -> Digest:
         """Hash what the contract compares when the proof is opened."""
-        words = (challenger, keccak(self.proof), self.salt)
+        words = (self.challenger, keccak(self.proof), self.salt)
         return Digest(keccak(abi_encode(("address", "bytes32", "bytes32"), words)))
 
 
@@ -65,14 +84,16 @@ class Look:
 
 
 class Guard:
-    """Nothing but a watcher: whoever has a bond to spare may be one."""
+    """Nothing but a watcher: whoever has a bond to spare may be one. One that is not to stay was
+    started by somebody who wants to see what is wrong now, so it waits for nobody.
+    """
 
     def __init__(
         self, federation: Federation, account: Account, journal: Journal, *, stay: bool
     ) -> None:
         self._federation = federation
         self._account = account
-        self._watcher = Watcher(federation, account, journal, send=attempt)
+        self._watcher = Watcher(federation, account, journal, send=attempt, at_once=not stay)
         self._stay = stay
 
     @property
@@ -89,26 +110,35 @@ class Guard:
             return Progress.ACTED
         if self._watcher.at_rest and not self._stay:
             return Progress.DONE
-        return idle(self._federation, self._account, only_challenges=True)
+        last = turn_of(self._federation.state, self._account.address)
+        own = last if self._stay else Turn()
+        return idle(self._federation, self._account, own, only_challenges=True)
 
 
 class Watcher:
     """Watches one federation with an account that pays the challenges' bonds. By default one
-    without the means leaves it to others.
+    without the means leaves it to others. `beside`: it does not run in the participant's own
+    process; `at_once`: it does not wait for its turn. Without a journal a proof that was committed
+    to is found again, or not.
     """
 
     def __init__(
         self,
         federation: Federation,
         account: Account,
-        journal: Journal,
+        journal: Journal | None = None,
         *,
         send: Sender = volunteer,
+        beside: bool = True,
+        at_once: bool = False,
     ) -> None:
         self._federation = federation
         self._account = account
         self._journal = journal
         self._send = send
+        self._beside = beside
+        self._at_once = at_once
+        self._sent: dict[Key, int] = {}
         self._looks: dict[Key, Look] = {}
         self._right: set[Key] = set()
         self._unread: dict[Digest, str] = {}
@@ -147,6 +177,7 @@ class Watcher:
         live = list(state.live())
         keys = {proposal.key for proposal in live}
         self._looks = {key: look for key, look in self._looks.items() if key in keys}
+        self._sent = {key: at for key, at in self._sent.items() if key in keys}
         for proposal in live:
             try:
                 if self._attack(proposal) or self._defend(proposal):
@@ -154,6 +185,19 @@ class Watcher:
             except NotForUs as error:
                 self._pass_over(proposal, error)
         return Progress.WAITING
+
+    def see_to_disputes(self) -> bool:
+        """Do what `step` does, for a node that has other things to do as well: a result that cannot
+        be judged, or a bond that cannot be paid, must not keep it from them.
+        """
+        try:
+            return self.step() is Progress.ACTED
+        except (BlockUnavailable, MalformedRecord) as error:
+            log.warning("a result cannot be judged: %s", error)
+            return False
+        except Unfunded as error:
+            log.warning("a challenge cannot be paid for: %s", error)
+            return False
 
     def _pass_over(self, proposal: Proposal, error: NotForUs) -> None:
         """Leave a result alone that is rightly sealed for others, as it is for late joiners."""
@@ -169,10 +213,22 @@ class Watcher:
             return False
         own = self._own(proposal)
         if own is None:
-            return self._is_time(proposal) and self._press(proposal)
+            due = not self._judged(proposal) and self._is_time(proposal)
+            return due and self._press(proposal)
+        if not self._leads(proposal, own):
+            return False
         if own.waiting is Waiting.PROOF:
             return self._prove(proposal, own)
         return own.waiting is Waiting.CHALLENGER and self._press(proposal, own)
+
+    def _leads(self, proposal: Proposal, own: Challenge) -> bool:
+        """Whether to go on with a challenge of this account: a process beside the participant's
+        leaves what it has not opened itself to that until half of the clock has run.
+        """
+        if not self._beside or self._at_once or proposal.key in self._sent:
+            return True
+        half = self._federation.replica.policy.answer_window // 2
+        return own.deadline is not None and self._federation.chain.now() >= own.deadline - half
 
     def _press(self, proposal: Proposal, own: Challenge | None = None) -> bool:
         """Demand bytes, or commit to a proof: as the first step of a challenge, or its next."""
@@ -181,6 +237,7 @@ class Watcher:
             return False
         account, id_, contract = self._account, self._federation.id, self._federation.contract
         if own is None:
+            self._sent[proposal.key] = self._federation.chain.now()
             bond = Wei(self._federation.replica.policy.challenge_bond)
             demand = partial(contract.demand, account, id_, proposal.result, bond=bond)
             commit = partial(contract.commit_proof, account, id_, proposal.result, bond=bond)
@@ -194,15 +251,16 @@ class Watcher:
                 f"demanded a {found.target.kind.name} of result {name}",
                 lambda: demand(evidence=found.evidence),
             )
-        commitment = self._commit(proposal, found)
+        secret = Secret.of(account, proposal, found)
+        self._keep(proposal, secret)
         return self._send(
             f"committed to a proof against result {name}: {found.kind.name}",
-            lambda: commit(commitment=commitment),
+            lambda: commit(commitment=secret.commitment),
         )
 
     def _prove(self, proposal: Proposal, own: Challenge) -> bool:
         """Open the proof that a challenge of this account has committed to."""
-        secret = self._secret(proposal)
+        secret = self._secret(proposal, own)
         if secret is None:
             return False
         dispute = Dispute(self._federation.id, proposal.result, own.number)
@@ -254,17 +312,32 @@ class Watcher:
         return next((c for c in challenges if c.challenger == mine and not c.resolved), None)
 
     def _is_time(self, proposal: Proposal) -> bool:
-        """Whether to challenge a wrong result now: while bytes may still come nothing is demanded,
-        and while there is time it is left to those who have challenged already.
+        """Whether it is our turn to challenge a wrong result, and no challenge may be under way."""
+        now = self._federation.chain.now()
+        due = self._turn(proposal).between(*challenge_time(self._federation.state, proposal))
+        if not due <= now < proposal.challenge_deadline:
+            return False
+        since = self._sent.get(proposal.key, due)
+        patience = since + (proposal.challenge_deadline - since) // 2
+        return now >= patience or self._is_read(proposal)
+
+    def _is_read(self, proposal: Proposal) -> bool:
+        """Whether this node has read of every challenge that the contract knows: one that waits for
+        its confirmations may be its own, or another's that is enough. But who opens one after the
+        other, so that there is always one, must not keep it waiting for ever.
         """
-        policy, now = self._federation.replica.policy, self._federation.chain.now()
-        others = any(not challenge.resolved for challenge in proposal.challenges.all)
-        wait = policy.challenge_window // 2 if others else policy.attest_window // 4
-        begin = proposal.challenge_deadline if others else proposal.attest_deadline
-        closed = self._federation.state.rounds[proposal.round].closed
-        assert closed is not None
-        earliest = max(begin - wait, closed.reveal_deadline)
-        return earliest <= now < proposal.challenge_deadline
+        try:
+            known = self._federation.contract.result(self._federation.id, proposal.result)
+        except ContractRejected:
+            return False
+        read = (proposal.attempt, len(proposal.challenges.all))
+        return read == (known.attempt, known.challenges)
+
+    def _turn(self, proposal: Proposal) -> Turn:
+        if self._at_once:
+            return Turn()
+        state, round_ = self._federation.state, self._federation.state.rounds[proposal.round]
+        return turn_in(state, round_, self._account.address, beside=self._beside)
 
     # -- for what is right
 
@@ -286,31 +359,59 @@ class Watcher:
         )
 
     def _is_due(self, proposal: Proposal, challenge: Challenge) -> bool:
-        """The proposer answers at once, others when half of the clock has run."""
-        if proposal.proposer == self._account.address:
+        """The proposer answers at once, in its participant's process or else beside it; others take
+        turns when half of the clock has run.
+        """
+        ours = proposal.proposer == self._account.address
+        if ours and not self._beside:
             return True
         if challenge.deadline is None:
             return False
-        half = self._federation.replica.policy.answer_window // 2
-        return self._federation.chain.now() >= challenge.deadline - half
+        half, own = self._federation.replica.policy.answer_window // 2, self._turn(proposal)
+        begin = challenge.deadline - half
+        if ours:
+            begin, own = begin - half, Turn(1, own.last)
+        return self._federation.chain.now() >= own.between(begin, begin + half)
 
     # -- what must not be forgotten
 
-    def _commit(self, proposal: Proposal, proof: Proof) -> Digest:
-        secret = Secret(proof.data, Digest(secrets.token_bytes(32)))
-        value = {"proof": secret.proof.hex(), "salt": secret.salt.hex()}
-        self._journal.mark(proposal.round, _name(proposal), value)
-        return secret.commitment(self._account.address)
+    def _keep(self, proposal: Proposal, secret: Secret) -> None:
+        if self._journal is not None:
+            value = {"proof": secret.proof.hex(), "salt": secret.salt.hex()}
+            self._journal.mark(proposal.round, _name(secret.commitment), value)
 
-    def _secret(self, proposal: Proposal) -> Secret | None:
-        kept = self._journal.marked(proposal.round, _name(proposal))
-        if not isinstance(kept, dict):
+    def _secret(self, proposal: Proposal, own: Challenge) -> Secret | None:
+        """Give what a challenge of this account has committed to: as it was kept, or found again
+        where another process committed to it.
+        """
+        assert isinstance(own.step, ProofCommitted)
+        kept = None
+        if self._journal is not None:
+            kept = self._journal.marked(proposal.round, _name(own.step.commitment))
+        if isinstance(kept, dict):
+            proof, salt = bytes.fromhex(kept["proof"]), Digest(bytes.fromhex(kept["salt"]))
+            return Secret(proof, salt, self._account.address)
+        found = self._find(proposal, own)
+        if not isinstance(found, Proof):
             return None
-        return Secret(bytes.fromhex(kept["proof"]), Digest(bytes.fromhex(kept["salt"])))
+        secret = Secret.of(self._account, proposal, found)
+        return secret if secret.commitment == own.step.commitment else None
 
 
-def _name(proposal: Proposal) -> str:
-    return f"{COMMITTED}-{proposal.attempt}"
+def challenge_time(state: FederationState, proposal: Proposal) -> tuple[int, int]:
+    """Say from when to when watchers challenge a wrong result: while bytes may still come nothing
+    is demanded, and while there is time it is left to those who have challenged already.
+    """
+    policy, closed = state.policy, state.rounds[proposal.round].closed
+    others = any(not challenge.resolved for challenge in proposal.challenges.all)
+    wait = policy.challenge_window // 2 if others else policy.attest_window // 4
+    end = proposal.challenge_deadline if others else proposal.attest_deadline
+    assert closed is not None
+    return max(end - wait, closed.reveal_deadline), proposal.challenge_deadline
+
+
+def _name(commitment: Digest) -> str:
+    return f"{COMMITTED}-{commitment.hex()}"
 
 
 def _target(step: object) -> Target:

@@ -27,6 +27,8 @@ from fednode.roles.effort import Effort, attested
 from fednode.roles.journal import Journal
 from fednode.roles.participant import Participant
 from fednode.roles.trainer import Trainer
+from fednode.roles.turns import turn_of
+from fednode.roles.watcher import challenge_time
 from fednode.training.environment import environment
 from fednode.training.task import open_task
 from ledger import cbor
@@ -231,10 +233,9 @@ class Scene:
         assert voter.slip.ballots[0].support
         if watcher is None:
             return voter.found(), None
-        round_ = self._outside.refresh().round
-        assert round_.closed is not None
-        due = round_.proposal.attest_deadline - self.crowd.header.attest_window // 4
-        self._engine.jump(max(due, round_.closed.reveal_deadline))
+        state = self._outside.refresh()
+        turn = turn_of(state, self.crowd.members[min(without)].address, beside=False)
+        self._engine.jump(turn.between(*challenge_time(state, state.round.proposal)))
         watcher.step()
         return voter.found(), watcher.found()
 

@@ -302,12 +302,12 @@ class Court:
             crowd.propose(header, salt, attempt=attempt)
             if attempt:
                 crowd.vote(header, attempt=attempt)
-            secret = Secret(proof.data, salt)
+            secret = Secret(proof.data, salt, challenger.address)
             committed = self._contract.commit_proof(
                 challenger,
                 federation,
                 case.result,
-                commitment=secret.commitment(challenger.address),
+                commitment=secret.commitment,
                 bond=BOND,
             )
             dispute = Dispute(federation, case.result)

@@ -6,6 +6,7 @@ import pytest
 
 from fednode.federation import Federation
 from fednode.roles.role import Progress, Role
+from fednode.roles.turns import LONGEST
 from fednode.roles.watcher import Guard, Watcher
 from ledger.chain.accounts import Account
 from ledger.cid import CID, Codec
@@ -22,6 +23,10 @@ from tests.fednode.roles.test_reveal import store
 from tests.fednode.roles.test_rounds import wrong_model
 
 PATIENCE = WINDOWS["answer"] // 8
+LAST = 6
+"""The wave of a stranger: behind those of four participants, and of what runs beside them."""
+ANSWERING = WINDOWS["answer"] // 2 // (2 * (LAST + 1))
+"""Seconds between the waves that answer a demand."""
 
 
 @dataclass
@@ -98,7 +103,7 @@ def test_who_gets_the_bytes_later_answers_for_the_result(
 ) -> None:
     """While they are missing, a result is not computed at every step."""
     computed = counting(monkeypatch)
-    scene.hurry(scene.bother() - WINDOWS["answer"] // 2)
+    scene.hurry(scene.bother() - WINDOWS["answer"] // 2 + LAST * ANSWERING)
     looked = scene.cast.stage.chain.now()
     for second in range(5):
         scene.hurry(looked + second)
@@ -116,8 +121,8 @@ def test_who_gets_the_bytes_later_answers_for_the_result(
 
 def test_nothing_is_demanded_on_the_word_of_an_old_look(scene: Scene) -> None:
     """It looks in vain, the update comes, and a moment later it would be time to challenge."""
-    time = scene.proposal.challenge_deadline - WINDOWS["challenge"] // 2
-    scene.hurry(time - WINDOWS["answer"] // 2 - 20)
+    time = scene.proposal.challenge_deadline - WINDOWS["challenge"] // 2 + LAST * LONGEST
+    scene.hurry(time - WINDOWS["answer"] // 2 - LAST * ANSWERING - 20)
     scene.bother()
     scene.hurry(time - 5)
     assert scene.step() is Progress.WAITING
