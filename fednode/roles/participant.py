@@ -130,11 +130,15 @@ class Participant:
     # -- commit and reveal
 
     def _commit(self, member: Member, round_: Round) -> bool:
-        """Commit to this round's update, until it is in the round."""
+        """Commit to this round's update, until it is in the round. Training may outlast the clock
+        of a dispute, so what is due there comes first.
+        """
         if round_.committed(member.index):
             return False
         key = (round_.index, round_.parent)
         if self._ready is None or self._ready[0] != key:
+            if self._watcher.see_to_disputes():
+                return True
             update = self._prepare(member, round_)
             if update is None:
                 return False

@@ -8,12 +8,15 @@ from typing import Protocol
 from fednode.federation import Federation
 from fednode.roles.role import Progress, attempt, end, finished, idle, volunteer
 from fednode.roles.turns import turn_of
+from fednode.roles.watcher import Watcher
 from ledger.chain.accounts import Account
+from ledger.errors import MalformedRecord
 from ledger.headers import ResultHeader
 from ledger.proceedings import Round
 from ledger.round import Outcome, awaited
 from ledger.sealing import NotForUs
 from ledger.state import Phase
+from ledger.stores import BlockUnavailable
 from ledger.types import Digest, Wei
 
 log = logging.getLogger("fednode")
@@ -33,8 +36,9 @@ class Backer(Protocol):
 
 
 class Proposer:
-    """Proposes when it is its account's turn, or anybody's after a missed one. It keeps nothing
-    between steps that it could not compute again.
+    """Proposes when it is its account's turn, or anybody's after a missed one, and watches: its
+    process is awake while the participant's trains. It keeps nothing between steps that it could
+    not compute again.
     """
 
     def __init__(
@@ -43,15 +47,27 @@ class Proposer:
         self._federation = federation
         self._account = account
         self._backer = backer
+        self._watcher = Watcher(federation, account)
         self._ready: tuple[Turn, Outcome, Digest] | None = None
+        self._proposed: tuple[Turn, Digest] | None = None
         self._barred = -1
 
     def step(self) -> Progress:
-        """Propose if it is time to; else move the federation on where a deadline has passed."""
+        """Propose if it is time to; else see to disputes; else move the federation on where a
+        deadline has passed.
+        """
         state = self._federation.refresh()
         if finished(self._federation):
             return end(self._federation)
-        if state.phase is Phase.PROPOSE and self._propose(state.round):
+        try:
+            acted = state.phase is Phase.PROPOSE and self._propose(state.round)
+        except (BlockUnavailable, MalformedRecord):
+            # As in a participant: what keeps it from going on may be the very thing to dispute.
+            if self._watcher.see_to_disputes():
+                return Progress.ACTED
+            raise
+        self._trust_own()
+        if acted or self._watcher.see_to_disputes():
             return Progress.ACTED
         own = turn_of(state, self._account.address)
         return idle(self._federation, self._account, own)
@@ -72,6 +88,7 @@ class Proposer:
         if ready is None:
             return False
         outcome, index = ready
+        self._proposed = _basis(round_), outcome.header.digest()
         send = attempt
         if self._backer is not None:
             if turn is not None and self._backer.propose(round_, outcome.header, index):
@@ -88,12 +105,18 @@ class Proposer:
             ),
         )
 
+    def _trust_own(self) -> None:
+        """Do not compute for a dispute what this process has proposed."""
+        state = self._federation.state
+        for proposal in state.live():
+            if self._proposed == (_basis(state.rounds[proposal.round]), proposal.result):
+                self._watcher.trust(proposal)
+
     def _prepared(self, round_: Round) -> tuple[Outcome, Digest] | None:
         """Compute and publish the round's result once everything is in, or the reveal deadline has
         passed; where a slice may be opened until then, nothing is proposed earlier.
         """
-        digests = tuple(commit.digest for commit in round_.commits)
-        turn = (round_.attempt, round_.parent, (round_.batch_root, *digests))
+        turn = _basis(round_)
         if self._ready is not None and self._ready[0] == turn:
             return self._ready[1:]
         assert round_.closed is not None
@@ -114,3 +137,8 @@ class Proposer:
         self._federation.store.put(artefact)
         self._ready = (turn, outcome, index)
         return outcome, index
+
+
+def _basis(round_: Round) -> Turn:
+    digests = tuple(commit.digest for commit in round_.commits)
+    return round_.attempt, round_.parent, (round_.batch_root, *digests)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from fednode.roles.journal import PreparedUpdate
 from fednode.roles.participant import Participant
 from fednode.roles.proposer import Proposer
 from fednode.roles.role import OUTAGES, Progress, Role
+from fednode.roles.trainer import Trainer
 from fednode.roles.watcher import Guard, Watcher
 from ledger import payouts
 from ledger.cid import CID, Codec
@@ -25,7 +27,7 @@ from ledger.state import FederationState
 from ledger.stores import Artefact, BlockUnavailable
 from ledger.stores.base import MAX_BLOCK
 from ledger.types import Digest, Wei
-from tests.federations import Cast, Changes, Hospital, Peers, play
+from tests.federations import Cast, Changes, Hospital, Peers, opened, play
 from tests.fednode.roles.conftest import Found
 from tests.fednode.roles.test_rounds import Dishonest, Forge
 
@@ -292,6 +294,43 @@ def test_demands_of_a_right_result_are_answered(start: Found) -> None:
     state = play(cast, lambda: roles, watch=Bother(cast))
     require_paid_for(cast, state.rounds[0].proposals[0].challenges.all[0])
     assert state.rounds[0].proposals[0].fate is Fate.SETTLED
+
+
+def demanded(start: Found) -> Cast:
+    """Play until the next round commits; then a stranger demands a leaf of the result before."""
+    cast = start(rounds=1, stake=PRICES, windows=WINDOWS)
+    roles = cast.roles()
+    play(cast, lambda: roles, until=opened(1))
+    Bother(cast)(cast.state())
+    return cast
+
+
+def test_a_proposer_answers_while_its_participant_trains(start: Found) -> None:
+    """However long that takes: a demand must not cost it the bond of a right result."""
+    cast = demanded(start)
+    proposer = cast.hospitals[0].proposer()
+    state = play(
+        cast, lambda: [proposer], until=lambda s: s.rounds[0].proposal.challenges.all[0].resolved
+    )
+    assert state.rounds[0].proposal.fate is Fate.ACCEPTED
+    require_paid_for(cast, state.rounds[0].proposal.challenges.all[0])
+
+
+def test_a_participant_answers_before_it_trains(
+    start: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training may take longer than the clock that runs."""
+    cast = demanded(start)
+    node = cast.hospitals[0].participant()
+    prepare = Trainer.prepare
+
+    def after_the_answer(*place: object) -> PreparedUpdate:
+        assert cast.state().rounds[0].proposal.challenges.all[0].answered
+        return prepare(*place)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "prepare", after_the_answer)
+    assert [node.step() for _ in range(2)] == [Progress.ACTED] * 2
+    assert cast.state().round.committed(0)
 
 
 def test_who_cannot_pay_for_a_challenge_goes_on(
