@@ -27,7 +27,7 @@ from ledger.errors import MalformedRecord
 from ledger.history import HistoryReader
 from ledger.identity import ForgedIdentity, identity_artefact, read_identity
 from ledger.proceedings import Commit, Round
-from ledger.replica import Origin, Replica
+from ledger.replica import Origin, Replica, UnknownFederation
 from ledger.round import Int32, Outcome, Published, Slot, Standing, compose, deciding
 from ledger.sealing import CLEAR, NO_KEYS, Content, Vault
 from ledger.slots import batch_of
@@ -94,6 +94,18 @@ def require_tolerance(policy: Policy, task: TrainingTask) -> None:
         )
 
 
+class Unconfirmed(FedNodeError):
+    """A federation that was created a moment ago."""
+
+    def __init__(self, federation: FederationId, has: int, needs: int) -> None:
+        self.federation = federation
+        self.missing = max(1, needs - has)
+        super().__init__(
+            f"federation {federation.hex()} has {has} of the {needs} confirmations that its policy "
+            f"asks for: try again when {self.missing} more blocks have been made"
+        )
+
+
 class Federation:
     """A federation that a node takes part in, or only reads, with the keys of its vault."""
 
@@ -119,9 +131,7 @@ class Federation:
         self.replica = self._open(confirmations=1)
         self.replica.refresh()
         self.rulebook = read_rulebook(self.replica, self.store, own=own)
-        confirmations = self.policy.windows.confirmations
-        if confirmations > 1:
-            self.replica = self._open(confirmations=confirmations)
+        self._wait_for(self.policy.windows.confirmations)
 
     @property
     def policy(self) -> Policy:
@@ -334,6 +344,18 @@ class Federation:
             late = self.policy.evaluation.mode == "shards"
             return max(trail.index(max(trail)) - late, 0)
         return self.state.training_index(len(self.state.lineage))
+
+    def _wait_for(self, confirmations: int) -> None:
+        """From here on believe what has the policy's confirmations, and nothing else."""
+        created = self.state.created
+        if confirmations == 1 or created is None:
+            return
+        self.replica = self._open(confirmations=confirmations)
+        try:
+            self.replica.refresh()
+        except UnknownFederation:
+            has = self.chain.block_number() - created.meta.block_number + 1
+            raise Unconfirmed(self.id, has, confirmations) from None
 
     def _open(self, *, confirmations: int) -> Replica:
         reader = HistoryReader(

@@ -26,9 +26,9 @@ from ledger.nodes import Reason
 from ledger.proceedings import Proposal, Round
 from ledger.round import NOTHING, Slot, awaited
 from ledger.sealing import Content, NotForUs
-from ledger.state import Phase
+from ledger.state import FederationState, Phase
 from ledger.stores import BlockUnavailable
-from ledger.types import Digest, RoundIndex
+from ledger.types import Address, Digest, RoundIndex
 
 log = logging.getLogger("fednode")
 
@@ -72,6 +72,7 @@ class Participant:
         self._meter = Meter(federation.store, journal)
         self._noted: set[str] = set()
         self._collected: tuple[RoundIndex, Digest] | None = None
+        self._joined = False
         self.failures: dict[int, str] = {}
 
     def step(self) -> Progress:
@@ -82,7 +83,11 @@ class Participant:
         state = self._federation.refresh()
         member = state.member(self._account.address)
         if member is None:
-            raise NotAMember(self._account)
+            if not self._joined or _signed(state, self._account.address):
+                raise NotAMember(self._account)
+            log.warning("the chain's node does not know any more that we joined; waiting for it")
+            return Progress.WAITING
+        self._joined = True
         if finished(self._federation):
             progress = self._charger.step(member)
             return end(self._federation) if progress is Progress.DONE else progress
@@ -346,6 +351,11 @@ class Participant:
             else slot
             for slot, entry in zip(self._federation.filled(round_, bare), entries, strict=False)
         ]
+
+
+def _signed(state: FederationState, account: Address) -> bool:
+    """Whether an account was ever a participant's signer."""
+    return any(account == signer for p in state.participants for _, signer in p.signers)
 
 
 def _leaf(round_: Round, place: int) -> str:

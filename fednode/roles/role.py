@@ -23,6 +23,7 @@ from ledger.chain.errors import (
 from ledger.chain.types import Receipt
 from ledger.errors import MalformedRecord
 from ledger.history import BrokenHistory, Reorganised
+from ledger.replica import UnknownFederation
 from ledger.state import Phase
 from ledger.stores import StoreError
 
@@ -37,8 +38,12 @@ OUTAGES = (
     Reorganised,
     BrokenHistory,
     MalformedRecord,
+    UnknownFederation,
 )
-"""What may be better the next time: outages, and a chain that changes its mind while it is read."""
+"""What may be better the next time: outages, and a chain that changes its mind while it is read. A
+node has found its federation before it runs; one that is not there any more comes back when the
+chain's node, which has lost its blocks, has caught up.
+"""
 PASSING = (*OUTAGES, Unfunded)
 """What a node outlives that runs for days: prices fall again, or somebody sends it ether."""
 

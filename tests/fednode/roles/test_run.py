@@ -1,9 +1,12 @@
 """The loop around a role: it outlives what passes, and ends with what does not."""
 
+import itertools
+from collections.abc import Callable
+
 import pytest
 
 from fednode.errors import FedNodeError
-from fednode.roles.role import OUTAGES, Progress, attempt, run
+from fednode.roles.role import OUTAGES, Progress, Role, attempt, run
 from ledger.chain.errors import (
     ChainUnreachable,
     ContractRejected,
@@ -18,12 +21,15 @@ from ledger.chain.errors import (
 )
 from ledger.chain.types import Block, Receipt
 from ledger.cid import CID, Codec
-from ledger.history import Reorganised
+from ledger.history import ParticipantJoined, Reorganised
+from ledger.proceedings import Outcome
+from ledger.replica import UnknownFederation
 from ledger.stores import BlockNotFound, StoreUnreachable
 from ledger.stores.base import StoreError
-from ledger.types import ZERO_ADDRESS
-from tests.federations import let_time_pass
+from ledger.types import ZERO_ADDRESS, FederationId
+from tests.federations import let_time_pass, play
 from tests.fednode.roles.conftest import Found
+from tests.fednode.roles.test_disputes import history
 
 CID_ = CID.of(Codec.RAW, b"block")
 PASSING = [
@@ -36,6 +42,7 @@ PASSING = [
     MalformedAnswer("eth_call", "no answer"),
     Unfunded(ZERO_ADDRESS, 0, 1),
     Reorganised(7, bytes(32), None),
+    UnknownFederation(FederationId(bytes(32))),
 ]
 
 
@@ -123,3 +130,47 @@ def test_nodes_outlive_a_chain_that_comes_and_goes(
     monkeypatch.undo()
     assert looks > 100
     assert [len(round_.commits) for round_ in cast.state().rounds] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("lost", ["everything", "the last to join"])
+def test_nodes_outlive_a_chain_that_catches_up_from_far_behind(
+    start: Found, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """Its node was restored, and reads all blocks again: it knows neither round nor member yet."""
+    cast = start(rounds=1)
+    roles: list[Role] = [cast.hospitals[-1].participant(), cast.hospitals[-1].proposer()]
+    for role in roles:
+        role.step()
+    chain = cast.stage.chain
+    joined = [e for e in history(cast) if isinstance(e, ParticipantJoined)][-1].meta.block_number
+    head = chain.block(0 if lost == "everything" else joined - 1)
+    looks = itertools.count()
+
+    class Everybody:
+        """Those two; the others come when the chain is back."""
+
+        def step(self) -> Progress:
+            if next(looks) < 3:
+                progress = {role.step() for role in roles}
+                assert progress == {Progress.WAITING}
+                return Progress.WAITING
+            monkeypatch.undo()
+            play(cast, lambda: [*cast.roles()[:3], *cast.roles()[4:7], *roles])
+            return Progress.DONE
+
+    monkeypatch.setattr(chain, "newest", lambda: head)
+    monkeypatch.setattr(chain, "block", _until(head, chain.block))
+    run(Everybody(), poll=0.001)
+    assert next(looks) == 4
+    assert [round_.outcome for round_ in cast.state().rounds] == [Outcome.ACCEPTED] * 2
+
+
+def _until(head: Block | None, block: Callable[[int | bytes], Block | None]) -> object:
+    """Give no block behind a head."""
+
+    def found(which: int | bytes) -> Block | None:
+        assert head is not None
+        there = block(which)
+        return there if there is not None and there.number <= head.number else None
+
+    return found
