@@ -239,7 +239,9 @@ class Twins:
 
 @dataclass(frozen=True)
 class MissedTurn:
-    """Whose turn it is to propose is away until everybody may, and then all do at once."""
+    """Whose turn it is to propose is away until everybody may, and then all others do at once: of
+    what waits for a block their chain's node tells them nothing.
+    """
 
     moment: Moment = NOBODY_YET
 
@@ -247,14 +249,31 @@ class MissedTurn:
         round_ = siege.eye.state.round
         late = siege.proposers[(round_.index + round_.attempt) % len(SITES)]
         late.kill()
+        others = [proposer for proposer in siege.proposers if proposer is not late]
+        for other in others:
+            other.environment["BLIND"] = ""
+            other.start()
         state = siege.wait(lambda state: state.rounds[round_.index].closed is not None)
         if state.phase is Phase.PROPOSE:
+            siege.anvil.rpc("evm_setAutomine", False)
             siege.engine.hurry(state.round.propose_deadline)
-        siege.wait(lambda state: state.rounds[round_.index].attempt > 0)
+            siege.wait(lambda state: _waiting(siege) > 0)
+            siege.anvil.rpc("evm_mine")
+            siege.wait(lambda state: state.rounds[round_.index].attempt > 0)
+            siege.wait(lambda state: _waiting(siege) >= len(others))
+            siege.anvil.rpc("evm_mine")
+            chain = siege.engine.chain
+            found = sorted(receipt.status for receipt in chain.receipts(chain.newest().hash))
+            assert siege.hasty or found == [0] * (len(others) - 1) + [1]
         late.start()
 
     def heal(self, siege: Siege) -> None:
-        """Nothing: it is back."""
+        """Let blocks be made again, and give the proposers another chain's node."""
+        siege.anvil.rpc("evm_setAutomine", True)
+        siege.anvil.rpc("evm_mine")
+        for proposer in siege.proposers:
+            if proposer.environment.pop("BLIND", None) is not None:
+                proposer.start()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A federation whose nodes, relay, stores and chain fail one after the other, a fault a round.
 
-Whatever happens, every round has everybody's update and a result, every wei is accounted for, all
-money can be taken out, and an audit holds.
+Whatever happens, every round has a result that counts everybody's update, every wei is accounted
+for, all money can be taken out, and an audit holds.
 """
 
 from collections.abc import Sequence

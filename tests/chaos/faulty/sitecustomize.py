@@ -4,7 +4,8 @@ SKEW seconds are added to its wall clock. While the file FULL_DISK is there, not
 the disk: half of a file does, and then no space is left, as where a quota or a partition runs out.
 It needs no rights and no file system of its own, and spares the process's log; a limit of file
 sizes (`ulimit -f`) would not. A relay leaves the participant out of its batches whose number is in
-the file DROPPED, while that is there.
+the file DROPPED, while that is there. With BLIND its chain's node tells it nothing of what waits
+for a block, as many nodes do: whatever it asks is asked of the newest block.
 """
 
 import errno
@@ -46,6 +47,19 @@ def _dropping() -> None:
     Batch.of = of  # type: ignore[method-assign]
 
 
+def _of_the_newest_block() -> None:
+    from ledger.chain.rpc import Json, RpcEngine
+
+    answer = RpcEngine._answer
+
+    def answered(self: RpcEngine, method: str, params: Sequence[object]) -> Json:
+        if method in ("eth_call", "eth_estimateGas"):
+            params = ["latest" if param == "pending" else param for param in params]
+        return answer(self, method, params)
+
+    RpcEngine._answer = answered  # type: ignore[method-assign]
+
+
 if _SKEW:
     time.time = _shifted
 if "DROPPED" in os.environ:
@@ -53,3 +67,5 @@ if "DROPPED" in os.environ:
 if "FULL_DISK" in os.environ:
     os.fsync = _failing(os.fsync)  # type: ignore[assignment]
     os.fdatasync = _failing(os.fdatasync)  # type: ignore[assignment]
+if "BLIND" in os.environ:
+    _of_the_newest_block()

@@ -10,6 +10,7 @@ from fednode.roles.participant import NotAMember
 from fednode.roles.role import Progress, Role
 from fednode.training.run import LocalRun
 from fednode.training.task import SgdTask
+from ledger.cid import CID, Codec
 from ledger.proceedings import Outcome
 from ledger.state import FederationState, Phase
 from tests.engines import embedded
@@ -94,7 +95,7 @@ class Killed(BaseException):
     """What a test ends a node with."""
 
 
-def _dies(*_: object) -> None:
+def _dies(*_: object, **__: object) -> None:
     raise Killed
 
 
@@ -134,6 +135,30 @@ def test_killed_between_publishing_and_noting_it(
     assert hospital.journal.marked(0, "published") is None
     assert hospital.participant().step() is Progress.ACTED
     assert hospital.journal.marked(0, "published") is True
+    assert commits(settled(cast)) == [[0, 1, 2, 3]] * 3
+
+
+def test_killed_between_publishing_and_proposing(
+    start: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was published is computed again, and comes to the same."""
+    cast = start()
+    participants = [hospital.participant() for hospital in cast.hospitals]
+    play(cast, lambda: participants, until=lambda s: bool(s.rounds) and s.round.closed is not None)
+    while Progress.ACTED in [participant.step() for participant in participants]:
+        continue
+    hospital = cast.hospitals[0]
+    killed = hospital.proposer()
+    monkeypatch.setattr(type(hospital.contract), "propose_result", _dies)
+    with pytest.raises(Killed):
+        killed.step()
+    monkeypatch.undo()
+    assert killed._ready is not None
+    published = CID(Codec.DAG_CBOR, killed._ready[2])
+    assert hospital.store.has(published)
+    assert cast.state().phase is Phase.PROPOSE
+    assert hospital.proposer().step() is Progress.ACTED
+    assert cast.state().round.proposal.index == published.digest
     assert commits(settled(cast)) == [[0, 1, 2, 3]] * 3
 
 
