@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ from ledger.stores import (
 from ledger.stores.car import links
 from ledger.types import ZERO_DIGEST, Digest
 
+L = TypeVar("L")
 MAX_RECORD = 64 * 1024
 PAYLOAD = "payload"
 TRAINING = "training"
@@ -228,8 +230,8 @@ class Inner:
 
 
 class ResultReader:
-    """Reads one published result; every list is checked against the header's roots before it is
-    believed.
+    """Reads one published result of a round that knew so many participants; every list is checked
+    against the header's roots before it is believed.
 
     A sealed one is opened when something in it is asked for: with `access`, or with the content
     key that a later result holds of it.
@@ -242,9 +244,11 @@ class ResultReader:
         index: Digest,
         access: Access | None = None,
         *,
+        participants: int,
         secret: bytes | None = None,
     ) -> None:
         self._store = store
+        self._participants = participants
         self._access = access
         self._secret = secret
         self.header = ResultHeader.decode(store.get(CID(Codec.RAW, result)))
@@ -279,14 +283,14 @@ class ResultReader:
         values = payouts.decode_values(self._raw("values"))
         root = _sum_root("values", lambda: payouts.values_tree(values))
         _same("values", (self.header.values, self.header.scores), (root.hash, root.sum))
-        return values
+        return self._one_each("values", values)
 
     def paid(self) -> tuple[payouts.PayoutLeaf, ...]:
         """Read the payouts."""
         paid = payouts.decode_payouts(self._raw("payouts"))
         root = _sum_root("payouts", lambda: payouts.payouts_tree(paid))
         _same("payouts", (self.header.payouts, self.header.payout_total), (root.hash, root.sum))
-        return paid
+        return self._one_each("payouts", paid)
 
     def model(self, leaves: int) -> NDArray[np.int32]:
         """Read the model."""
@@ -342,6 +346,12 @@ class ResultReader:
         lists = (self._link(name, Codec.RAW) for name in (*_LISTS, "inner"))
         for cid in chain(self._links("nodes", Codec.RAW, nodes), lists):
             self._store.get(cid)
+
+    def _one_each(self, name: str, leaves: tuple[L, ...]) -> tuple[L, ...]:
+        """Refuse a tree with another number of leaves: its header may have the root of any."""
+        if len(leaves) != self._participants:
+            raise MalformedRecord("result", f"{len(leaves)} {name}, expected {self._participants}")
+        return leaves
 
     def _raw(self, name: str) -> bytes:
         return self.content.part(name).open(self._store.get(self._link(name, Codec.RAW)))

@@ -289,7 +289,12 @@ class Replica:
         """Open a result that was proposed in a round."""
         index = self._instead.get(proposal.result, proposal.index)
         return artefacts.ResultReader(
-            self._store, proposal.result, index, self.access(round_), secret=secret
+            self._store,
+            proposal.result,
+            index,
+            self.access(round_),
+            participants=round_.known,
+            secret=secret,
         )
 
     def stand_in(self, result: Digest, index: Digest) -> None:
@@ -349,8 +354,15 @@ class Replica:
         return payload.int32(found.data)
 
     def _counted(self, accepted: Accepted) -> tuple[nodes.Entry, ...]:
-        count = self.state.rounds[accepted.round].slots
-        return nodes.counted(self.reader(accepted).levels(count))
+        """List the entries that count, which in a wrong result may be anybody's, or twice one's."""
+        round_ = self.state.rounds[accepted.round]
+        entries = nodes.counted(self.reader(accepted).levels(round_.slots))
+        owners = [entry.participant for entry in entries]
+        if len(set(owners)) < len(owners) or any(owner >= round_.known for owner in owners):
+            raise MalformedRecord(
+                "result", "it counts updates of nobody, or two of one participant"
+            )
+        return entries
 
     def _follow(self, last: Standing, accepted: Accepted) -> Standing:
         records = self.reader(accepted).records()

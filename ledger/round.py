@@ -318,10 +318,12 @@ def compose(
     """Compute what a round comes to from the result before it and the published updates, in slot
     order. The roots of a sealed result depend on its content key.
     """
-    judged = enough(context, judge(context, slots, rules))
+    judged = judge(context, slots, rules)
     carried = _carried(context, standing, rules, slots, judged.entries)
     if carried is not None and last(context, standing, rules, carried):
         judged = idle(judged)
+    else:
+        judged = enough(context, judged)
     players = players_of(judged)
     levels, sums = _sum_up(context, judged, rules.summed, content)
     model = _step(rules, standing.model, players, sums)
@@ -348,7 +350,7 @@ def conclude(
     levels, sums, model, content = made
     top = levels[-1][0]
     values, scores = _value(context, standing, rules, measured)
-    gain = standing.gain + gained(measured.utilities)
+    gain = saturated(standing.gain + gained(measured.utilities), 64)
     trail = extend(standing.trail, measured.utilities, standing.trained + 1)
     data = Payload(payload.pad(model, context.policy.leaves), content.part("model"))
     value_leaves = payouts.value_leaves(values, scores)
@@ -401,6 +403,14 @@ def gained(utilities: Sequence[int]) -> int:
     return utilities[-1] - utilities[0] if utilities else 0
 
 
+def saturated(value: int, bits: int) -> int:
+    """Give the nearest integer that a signed field of so many bits holds: a sum beyond it, of
+    utilities that only a vote can refuse, must not stop a round.
+    """
+    limit = 1 << (bits - 1)
+    return max(-limit, min(limit - 1, value))
+
+
 def extend(trail: tuple[int, ...], measured: Sequence[int], trained: int) -> tuple[int, ...]:
     """Add what the `trained`-th training result gained; the first that was measured brings the
     utility of the first model along, for all that were not measured before it.
@@ -432,13 +442,10 @@ def _carried(
     reports = {
         slot.participant: slot.published.evaluation
         for slot, entry in zip(slots, entries, strict=True)
-        if entry.reason in GOOD and slot.published.evaluation is not None
+        if entry.reason is Reason.COUNTED and slot.published.evaluation is not None
     }
     counted = rules.counted(context, standing, reports) if standing.players else ()
     return Measured(standing.players, standing.trained - 1, counted)
-
-
-GOOD = (Reason.COUNTED, Reason.TOO_FEW)
 
 
 def last(context: RoundContext, standing: Standing, rules: Rules, carried: Measured) -> bool:
@@ -461,6 +468,12 @@ def idle(judged: Judged) -> Judged:
     return Judged(entries, [None] * len(entries))
 
 
+def too_few(entry: Entry) -> Entry:
+    """Give an entry as it is where fewer would count than the policy's least number."""
+    reason = entry.reason if entry.reason != Reason.COUNTED else Reason.TOO_FEW
+    return replace(entry, weight=0, reason=reason)
+
+
 def _value(
     context: RoundContext, standing: Standing, rules: Rules, measured: Measured
 ) -> tuple[list[int], tuple[int, ...]]:
@@ -470,7 +483,7 @@ def _value(
     values = list(standing.values)
     earned = rules.values(measured.utilities, len(measured.players), measured.trained)
     for participant, value in zip(measured.players, earned, strict=True):
-        values[participant] += value
+        values[participant] = saturated(values[participant] + value, 256)
     return values, rules.scores(values, [seat.scale for seat in context.seats])
 
 
@@ -517,7 +530,7 @@ def enough(context: RoundContext, judged: Judged) -> Judged:
     """Let no update count where fewer would than the policy's least number."""
     if sum(entry.number for entry in judged.entries) >= context.policy.least_updates:
         return judged
-    return Judged([_too_few(entry) for entry in judged.entries], [None] * len(judged.entries))
+    return Judged([too_few(entry) for entry in judged.entries], [None] * len(judged.entries))
 
 
 def superseded(slots: Sequence[Slot], batched: int) -> dict[int, int]:
@@ -543,11 +556,6 @@ def awaited(slots: Sequence[Slot], batched: int) -> list[int]:
     """List the slots that may still come to something else: by a leaf, or by an update."""
     lost = [place for place, slot in enumerate(slots) if slot.unbound is Reason.MISSING]
     return lost + [at for at in deciding(slots, batched) if not slots[at].published.final]
-
-
-def _too_few(entry: Entry) -> Entry:
-    reason = entry.reason if entry.reason != Reason.COUNTED else Reason.TOO_FEW
-    return replace(entry, weight=0, reason=reason)
 
 
 def _read(

@@ -32,6 +32,16 @@ def decode(data: bytes) -> tuple[int, ...]:
     return tuple(int.from_bytes(part, "little", signed=True) for part in parts)
 
 
+def first(utilities: Sequence[int], count: int) -> tuple[int, ...] | None:
+    """Read the first `count` utilities as the contract does, which looks at nothing behind them in
+    the last leaf; None if the list fills another number of leaves than so many do.
+    """
+    lanes = LEAF_SIZE // WIDTH
+    if -(-len(utilities) // lanes) != -(-count // lanes):
+        return None
+    return (*utilities, *(0,) * (count - len(utilities)))[:count]
+
+
 def root(utilities: Sequence[int]) -> Digest:
     """Compute the root that the result header holds."""
     data = encode(utilities)

@@ -68,8 +68,8 @@ class Remainder:
     def _judged(self) -> Judged:
         entries, updates = judge(self.context, self.slots, self.rules)
         seen = [self._seen(at) if at in self.unread else entry for at, entry in enumerate(entries)]
-        judged = enough(self.context, Judged(seen, updates))
-        return idle(judged) if self._carries() else judged
+        judged = Judged(seen, updates)
+        return idle(judged) if self._carries() else enough(self.context, judged)
 
     def _seen(self, place: int) -> Entry:
         """Judge an update by its header, and by the result's word that it is beyond the bound."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from ledger.headers import PolicyHeader, Rule
 
 MILLION = 1_000_000
-INT32 = 1 << 31
 
 
 def int32s(data: bytes) -> list[int]:
@@ -31,9 +30,9 @@ def rounded(total: int, divisor: int) -> int:
     return quotient + up
 
 
-def clamped(value: int) -> int:
-    """Saturate to int32."""
-    return max(-INT32, min(INT32 - 1, value))
+def clamped(value: int, bits: int = 32) -> int:
+    """Saturate to a signed integer of so many bits."""
+    return max(-(1 << bits - 1), min((1 << bits - 1) - 1, value))
 
 
 def trimmed_mean(policy: PolicyHeader, values: Sequence[int]) -> int:

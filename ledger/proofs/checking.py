@@ -92,7 +92,7 @@ def _possible(
         case Reason.COUNTED if entry.weight:
             return enough and not idle and entry.weight < UINT64 and entry.number == 1
         case Reason.TOO_FEW:
-            return not enough and entry.number <= 1 and not entry.weight
+            return not enough and not idle and entry.number <= 1 and not entry.weight
         case Reason.IDLE:
             return idle and not entry.number and not entry.weight
         case _:

@@ -12,7 +12,7 @@ from ledger import merkle
 from ledger.headers import Evaluation, PolicyHeader, ResultHeader, Valuation
 from ledger.merkle import EMPTY_ROOT
 from ledger.payload import LEAF_SIZE
-from ledger.proofs.arithmetic import int64s
+from ledger.proofs.arithmetic import clamped, int64s
 from ledger.proofs.periods import begins, trained
 from ledger.proofs.reading import Reader
 from ledger.proofs.records import Ask, Case, NoProof, Question
@@ -56,7 +56,7 @@ def value(
     if not by_shards and valued:
         earned = _earned(policy, case.height, result, reader, case.slots, result.nodes)
         expected += earned.get(index, 0)
-    return None if expected == signed(leaf[1]) else question
+    return None if clamped(expected, 256) == signed(leaf[1]) else question
 
 
 def gain(policy: PolicyHeader, case: Case, result: ResultHeader, reader: Reader) -> Question | None:
@@ -77,7 +77,7 @@ def gain(policy: PolicyHeader, case: Case, result: ResultHeader, reader: Reader)
         size = -(-count // PER_LEAF)
         leaves = [_utilities_leaf(reader, at, size, result) for at in sorted({0, size - 1})]
         expected += leaves[-1][(count - 1) % PER_LEAF] - leaves[0][0]
-    return None if expected == result.gain else Question()
+    return None if clamped(expected, 64) == result.gain else Question()
 
 
 def valuation_at(policy: PolicyHeader, height: int) -> int:

@@ -400,11 +400,85 @@ def test_too_few_for_a_rule_without_sums() -> None:
     assert np.array_equal(outcome.model, standing().model)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_does_not_fit_its_field_is_the_nearest_that_does(sign: int) -> None:
+    """A round goes on from a result that only a vote could refuse, or that is still to fall."""
+    most, least = (1 << 63) - 1, -(1 << 63)
+
+    class Extreme(PlainRules):
+        def utilities(self, *_: object) -> tuple[int, ...]:
+            ends = (least, most) if sign > 0 else (most, least)
+            return (ends[0], ends[1], ends[0], ends[1])
+
+        def values(self, utilities: Sequence[int], players: int, trained: int) -> tuple[int, ...]:
+            return (sign * 27_720 << 64,) * players
+
+        def scores(self, values: Sequence[int], scales: Sequence[int]) -> tuple[int, ...]:
+            return (0,) * len(values)
+
+    before = replace(standing(), gain=sign * 5, values=(sign * ((1 << 255) - 1),) * 5)
+    outcome = compose(CONTEXT, before, [slot_of(0), slot_of(1)], Extreme())
+    assert outcome.header.gain == (most if sign > 0 else least)
+    assert ResultHeader.decode(outcome.header.encode()) == outcome.header
+    values = [leaf.value for leaf in outcome.records.values]
+    assert values[:2] == [(1 << 255) - 1 if sign > 0 else -(1 << 255)] * 2
+    assert values[2:] == list(before.values[2:])
+
+
+@pytest.mark.parametrize("name", ["values", "payouts"])
+@pytest.mark.parametrize("change", [1, -1])
+def test_lists_that_have_not_one_leaf_for_each_participant_are_refused(
+    name: str, change: int
+) -> None:
+    """Whatever the header says, nobody can open such a tree as the contract does."""
+    outcome = compose(CONTEXT, standing(), [slot_of(0)], RULES)
+    records = outcome.records
+    values = records.values[:-1] if change < 0 else (*records.values, payouts.ValueLeaf(5, 0, 0))
+    paid = records.payouts[:-1] if change < 0 else (*records.payouts, payouts.PayoutLeaf(5, 0))
+    if name == "values":
+        root = payouts.values_tree(values).root
+        header = replace(outcome.header, values=root.hash, scores=root.sum)
+        records = replace(records, header=header, values=values)
+    else:
+        root = payouts.payouts_tree(paid).root
+        header = replace(outcome.header, payouts=root.hash, payout_total=root.sum)
+        records = replace(records, header=header, payouts=paid)
+    reader, _ = published_result(replace(outcome, records=records), 1)
+    with pytest.raises(MalformedRecord, match=f"{5 + change} {name}, expected 5"):
+        reader.records()
+
+
+@pytest.mark.parametrize(
+    ("listed", "count", "first"),
+    [
+        (3, 3, 3),
+        (4, 3, 3),
+        (128, 3, 3),
+        (2, 3, 2),
+        (0, 3, None),
+        (129, 3, None),
+        (129, 128, None),
+        (128, 129, None),
+        (256, 129, 129),
+        (130, 200, 130),
+    ],
+)
+def test_utilities_are_read_as_the_contract_reads_them(
+    listed: int, count: int, first: int | None
+) -> None:
+    """Leaf by leaf: in the last one, nothing behind the last coalition is looked at."""
+    read = utilities.first(range(1, listed + 1), count)
+    if first is None:
+        assert read is None
+    else:
+        assert read == (*range(1, first + 1), *(0,) * (count - first))
+
+
 def published_result(outcome: Outcome, slots: int) -> tuple[artefacts.ResultReader, nodes.Levels]:
     artefact, index = artefacts.result_artefact(outcome)
     store = MemoryStore()
     store.put(artefact)
-    reader = artefacts.ResultReader(store, outcome.header.digest(), index)
+    reader = artefacts.ResultReader(store, outcome.header.digest(), index, participants=len(SEATS))
     return reader, reader.levels(slots)
 
 

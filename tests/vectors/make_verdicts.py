@@ -39,6 +39,7 @@ A change is three bytes of a place, and one that is exchanged for the byte there
 CHANGES = 4
 WORLDS = 56
 SHARDS = 12
+EXTREME = 3
 WIDE = 24
 PLAYERS = Choices(seed=3, slots=11, leaves=1, valuation=Valuation.EXACT, trouble=False)
 """Of ten players the utilities fill two leaves."""
@@ -63,6 +64,9 @@ def render() -> bytes:
     sorts: dict[tuple[int, ...], list[Trial]] = defaultdict(list)
     edges = [t for seed in range(WIDE) for t in _of_bounds(World(Choices(seed, slots=9, leaves=3)))]
     drawn = [*map(choices, range(WORLDS)), *map(_by_shards, range(SHARDS)), PLAYERS]
+    for seed in range(EXTREME):
+        for draw_choices in (choices, _by_shards):
+            edges += _of_extremes(World(replace(draw_choices(seed), extreme=True)))
     for world in map(World, drawn):
         large = world.choices.slots > FAN_OUT
         for found, trial in _of_world(world):
@@ -247,6 +251,18 @@ def _of_values(world: World) -> Iterator[Trial]:
     for by, index in product((prover, nobody), range(min(world.known, 4))):
         proof = by.value(index, trees.values, trees.nodes, trees.utilities)
         yield world.policy, disputed.case, proof.data
+
+
+def _of_extremes(world: World) -> Iterator[Trial]:
+    """Add up what does not fit: the gain and the values of a right result, and of wrong ones."""
+    lies = [*islice(LIES["header"](world), 2, 3), *islice(LIES["values"](world), 0, 9, 3)]
+    for made in (world.honest, *lies):
+        disputed, trees = world.dispute(made), made.trees
+        prover = disputed.prover(trees.nodes)
+        yield world.policy, disputed.case, prover.gain(trees.utilities).data
+        for index in range(min(world.known, 3)):
+            proof = prover.value(index, trees.values, trees.nodes, trees.utilities)
+            yield world.policy, disputed.case, proof.data
 
 
 def _far(leaf: bytes, index: int, size: int, draw: random.Random) -> Far:

@@ -85,14 +85,15 @@ library NodeChecks {
         pure
         returns (bool)
     {
+        bool idle = Periods.isIdle(t, c.height, h.stop);
         if (reason == Reason.Counted) {
             if (e.weight == 0) return e.number == 0;
-            bool counts = h.number >= t.leastUpdates && !Periods.isIdle(t, c.height, h.stop);
+            bool counts = h.number >= t.leastUpdates && !idle;
             return counts && e.weight <= type(uint64).max && e.number == 1;
         }
         if (e.weight != 0) return false;
-        if (reason == Reason.TooFew) return e.number <= 1 && h.number < t.leastUpdates;
-        return e.number == 0 && (reason != Reason.Idle || Periods.isIdle(t, c.height, h.stop));
+        if (reason == Reason.TooFew) return e.number <= 1 && h.number < t.leastUpdates && !idle;
+        return e.number == 0 && (reason != Reason.Idle || idle);
     }
 
     function _isZero(Entry calldata e) private pure returns (bool) {

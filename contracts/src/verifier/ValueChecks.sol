@@ -43,17 +43,17 @@ library ValueChecks {
                 q.slots = r.uint32_();
                 // None asks nothing, and would open a single node without its players.
                 if (q.slots == 0) revert Nodes.OutOfPlace();
-                expected += _earned(t, c.height - 1, h.utilities, r, q.slots, parent.nodes, index);
+                expected = _plus(expected, _earned(t, c.height - 1, h.utilities, r, q.slots, parent.nodes, index));
             }
         }
         if (!ofParent && _valued(t, c, h)) {
-            expected += _earned(t, c.height, h.utilities, r, c.slots, h.nodes, index);
+            expected = _plus(expected, _earned(t, c.height, h.utilities, r, c.slots, h.nodes, index));
         }
         return expected == int256(uint256(Openings.load(leaf + 32)));
     }
 
-    /// @notice Whether the gain is that of the period so far and what the coalition of all has over the empty one; and whether
-    /// utilities are there where, and only where, the policy measures.
+    /// @notice Whether the gain is that of the period so far and what the coalition of all has over the empty one, or the
+    /// nearest that a header holds; and whether utilities are there where, and only where, the policy measures.
     function gain(Terms calldata t, Case calldata c, ResultHeader calldata h, Reader memory r)
         internal
         view
@@ -70,7 +70,17 @@ library ValueChecks {
             if (t.evaluation == Periods.SHARDS) players = parent;
         }
         if (!empty) expected += _gained(t, c, h.utilities, r, players);
+        if (expected > type(int64).max) expected = type(int64).max;
+        if (expected < type(int64).min) expected = type(int64).min;
         return expected == h.gain;
+    }
+
+    /// @dev The sum, or the nearest integer to it: what a value was before may be any.
+    function _plus(int256 a, int256 b) private pure returns (int256 sum) {
+        unchecked {
+            sum = a + b;
+        }
+        if (b < 0 ? sum > a : sum < a) sum = b < 0 ? type(int256).min : type(int256).max;
     }
 
     /// @dev Whether a policy measures anything for the result of a height. Nobody counts on shards for a round before the

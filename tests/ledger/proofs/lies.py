@@ -11,7 +11,7 @@ from ledger.headers import Evaluation, Rule
 from ledger.nodes import ENTRY_SIZE, FAN_OUT, Entry, Reason, shape
 from ledger.proofs.periods import is_idle
 from ledger.types import ZERO_DIGEST, Digest
-from tests.ledger.proofs.world import Made, Parts, World
+from tests.ledger.proofs.world import INT64, INT256, Made, Parts, World
 
 Lie = Callable[[World], Iterator[Made]]
 OTHER = Digest(b"\7" * 32)
@@ -55,11 +55,10 @@ def _other_entries(world: World, slot: int, entry: Entry) -> Iterator[Entry]:
             yield replace(rooted, reason=claimed)
     if reason is not Reason.COUNTED:
         yield replace(rooted, reason=Reason.COUNTED, weight=5, number=1)
-    if reason is not Reason.TOO_FEW and not is_idle(
-        world.policy, world.choices.height, stop=world.choices.stop
-    ):
-        yield replace(rooted, reason=Reason.TOO_FEW)
-    if reason is not Reason.IDLE:
+    if reason is not Reason.TOO_FEW:
+        yield from (replace(rooted, reason=Reason.TOO_FEW, number=number) for number in (0, 1))
+    idle = is_idle(world.policy, world.choices.height, stop=world.choices.stop)
+    if reason is not Reason.IDLE and not (idle and reason is Reason.COUNTED):
         yield replace(rooted, reason=Reason.IDLE)
 
 
@@ -130,15 +129,20 @@ def about_header(world: World) -> Iterator[Made]:
     honest = world.honest.header
     yield world.make(replace(parts, weight=parts.weight + 1))
     yield world.make(replace(parts, number=parts.number + 1))
-    yield world.make(replace(parts, gain=parts.gain + 1))
+    yield world.make(replace(parts, gain=_another(parts.gain, INT64)))
     yield world.make(replace(parts, scores=honest.scores + 1))
     yield world.make(replace(parts, total=honest.payout_total + 1))
+
+
+def _another(value: int, limit: int) -> int:
+    """Give one more, or, where nothing larger fits, one less."""
+    return value + 1 if value + 1 < limit else value - 1
 
 
 def about_values(world: World) -> Iterator[Made]:
     """Raise a participant's value, with the score that it deserves, or its score alone."""
     for index, leaf in enumerate(world.parts.values):
-        raised = leaf.value + 1
+        raised = _another(leaf.value, INT256)
         score = world.scores([raised] * world.known)[index]
         yield _with_values(world, index, replace(leaf, value=raised, score=score))
         yield _with_values(world, index, replace(leaf, score=leaf.score + 1))

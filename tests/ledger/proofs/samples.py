@@ -33,6 +33,7 @@ def worlds(draw: st.DrawFn) -> World:
             staleness=draw(st.integers(0, 2)),
             visibility=draw(st.sampled_from((0, 1))),
             stop=draw(st.booleans()),
+            extreme=draw(st.booleans()),
         )
     )
 

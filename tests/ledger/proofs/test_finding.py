@@ -1,15 +1,18 @@
 """Whoever lies in a result is found out; whoever does not is not."""
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.proofs import Proof, find, shows
+from ledger.headers import Evaluation
+from ledger.nodes import Reason
+from ledger.proofs import Kind, Proof, find, shows
 from tests.ledger.proofs.lies import LIES
 from tests.ledger.proofs.samples import every_proof, worlds
-from tests.ledger.proofs.world import World
+from tests.ledger.proofs.world import Choices, World
 
 
 @given(worlds())
@@ -23,6 +26,22 @@ def test_nothing_is_found_in_a_right_result(world: World) -> None:
 def test_no_proof_of_any_kind_holds_against_a_right_result(world: World) -> None:
     disputed = world.dispute(world.honest)
     assert not [p.kind for p in every_proof(world, world.honest) if shows(disputed, p)]
+
+
+def test_a_round_that_carries_counts_alone_has_no_too_few() -> None:
+    """Of its updates none counts, so no number could tell that they were too few."""
+    choices = Choices(slots=4, height=4, period=4, least=3, evaluation=Evaluation.SHARDS, leaves=1)
+    world = World(replace(choices, trouble=False))
+    assert Reason.IDLE in {entry.reason for entry in world.entries}
+    kinds = set()
+    for slot, entry in enumerate(world.entries):
+        for number in (0, 1):
+            entries = list(world.entries)
+            entries[slot] = replace(entry, reason=Reason.TOO_FEW, number=number)
+            found = find(world.dispute(world.make(world.compose(entries))))
+            assert isinstance(found, Proof)
+            kinds.add(found.kind)
+    assert Kind.NODE_TOTALS in kinds
 
 
 @pytest.mark.parametrize("name", LIES)

@@ -5,7 +5,7 @@ Everything follows from a seed and a few choices, so a failure names its world.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import accumulate
@@ -42,6 +42,7 @@ from ledger.proofs.arithmetic import clamped, rounded, trimmed_mean, wrapped
 from ledger.proofs.entries import is_beyond
 from ledger.proofs.periods import begins, end_before, is_idle, trained
 from ledger.proofs.valuing import coalitions, valuation_at
+from ledger.round import idle, too_few
 from ledger.signatures import Commit, Domain, Signature
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, RoundIndex
 from tests.ledger.chain.samples import policy as sample_policy
@@ -51,12 +52,15 @@ LEDGER = Address("0x" + "42" * 20)
 FEDERATION = FederationId(sha256(b"federation").digest())
 DOMAIN = Domain(CHAIN, LEDGER)
 DENOMINATOR = 27_720
+INT64, INT256 = 1 << 63, 1 << 255
 ACCOUNTS = [from_key(sha256(b"key %d" % n).digest()) for n in range(40)]
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a world is like."""
+    """What a world is like. `extreme`: utilities, and what is carried over, are as large, or as
+    small, as they can be.
+    """
 
     seed: int = 0
     slots: int = 5
@@ -74,6 +78,7 @@ class Choices:
     visibility: int = 0
     stop: bool = False
     trouble: bool = True
+    extreme: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,7 @@ class World:
         results: list[Ancestor] = []
         parent = ZERO_DIGEST
         paid = 0
+        extremes = random.Random(f"{self.choices} extremes")
         for height in range(1, self.choices.height):
             known = max(1, self.known - (self.choices.height - height))
             slots = self.random.randrange(1, 20)
@@ -193,8 +199,13 @@ class World:
             values = [self.random.randrange(-(10**6), 10**6) for _ in range(known)]
             trains = trained(self.policy, height) > 0
             values = values if trains else [0] * known
-            value_leaves = payouts.value_leaves(values, [abs(v) for v in values])
+            scores = [abs(v) for v in values]
             paid += self.random.randrange(50) if trains else 0
+            gain = self.random.randrange(-100, 100) if trains else 0
+            if self.choices.extreme and trains:
+                values = [extremes.choice((-INT256, INT256 - 1)) for _ in values]
+                scores, gain = [0] * known, extremes.choice((-INT64, INT64 - 1))
+            value_leaves = payouts.value_leaves(values, scores)
             pay_leaves = payouts.payout_leaves([paid] * known)
             values_tree, pay_tree = (
                 OpenTree.of_values(value_leaves),
@@ -209,9 +220,9 @@ class World:
                 model_root=model.root,
                 model_digest=ZERO_DIGEST,
                 utilities=ZERO_DIGEST,
-                gain=self.random.randrange(-100, 100) if trains else 0,
+                gain=gain,
                 values=values_tree.root,
-                scores=sum(leaf.score for leaf in value_leaves),
+                scores=sum(scores),
                 payouts=pay_tree.root,
                 payout_total=paid * known,
                 stop=False,
@@ -389,23 +400,18 @@ class World:
         return replace(header, common=replace(header.common, round=self.round + 1))
 
     def _counted(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        idle = is_idle(self.policy, self.choices.height, stop=self.choices.stop)
-        result = []
-        for entry in entries:
-            if entry.reason != Reason.COUNTED:
-                result.append(entry)
-            elif idle:
-                result.append(replace(entry, reason=Reason.IDLE))
-            else:
-                weight = self.weight(entry.participant)
-                result.append(replace(entry, weight=weight, number=int(weight > 0)))
-        if sum(e.number for e in result) < self.policy.least_updates:
-            counted = Reason.COUNTED
-            result = [
-                replace(e, weight=0, reason=Reason.TOO_FEW) if e.reason == counted else e
-                for e in result
-            ]
-        return tuple(result)
+        """Weigh what passed, unless the round is idle, or too little did, in this order."""
+        weighed = [
+            replace(e, weight=(weight := self.weight(e.participant)), number=int(weight > 0))
+            if e.reason == Reason.COUNTED
+            else e
+            for e in entries
+        ]
+        if is_idle(self.policy, self.choices.height, stop=self.choices.stop):
+            return tuple(idle(entry) for entry in weighed)
+        if sum(entry.number for entry in weighed) < self.policy.least_updates:
+            return tuple(too_few(entry) for entry in weighed)
+        return tuple(weighed)
 
     # -- the result
 
@@ -450,6 +456,7 @@ class World:
         gain = (utilities[-1] - utilities[0]) if utilities else 0
         if self.parent is not None and not begins(self.policy, self.choices.height):
             gain += self.parent.header.gain
+        gain = clamped(gain, 64)
         return self.reward(
             Parts(laid, sums, weight, number, model, utilities, gain, values, (), self.choices.stop)
         )
@@ -479,6 +486,8 @@ class World:
             count = coalitions(valuation, len(players))
             numbers = random.Random(f"{self.choices} utilities")
             utilities = tuple(numbers.randrange(-(10**9), 10**9) for _ in range(count))
+            if self.choices.extreme:
+                utilities = tuple(numbers.choice((-INT64, INT64 - 1)) for _ in utilities)
         else:
             utilities = ()
         values = [0] * self.known
@@ -488,7 +497,8 @@ class World:
                 values[index] = int.from_bytes(leaf[32:64], "big", signed=True)
         if utilities and valuation:
             for rank, player in enumerate(players):
-                values[player] += _earned(valuation, utilities, len(players), rank)
+                earned = _earned(valuation, utilities, len(players), rank)
+                values[player] = clamped(values[player] + earned, 256)
         return utilities, payouts.value_leaves(values, self.scores(values))
 
     def scores(self, values: Sequence[int]) -> list[int]:
