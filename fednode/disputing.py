@@ -2,10 +2,11 @@
 round comes to, and what of either can be opened.
 
 What no proof can show is conceded first: the slots that the result calls unavailable or missing,
-its utilities and its stop flag. These are the committee's to judge.
+its utilities and its stop flag. These are the committee's to judge. Where the result's nodes or
+utilities were not published, they are conceded as far as demands have brought them to light.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,9 +16,10 @@ from ledger.artefacts import ResultReader
 from ledger.chain.errors import MalformedAnswer
 from ledger.cid import CID
 from ledger.errors import MalformedRecord
-from ledger.headers import PolicyHeader, ResultHeader
-from ledger.nodes import Levels, Reason, in_order
-from ledger.payload import LANES, Payload, pad
+from ledger.headers import PolicyHeader, ResultHeader, Visibility
+from ledger.merkle import EMPTY_ROOT
+from ledger.nodes import FAN_OUT, NODE_SIZE, Levels, Reason, in_order
+from ledger.payload import LANES, LEAF_SIZE, Payload, pad
 from ledger.proceedings import Accepted, Proposal, Round
 from ledger.proofs import (
     Ancestor,
@@ -31,16 +33,19 @@ from ledger.proofs import (
     Sources,
     Target,
     Trees,
+    Wanted,
     find,
     opens,
 )
 from ledger.proofs.facts import Facts
 from ledger.proofs.periods import end_before
+from ledger.proofs.reading import RawNode
 from ledger.round import NOTHING, Int32, Outcome, Slot, awaited
 from ledger.sealing import CLEAR, Content
 from ledger.slots import batch_of
 from ledger.stores import BlockUnavailable
 from ledger.types import ZERO_DIGEST
+from ledger.utilities import decode, first
 
 
 class UnknownProposal(MalformedAnswer):
@@ -59,12 +64,14 @@ class UnknownProposal(MalformedAnswer):
 
 @dataclass(frozen=True)
 class Examination:
-    """One proposed result, examined from chain and store alone. `missing` are blocks and slots that
-    could not be had: with them another examination may come to something else.
+    """One proposed result, examined from chain and store, and from what demands of it were answered
+    with. `missing` are blocks and slots that could not be had: with them another examination may
+    come to something else.
     """
 
     federation: Federation
     proposal: Proposal
+    answers: Mapping[Target, bytes] = field(default_factory=dict)
     missing: set[CID | int] = field(default_factory=set, init=False)
 
     @property
@@ -98,10 +105,14 @@ class Examination:
         """
         if self.right:
             return None
-        return find(replace(self._disputed, answers=self._answers(demanded)))
+        answers = self._answers(demanded)
+        told = replace(self, answers=answers) if answers else self
+        return find(told._disputed)
 
     def _answers(self, demanded: Sequence[Target]) -> dict[Target, bytes]:
         """Sort what was opened by what it answers."""
+        if not demanded:
+            return {}
         policy, opened = self.federation.replica.policy, self._opened()
         return {t: data for t in demanded for data in opened if _opens(policy, t, data)}
 
@@ -188,41 +199,82 @@ class Examination:
 
     @cached_property
     def _outcome(self) -> Outcome:
-        utilities: tuple[int, ...] = ()
-        with self._what_is_there():
-            utilities = () if self._reader is None else self._reader.measured()
         return self.federation.concede(
             self._round,
             self._slots,
-            utilities=utilities,
+            utilities=self._utilities,
             stop=self._header.stop,
             content=self._content,
         )
 
     @cached_property
+    def _utilities(self) -> tuple[int, ...] | None:
+        """The result's utilities, as they were published or shown; None if they are not known."""
+        if self._header.utilities == EMPTY_ROOT:
+            return ()
+        with self._what_is_there():
+            if self._reader is not None:
+                return self._reader.measured()
+        leaves = {at: data[:LEAF_SIZE] for at, data in self._shown(Wanted.UTILITIES)}
+        if not leaves or len(leaves) < next(iter(leaves)).size:
+            return None
+        in_order_ = sorted(leaves, key=lambda target: target.position)
+        return decode(b"".join(leaves[at] for at in in_order_))
+
+    @cached_property
+    def _right(self) -> Computed:
+        """What the round comes to. Utilities stand as they lie in the result, with what the
+        contract does not look at.
+        """
+        right, given = Computed.of(self._outcome), self._utilities
+        ours = self._outcome.records.utilities
+        if not given or first(given, len(ours)) != ours:
+            return right
+        header = replace(right.header, utilities=self._header.utilities)
+        return replace(right, header=header, utilities=OpenTree.of_utilities(given))
+
+    @cached_property
     def _content(self) -> Content:
-        """What the result is sealed with. Whoever cannot open it, although it should be sealed for
-        them, finds all of it to differ, and demands it.
+        """What the result is sealed with; see `_blind` for whoever cannot open it, although it
+        should be sealed for them.
         """
         with self._what_is_there():
             return CLEAR if self._reader is None else self._reader.content
         return CLEAR
 
+    @property
+    def _blind(self) -> bool:
+        """Whether the result is sealed, and we have no key to it."""
+        sealed = self.federation.replica.policy.visibility == Visibility.MEMBERS
+        return sealed and self._content.envelope is None
+
     @cached_property
     def _slots(self) -> list[Slot]:
         slots, batched = self.federation.slots(self._round), self._round.batched
-        lowest = () if self._levels is None else self._levels[0]
-        reasons = [entry.reason for node in lowest for entry in node.entries]
         conceded = {
-            place
-            for place, reason in enumerate(reasons[: len(slots)])
+            place: reason
+            for place, reason in self._reasons()
             if reason == Reason.UNAVAILABLE or (reason == Reason.MISSING and place < batched)
         }
         self.missing.update(at for at in awaited(slots, batched) if at not in conceded)
         return [
-            _conceded(slot, reasons[place]) if place in conceded else slot
+            _conceded(slot, conceded[place]) if place in conceded else slot
             for place, slot in enumerate(slots)
         ]
+
+    def _reasons(self) -> Iterator[tuple[int, int]]:
+        """Give what the result says of the slots, as far as its nodes were published or shown."""
+        if self._levels is not None:
+            lowest = [(at, node.encode()) for at, node in enumerate(self._levels[0])]
+        else:
+            lowest = [(target.position, data) for target, data in self._shown(Wanted.NODE)]
+        for at, data in lowest:
+            entries = enumerate(RawNode.of(data[:NODE_SIZE]).entries, at * FAN_OUT)
+            yield from ((place, e.reason) for place, e in entries if place < self._round.slots)
+
+    def _shown(self, kind: Wanted) -> list[tuple[Target, bytes]]:
+        """List the leaves of a tree that demands have brought to light."""
+        return [(t, data) for t, data in self.answers.items() if (t.kind, t.level) == (kind, 0)]
 
     @cached_property
     def _inputs(self) -> dict[int, OpenTree]:
@@ -252,13 +304,15 @@ class Examination:
             case=facts.case(),
             header=self._header,
             published=self._published,
-            right=Computed.of(self._outcome),
+            right=self._right,
             inputs=self._inputs,
             headers=self._headers,
             previous=self._previous(facts.height - 1),
             facts=facts.holds,
             scales=[seat.scale for seat in federation.replica.context(self._round).seats],
             batch=self._batch,
+            answers=self.answers,
+            blind=self._blind,
             parent=self._ancestor(lineage[facts.height - 2]) if facts.height > 1 else None,
             ended=self._ancestor(lineage[ended - 1]) if ended else None,
         )

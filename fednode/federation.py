@@ -307,11 +307,13 @@ class Federation:
         round_: Round,
         slots: list[Slot],
         *,
-        utilities: Sequence[int],
+        utilities: Sequence[int] | None,
         stop: bool,
         content: Content,
     ) -> Outcome:
-        """Compute what an earlier or the current round comes to, given what only votes decide."""
+        """Compute what an earlier or the current round comes to, given what only votes decide, as
+        far as it is known.
+        """
         context = self.replica.context(round_)
         parents = [ZERO_DIGEST, *(accepted.result for accepted in self.state.lineage)]
         standing = self.replica.standing(parents.index(round_.parent))

@@ -16,10 +16,11 @@ from fednode.evaluation.opener import Opener
 from fednode.policy import Policy
 from incentives.games import Coalition
 from incentives.valuation import Valuation, valuation
-from ledger.headers import PolicyHeader
+from ledger.headers import Evaluation, PolicyHeader
 from ledger.nodes import Reason
 from ledger.round import Exclusion, Int32, Players, RoundContext, Standing
 from ledger.stores import ContentStore
+from ledger.utilities import first
 
 
 class FederationRules:
@@ -65,9 +66,9 @@ class FederationRules:
         evaluator = self._opener.open(context, store)
         return FederationRules(self._policy, self._header, evaluator, opener=self._opener)
 
-    def granting(self, utilities: Sequence[int], *, stop: bool) -> "FederationRules":
-        """Let a result's utilities and its stop flag stand, whatever this node would say: both are
-        the committee's to judge, and no proof can show them to be wrong.
+    def granting(self, utilities: Sequence[int] | None, *, stop: bool) -> "FederationRules":
+        """Let a result's utilities, if they are known, and its stop flag stand, whatever this node
+        would say: both are the committee's to judge, and no proof can show them to be wrong.
         """
         return _Granted(self._policy, self._header, self._evaluator, utilities, stop)
 
@@ -194,28 +195,44 @@ class _Granted(FederationRules):
         policy: Policy,
         header: PolicyHeader,
         evaluator: Evaluator | None,
-        stated: Sequence[int],
+        given: Sequence[int] | None,
         stop: bool,
     ) -> None:
-        super().__init__(policy, header, evaluator, stated)
+        super().__init__(policy, header, evaluator)
+        self._given = given
         self._stop = stop
 
     @property
     def measures(self) -> bool:
         """Whether there is anything that was measured."""
-        return bool(self._stated) or super().measures
+        return bool(self._given) or super().measures
 
     def utilities(
         self, context: RoundContext, standing: Standing, model: Int32, players: Players
     ) -> tuple[int, ...]:
-        """Take the given utilities, if there are as many as the valuation asks for."""
-        coalitions = self.coalitions(standing.trained, len(players.participants))
-        if len(self._stated) == len(coalitions):
-            return tuple(self._stated)
-        return (
-            () if self._evaluator is None else super().utilities(context, standing, model, players)
-        )
+        """Take the given utilities, if they are of as many coalitions as the valuation asks for."""
+        given = self._of(standing.trained, len(players.participants))
+        measures = context.policy.evaluation != Evaluation.NONE
+        if given is not None and measures:
+            return given
+        return super().utilities(context, standing, model, players)
+
+    def counted(
+        self, context: RoundContext, standing: Standing, reports: Mapping[int, bytes]
+    ) -> tuple[int, ...]:
+        """Take the given utilities in the place of what the records count, or that there are none;
+        what was counted on a shard is its owner's word.
+        """
+        given = self._of(standing.trained - 1, len(standing.players))
+        if given is not None:
+            return given
+        return () if self._given == () else super().counted(context, standing, reports)
 
     def stop(self, trail: Sequence[int]) -> bool:
         """Take the given flag."""
         return self._stop
+
+    def _of(self, trained: int, players: int) -> tuple[int, ...] | None:
+        if not self._given:
+            return None
+        return first(self._given, len(self.coalitions(trained, players)))

@@ -6,13 +6,14 @@ These are candidates: whether one holds is for `checking` to say.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ledger.nodes import FAN_OUT, NODE_SIZE, Reason
+from ledger.nodes import FAN_OUT, Reason
 from ledger.payload import LANES
-from ledger.proofs.disputed import Disputed, Seen, Wanting
+from ledger.proofs.disputed import Disputed, Seen, Wanting, pursued
 from ledger.proofs.entries import READ
 from ledger.proofs.proving import Prover
 from ledger.proofs.reading import Place, RawEntry, RawNode, place_of
 from ledger.proofs.records import Demand, Proof, Wanted
+from ledger.types import Digest
 
 _BY_HEADER = {Reason.MALFORMED, Reason.FOREIGN}
 _DEMANDABLE = READ | {Reason.FOREIGN}
@@ -37,44 +38,82 @@ class NodeSearch:
         nodes = disputed.seen(Wanted.NODE, disputed.right.nodes, disputed.published.nodes)
         return cls(disputed, nodes, disputed.prover(nodes))
 
+    @property
+    def only_salted(self) -> bool:
+        """Whether all nodes are there, and differ in nothing but roots of sums that we lack the key
+        for, and what follows from these roots.
+        """
+        places = (place_of(index, self.disputed.case.slots) for index in range(self.nodes.size))
+        try:
+            return all(map(self._only_salted, places))
+        except Wanting:
+            return False
+
+    def _only_salted(self, place: Place) -> bool:
+        seen, right = self._pair(place)
+        if not self._is_alike(place, seen, right):
+            return False
+        if seen.root == right.root:
+            return True
+        summed = place.node in self.disputed.right.sums
+        return summed and self.disputed.sums(place.node, self.nodes).salted
+
     def candidates(self) -> Iterator[Proof | Demand]:
         """Give proofs to try, lowest nodes first, and demands where bytes are missing."""
-        try:
-            for index in self.nodes.differing():
-                yield from self._in_node(place_of(index, self.disputed.case.slots))
-        except Wanting as missing:
-            yield missing.demand
+        yield from pursued(self._in_nodes())
+
+    def _in_nodes(self) -> Iterator[Proof | Demand]:
+        for index in self.nodes.differing():
+            yield from pursued(self._in_node(place_of(index, self.disputed.case.slots)))
 
     def _in_node(self, place: Place) -> Iterator[Proof | Demand]:
-        seen = RawNode.of(self.nodes.open(place.node)[:NODE_SIZE])
-        right = RawNode.of(self.nodes.right.leaf(place.node))
+        seen, right = self._pair(place)
         pairs = zip(seen.entries, right.entries, strict=True)
         differing = [i for i, (one, other) in enumerate(pairs) if one != other]
         for i in differing[: place.children]:
-            try:
-                if place.level:
-                    yield self.prover.child(place.first + i, place.node)
-                else:
-                    yield from self._of_entry(place.first + i, seen.entries[i], right.entries[i])
-            except Wanting as missing:
-                yield missing.demand
+            if place.level:
+                yield from pursued(self._of_child(place.first + i, place.node))
+            else:
+                entries = seen.entries[i], right.entries[i]
+                yield from pursued(self._of_entry(place.first + i, *entries))
         yield self.prover.totals(place.node)
-        if not differing and seen.root != right.root:
+        if seen.root != right.root and self._is_alike(place, seen, right):
             yield from self._of_sums(place, seen)
 
-    def _of_sums(self, place: Place, node: RawNode) -> Iterator[Proof]:
-        """Compare a node's sums with those of its entries, which are right."""
-        trees, index = self.disputed.right.sums, place.node
-        way = self.prover.node(index)
-        full = self.disputed.published.sums.get(index)
-        sums = self.disputed.seen(Wanted.SUM, trees[index], full, way=way)
-        leaf = next(sums.differing())
-        weighted = [place.first + i for i, e in enumerate(node.entries) if e.weight]
+    def _of_child(self, below: int, node: int) -> Iterator[Proof | Demand]:
+        yield self.prover.child(below, node)
+
+    def _pair(self, place: Place) -> tuple[RawNode, RawNode]:
+        """Give a node as it was published, or shown, and as it should be."""
+        return RawNode.of(self.nodes.leaf(place.node)), RawNode.of(
+            self.nodes.right.leaf(place.node)
+        )
+
+    def _is_alike(self, place: Place, seen: RawNode, right: RawNode) -> bool:
+        """Whether a node is right but for its sums, and what it repeats of those of its children,
+        whose business they are.
+        """
+        theirs = seen.entries
         if place.level:
-            inputs = [trees[child].open(leaf) for child in weighted]
-        else:
-            inputs = [self.disputed.inputs[slot].open(leaf // 2) for slot in weighted]
-        yield self.prover.sum(index, leaf, sums.open(leaf), inputs)
+            pairs = zip(theirs, right.entries, strict=True)
+            theirs = tuple(e._replace(digest=r.digest, root=r.root) for e, r in pairs)
+        return (theirs, seen.weight, seen.number) == (right.entries, right.weight, right.number)
+
+    def _of_sums(self, place: Place, node: RawNode) -> Iterator[Proof | Demand]:
+        """Compare a node's sums with those of its entries."""
+        sums = self.disputed.sums(place.node, self.nodes)
+        weighted = [(place.first + i, e.root) for i, e in enumerate(node.entries) if e.weight]
+        for leaf in sums.differing():
+            own = sums.open(leaf)
+            inputs = [self._input(place, below, root, leaf) for below, root in weighted]
+            yield self.prover.sum(place.node, leaf, own, inputs)
+
+    def _input(self, place: Place, below: int, root: Digest, leaf: int) -> bytes:
+        """Open what a leaf of a node's sums adds up, of a slot's update or of a node below."""
+        if not place.level:
+            return self.disputed.inputs[below].open(leaf // 2)
+        right = self.disputed.right.sums[below]
+        return (right if right.root == root else self.disputed.sums(below, self.nodes)).open(leaf)
 
     def _of_entry(self, slot: int, seen: RawEntry, right: RawEntry) -> Iterator[Proof | Demand]:
         yield from self._of_slot(slot, seen, right)
@@ -134,14 +173,11 @@ class NodeSearch:
         if header is None:
             yield self._demand(Wanted.HEADER, slot)
         elif seen.reason in READ:
-            answers = self.disputed.answers
-            shown = {t.position for t in answers if (t.kind, t.root) == (Wanted.INPUT, seen.root)}
-            hidden = [at for at in range(self.disputed.policy.leaves) if at not in shown]
+            hidden = self.disputed.hidden(self._demand(Wanted.INPUT, slot).target)
             if hidden:
                 at = hidden[self.disputed.draw(len(hidden))]
                 yield self._demand(Wanted.INPUT, slot, position=at)
 
     def _demand(self, kind: Wanted, slot: int, *, position: int = 0) -> Demand:
         way = slot.to_bytes(4, "big") + self.nodes.open(slot // FAN_OUT)
-        seen = self.disputed.seen(kind, self.nodes.right, None, way=way)
-        return seen.demand(0, position)
+        return self.disputed.demand(kind, (0, position), way=way)

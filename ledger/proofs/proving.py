@@ -25,6 +25,15 @@ class Opens(Protocol):
         ...
 
 
+class Listed(Opens, Protocol):
+    """A tree of which leaves can be opened, and the number of leaves is known."""
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ancestor:
     """A result on the lineage before the challenged one: its header, how many participants its
@@ -122,24 +131,27 @@ class Prover:
         parts = (u32(leaf), opening) if opening else ()
         return self._proof(Kind.BOUND, self.entry(slot), *parts)
 
+    @property
+    def valued(self) -> bool:
+        """Whether values follow from the utilities: there are some, and a valuation."""
+        measured = self.case.height - self._by_shards
+        return (
+            self.header.utilities != EMPTY_ROOT
+            and valuation_at(self.policy, measured) != Valuation.NONE
+        )
+
     def value(self, index: int, values: Opens, nodes: OpenTree, utilities: OpenTree) -> Proof:
         """Show that a value does not follow from the one before and the utilities. `nodes` are the
         result's own; where its participants count on shards, its parent's are taken.
         """
-        by_shards = self.policy.evaluation == Evaluation.SHARDS
-        height = self.case.height - by_shards
-        valued = (
-            self.header.utilities != EMPTY_ROOT
-            and valuation_at(self.policy, height) != Valuation.NONE
-        )
         parts = [u32(index), values.open(index)]
         if self.parent is not None and not begins(self.policy, self.case.height):
             parts += [self.parent.header.encode(), u32(self.parent.known)]
             parts += [self.parent.values.open(index)] if index < self.parent.known else []
-            if by_shards and valued:
+            if self._by_shards and self.valued:
                 parts += [u32(self.parent.slots), _lowest(self.parent.nodes, self.parent.slots)]
                 parts += [utilities.leaf(at) for at in range(utilities.size)]
-        if valued and not by_shards:
+        if self.valued and not self._by_shards:
             parts += [_lowest(nodes, self.case.slots)]
             parts += [utilities.leaf(at) for at in range(utilities.size)]
         return self._proof(Kind.VALUE, *parts)
@@ -150,7 +162,7 @@ class Prover:
         """
         return self._proof(Kind.GAIN)
 
-    def gain(self, utilities: OpenTree) -> Proof:
+    def gain(self, utilities: Listed) -> Proof:
         """Show that the gain does not follow from the utilities, of which first and last leaf are
         opened if there are any.
         """
@@ -171,6 +183,10 @@ class Prover:
             parts += [header.digest(), header.encode(), u32(self.ended.known)]
             parts += [self.ended.payouts.open(index)] if index < self.ended.known else []
         return self._proof(Kind.PAYOUT, *parts)
+
+    @property
+    def _by_shards(self) -> bool:
+        return self.policy.evaluation == Evaluation.SHARDS
 
     def _top(self) -> bytes:
         return self.node(sum(shape(self.case.slots)) - 1)

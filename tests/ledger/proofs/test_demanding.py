@@ -1,6 +1,7 @@
 """Demands: an honest result answers every one, and answers lead to whatever was hidden."""
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -16,8 +17,10 @@ from ledger.proofs import (
     Disputed,
     Kind,
     NoProof,
+    OpenTree,
     Proof,
     Target,
+    Trees,
     Wanted,
     answer,
     demand,
@@ -32,7 +35,7 @@ from tests.ledger.proofs.onchain import Verifier
 from tests.ledger.proofs.samples import every_way, worlds
 from tests.ledger.proofs.world import Choices, Made, World
 
-HIDDEN = ("nodes", "sums", "model", "values", "payouts")
+HIDDEN = ("nodes", "sums", "model", "utilities", "values", "payouts")
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +235,111 @@ def without(
         headers={i: header for i, header in whole.headers.items() if i != slot},
         draw=draw,
     )
+
+
+class Keyless(World):
+    """As somebody computes it who knows the updates, but not the salts of the result."""
+
+    def tree(self, values: Sequence[int], label: str, *, width: int = 4) -> OpenTree:
+        ours = label == "model" or label.startswith("sum")
+        return super().tree(values, f"our {label}" if ours else label, width=width)
+
+
+@pytest.mark.parametrize("blind", [True, False], ids=["no key", "another key"])
+@pytest.mark.parametrize("part", ["model", "sums", "a node's sums"])
+def test_what_is_sealed_for_others_is_drawn_leaf_by_leaf(part: str, blind: bool) -> None:
+    """Without the salts all hashes differ. In the end the leaf that is wrong is asked for; which
+    one comes first nobody can tell, and none comes twice. Another key shows by the first leaf.
+    """
+    slots = 20 if part == "a node's sums" else 5
+    choices = Choices(seed=3, slots=slots, leaves=3, visibility=1, trouble=False)
+    world = World(choices)
+    made = next(LIES["model" if part == "model" else "sums"](world))
+    guesses = set()
+    for seed in range(12):
+        disputed = replace(
+            world.dispute(made, seen=Trees()),
+            right=Keyless(choices).honest.trees,
+            draw=random.Random(seed).randrange,
+            blind=blind,
+        )
+        targets = []
+        while isinstance(found := find(disputed), Demand):
+            assert found.target not in disputed.answers
+            targets.append(found.target)
+            data = answer(found.target, world.sources(made))
+            assert data is not None
+            disputed = replace(disputed, answers={**disputed.answers, found.target: data})
+        assert isinstance(found, Proof)
+        assert found.kind is (Kind.STEP if part == "model" else Kind.NODE_SUM)
+        opened = [
+            (t.kind, t.position) for t in targets if t.level == 0 and t.kind is not Wanted.NODE
+        ]
+        assert all(t.level == 0 or not blind or t.kind is Wanted.NODE for t in targets)
+        guesses.add(opened[0])
+    assert {kind for kind, _ in guesses} == ({Wanted.MODEL, Wanted.SUM} if blind else {Wanted.SUM})
+    assert len(guesses) > 2
+
+
+@pytest.mark.parametrize("blind", [True, False], ids=["no key", "another key"])
+def test_in_a_right_result_that_is_sealed_for_others_nothing_is_found(blind: bool) -> None:
+    choices = Choices(seed=3, slots=5, leaves=2, visibility=1, trouble=False)
+    world = World(choices)
+    disputed = world.dispute(world.honest, seen=Trees())
+    disputed = replace(disputed, right=Keyless(choices).honest.trees, blind=blind)
+    while isinstance(found := find(disputed), Demand):
+        data = answer(found.target, world.sources(world.honest))
+        assert data is not None
+        disputed = replace(disputed, answers={**disputed.answers, found.target: data})
+    assert found is None
+    leaves = [t for t in disputed.answers if t.kind in (Wanted.MODEL, Wanted.SUM) and not t.level]
+    assert len(leaves) == 2 + 4
+
+
+@pytest.mark.parametrize("visibility", [0, 1], ids=["clear", "sealed"])
+@pytest.mark.parametrize("name", ["model", "sums"])
+def test_right_leaves_that_somebody_had_shown_hide_no_wrong_one(name: str, visibility: int) -> None:
+    world = World(Choices(slots=4, leaves=3, trouble=False, visibility=visibility))
+    for made in LIES[name](world):
+        hidden = replace(made.published, model=None, sums={})
+        disputed, sources = world.dispute(made, seen=hidden), world.sources(made)
+        kind, tree = (Wanted.MODEL, made.trees.model)
+        if name == "sums":
+            kind, tree = Wanted.SUM, made.trees.sums[0]
+        way = b"" if name == "model" else bytes(4) + made.trees.nodes.open(0)
+        answers = {}
+        for leaf in range(tree.size):
+            wanted = disputed.demand(kind, (0, leaf), way=way).target
+            if tree.leaf(leaf) == _right_tree(world, name).leaf(leaf):
+                answers[wanted] = answer(wanted, sources) or b""
+        disputed = replace(disputed, answers=answers)
+        for _ in range(3):
+            found = find(disputed)
+            if isinstance(found, Demand):
+                shown = answer(found.target, sources) or b""
+                disputed = replace(disputed, answers={**disputed.answers, found.target: shown})
+        assert isinstance(found, Proof)
+
+
+def _right_tree(world: World, name: str) -> OpenTree:
+    trees = world.honest.trees
+    return trees.model if name == "model" else trees.sums[0]
+
+
+def test_a_tree_of_another_size_counts_as_hidden() -> None:
+    """It has a root all the same, under which nobody can open what is demanded."""
+    world = World(Choices(slots=4, leaves=1, trouble=False))
+    for name in ("values", "payouts"):
+        leaves = getattr(world.parts, name)
+        changed: dict[str, Any] = {name: (*leaves, replace(leaves[-1], index=99))}
+        made = world.make(replace(world.parts, **changed))
+        found = find(world.dispute(made))
+        assert isinstance(found, Demand)
+        assert found.target.kind is Wanted[name.upper()]
+        assert found.target.size == world.known
+        data = answer(found.target, world.sources(made))
+        assert data is not None
+        assert not _opens(world.policy, found.target, data)
 
 
 def test_a_large_tree_takes_a_demand_for_every_eight_levels() -> None:
