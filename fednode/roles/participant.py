@@ -13,7 +13,7 @@ from fednode.roles.carrying import carried_over
 from fednode.roles.charger import Charger
 from fednode.roles.effort import Meter
 from fednode.roles.journal import Journal, PreparedUpdate
-from fednode.roles.role import Progress, end, finished, idle
+from fednode.roles.role import Progress, advance_if_due, end, finished, idle
 from fednode.roles.trainer import Trainer
 from fednode.roles.turns import turn_of
 from fednode.roles.watcher import Watcher
@@ -91,16 +91,17 @@ class Participant:
         if finished(self._federation):
             progress = self._charger.step(member)
             return end(self._federation) if progress is Progress.DONE else progress
+        own = turn_of(state, self._account.address, beside=False)
         try:
             acted = bool(state.rounds) and self._act(member, state.round)
         except (BlockUnavailable, MalformedRecord):
-            # What keeps a node from going on may be the very thing to dispute.
-            if self._watcher.see_to_disputes():
+            # What keeps a node from going on may be the very thing to dispute, and to end.
+            disputed = self._watcher.see_to_disputes()
+            if disputed or advance_if_due(self._federation, self._account, own):
                 return Progress.ACTED
             raise
         if acted or self._watcher.see_to_disputes() or self._charger.step(member) is Progress.ACTED:
             return Progress.ACTED
-        own = turn_of(state, self._account.address, beside=False)
         return idle(self._federation, self._account, own)
 
     def _act(self, member: Member, round_: Round) -> bool:

@@ -26,7 +26,7 @@ from ledger.disputes import Challenge, Waiting
 from ledger.errors import MalformedRecord
 from ledger.history import DemandOpened, ProofCommitted
 from ledger.proceedings import Proposal
-from ledger.proofs import Demand, Proof, Target, Wanted, answer
+from ledger.proofs import Demand, NoProof, Proof, Target, Wanted, answer
 from ledger.sealing import NotForUs
 from ledger.state import FederationState
 from ledger.stores import BlockUnavailable
@@ -172,7 +172,9 @@ class Watcher:
         self._right.add(proposal.key)
 
     def step(self) -> Progress:
-        """Do at most one thing that is due in any dispute."""
+        """Do at most one thing that is due in any dispute. A result that cannot be judged, such as
+        one that builds on bytes that cannot be had or read, keeps none of the others from it.
+        """
         state = self._federation.state
         live = list(state.live())
         keys = {proposal.key for proposal in live}
@@ -184,6 +186,9 @@ class Watcher:
                     return Progress.ACTED
             except NotForUs as error:
                 self._pass_over(proposal, error)
+            except (BlockUnavailable, MalformedRecord, NoProof) as error:
+                name = proposal.result.hex()[:16]
+                log.warning("result %s cannot be judged yet: %s", name, error)
         return Progress.WAITING
 
     def see_to_disputes(self) -> bool:
@@ -272,8 +277,8 @@ class Watcher:
         )
 
     def _find(self, proposal: Proposal, own: Challenge | None) -> Proof | Demand | None:
-        """Find what shows that a result is wrong, with what this account's challenge brought to
-        light. No bond is paid for a demand on the word of an old look: bytes may have come since.
+        """Find what shows that a result is wrong, with what challenges brought to light. No bond is
+        paid for a demand on the word of an old look: bytes may have come since.
         """
         found = self._shown(self._look(proposal), own)
         if own is None and isinstance(found, Demand):
@@ -289,7 +294,9 @@ class Watcher:
             return None
         if look.hopeless:
             return None
-        found = examination.find(_demanded(own) if own is not None else ())
+        found = examination.find(_demanded(proposal))
+        if own is None and isinstance(found, Demand) and self._is_spent(proposal):
+            found = None
         if found is None:
             log.warning("result %s is not ours, but nothing shows it", proposal.result.hex()[:16])
             look.hopeless = True
@@ -310,6 +317,14 @@ class Watcher:
         mine = self._account.address
         challenges = proposal.challenges.all
         return next((c for c in challenges if c.challenger == mine and not c.resolved), None)
+
+    def _is_spent(self, proposal: Proposal) -> bool:
+        """Whether a challenge of this account came to nothing: what was demanded was shown, and
+        showed nothing. Another bond is only paid for a proof, or whoever lacks an update of a right
+        result would lose one after the other.
+        """
+        mine = self._account.address
+        return any(c.challenger == mine and c.resolved for c in proposal.challenges.all)
 
     def _is_time(self, proposal: Proposal) -> bool:
         """Whether it is our turn to challenge a wrong result, and no challenge may be under way."""
@@ -420,6 +435,7 @@ def _target(step: object) -> Target:
     return Target(Wanted(step.kind), *place)
 
 
-def _demanded(challenge: Challenge) -> list[Target]:
-    """List what a challenge has asked for so far."""
-    return [_target(step) for step in challenge.taken if isinstance(step, DemandOpened)]
+def _demanded(proposal: Proposal) -> list[Target]:
+    """List what has been demanded of a result so far, by anybody: answers are for all to read."""
+    steps = (step for challenge in proposal.challenges.all for step in challenge.taken)
+    return list(dict.fromkeys(_target(step) for step in steps if isinstance(step, DemandOpened)))

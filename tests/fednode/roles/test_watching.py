@@ -165,6 +165,21 @@ def test_who_is_answered_loses_a_bond_and_nothing_else(scene: Scene) -> None:
     assert cast.stage.chain.balance(cast.contract.address) == owed(cast)
 
 
+def test_who_was_answered_pays_for_no_second_demand(scene: Scene) -> None:
+    """There is time for another challenge, and another, and each would be answered."""
+    others: list[Role] = [h.participant() for h in scene.cast.hospitals[:3]]
+    scene.hurry(scene.proposal.attest_deadline)
+    before = scene.cast.stage.chain.balance(scene.account.address)
+    play(
+        scene.cast,
+        lambda: [scene, *others],
+        until=lambda s: s.rounds[0].proposal.fate is Fate.SETTLED,
+    )
+    (challenge,) = scene.proposal.challenges.all
+    assert challenge.resolved
+    assert before - scene.cast.stage.chain.balance(scene.account.address) < 2 * BOND
+
+
 def test_a_guard_stays_while_bytes_may_come(start: Found) -> None:
     """That a digest is wrong no proof shows; but who has not seen all cannot know."""
     cast, roles = conspiracy(start, wrong_model)
