@@ -41,8 +41,8 @@ class Proposing:
 @dataclass(frozen=True, slots=True)
 class Voting:
     """A proposal that is voted on. `committee` are the signers of its seats, `voted` those of them
-    whose votes the chain has, and `quorum` votes on one side decide. `vacant` are the bits of vacant
-    places that show the contract who has moved up.
+    whose votes the chain has, and `quorum` votes on one side decide. `vacant` are the bits of
+    vacant places that show the contract who has moved up.
     """
 
     round: RoundIndex

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from ledger import committee
 from ledger.committee import MOST_PLACES
+from ledger.types import ParticipantId
 
 SEED = bytes(range(32))
 
@@ -52,7 +53,7 @@ def test_a_seat_that_cannot_be_filled_may_count() -> None:
 @given(st.integers(17, 300), st.sets(st.integers(0, 299)), st.data())
 def test_vacant_places_show_who_moved_up(known: int, gone: set[int], data: st.DataObject) -> None:
     drawn = committee.seat(SEED, known, 16, lambda index: index not in gone)
-    voters = data.draw(st.sets(st.sampled_from(sorted(drawn.seated) or [0])))
+    voters = data.draw(st.sets(st.sampled_from(sorted(drawn.seated) or [ParticipantId(0)])))
     voters &= drawn.seated
     vacant = drawn.vacant(voters)
     named = [place for place in range(MOST_PLACES) if vacant >> place & 1]

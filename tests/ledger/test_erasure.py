@@ -437,6 +437,8 @@ def test_results_are_still_read(node: KuboStore) -> None:
     play.attack(index=_models_payload(play))
     mirrored(play.scene, node)
     honoured(play.scene, node)
-    accepted = play.scene.world.replica.state.lineage[0]
-    reader = ResultReader(node, accepted.result, accepted.proposal.index)
+    state = play.scene.world.replica.state
+    accepted = state.lineage[0]
+    known = state.rounds[accepted.round].known
+    reader = ResultReader(node, accepted.result, accepted.proposal.index, participants=known)
     assert len(reader.model(play.scene.world.header.leaves))

@@ -42,7 +42,7 @@ from ledger.proofs.arithmetic import clamped, rounded, trimmed_mean, wrapped
 from ledger.proofs.entries import is_beyond
 from ledger.proofs.periods import begins, end_before, is_idle, trained
 from ledger.proofs.valuing import coalitions, valuation_at
-from ledger.round import idle, too_few
+from ledger.round import Judged, idle, too_few
 from ledger.signatures import Commit, Domain, Signature
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, RoundIndex
 from tests.ledger.chain.samples import policy as sample_policy
@@ -408,7 +408,7 @@ class World:
             for e in entries
         ]
         if is_idle(self.policy, self.choices.height, stop=self.choices.stop):
-            return tuple(idle(entry) for entry in weighed)
+            return tuple(idle(Judged(weighed, [])).entries)
         if sum(entry.number for entry in weighed) < self.policy.least_updates:
             return tuple(too_few(entry) for entry in weighed)
         return tuple(weighed)
