@@ -325,6 +325,51 @@ def test_hidden_utilities_hide_no_wrong_gain(start: Found, answered: bool) -> No
     assert shown(cast) == [Kind.GAIN if answered else 0]
 
 
+@pytest.mark.parametrize("how", ["hidden", "longer", "by shards"])
+def test_a_value_that_does_not_follow_from_what_is_stated(
+    start: Found, tmp_path: Path, how: str
+) -> None:
+    """The utilities are others than everybody else measures, so every value differs from theirs;
+    but of those that follow only one is wrong.
+    """
+
+    def lie(liar: Reticent, round_: Round) -> Result:
+        outcome = liar.federation.compose(round_, liar.slots(round_))
+        measured = outcome.records.utilities
+        if len(measured) < 2:
+            return outcome
+        measured = (*measured[:-1], measured[-1] + 1)
+        if how == "hidden":
+            liar.hide(utilities.encode(measured))
+        stated = (*measured, 5) if how == "longer" else measured
+        return with_utilities(misvalued(outcome), stated, gain=1)
+
+    if how == "by shards":
+        changes = terms("shards", rounds=6)
+        changes["reward"] = {"pool": "1000", "target": 50_000_000}
+        policy = policy_of("digits", **changes, stake=PRICES, windows=WINDOWS)
+        cast = found(Stage(embedded(), peers(4), tmp_path / "digits"), policy)
+        roles = backing(cast, lambda outcome: outcome)
+        roles[3] = Patient(Reticent(cast.hospitals[0], lie))
+    else:
+        cast, roles = reticent(start, lie)
+    state = play(cast, lambda: roles, until=lambda s: bool(disproved(s)))
+    (wrong,) = disproved(state)
+    assert kinds(wrong) == ([Wanted.UTILITIES] if how == "hidden" else [])
+    assert shown(cast) == [Kind.VALUE]
+
+
+def misvalued(outcome: Result) -> Result:
+    """Give everybody its share of one more in the utility of all, and the last one more than that,
+    with the scores that they deserve.
+    """
+    old = outcome.records.values
+    assert len(outcome.records.utilities) == 1 << len(old)
+    share = 27_720 // len(old)
+    values = [leaf.value + share + 7 * (leaf is old[-1]) for leaf in old]
+    return with_values(outcome, payouts.value_leaves(values, [max(v, 0) for v in values]))
+
+
 def test_who_was_answered_in_vain_may_still_prove(start: Found) -> None:
     """An update cannot be had, is demanded and shown; then it comes, and with it the proof."""
     cast, roles = reticent(
@@ -360,7 +405,7 @@ def test_a_result_that_cannot_be_judged_shields_none_behind_it(
     first, second = state.live()
     stranger = replace(cast.hospitals[3], account=cast.stage.accounts[9])
     watcher = Watcher(stranger.view(), stranger.account, stranger.journal)
-    due = demanded(cast, second) - WINDOWS["answer"] // 2
+    late = demanded(cast, second) - 5
     concede = Federation.concede
 
     def unless_first(
@@ -371,7 +416,7 @@ def test_a_result_that_cannot_be_judged_shields_none_behind_it(
         return concede(federation, round_, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Federation, "concede", unless_first)
-    cast.stage.engine.hurry(due)
+    cast.stage.engine.hurry(late)
     watcher._federation.refresh()
     assert watcher.step() is Progress.ACTED
     (challenge,) = second_of(cast).challenges.all

@@ -10,13 +10,14 @@ from fednode.roles.turns import LONGEST
 from fednode.roles.watcher import Guard, Watcher
 from ledger.chain.accounts import Account
 from ledger.cid import CID, Codec
+from ledger.disputes import MOST_STEPS
 from ledger.history import DemandOpened
 from ledger.proceedings import Fate, Proposal
 from ledger.proofs import Wanted
 from ledger.state import Phase
 from ledger.stores import Artefact
 from ledger.types import Wei
-from tests.federations import Cast, in_phase, owed, play
+from tests.federations import Cast, Changes, in_phase, owed, play
 from tests.fednode.roles.conftest import Found
 from tests.fednode.roles.test_disputes import BOND, PRICES, STAKE, WINDOWS, conspiracy
 from tests.fednode.roles.test_reveal import store
@@ -70,7 +71,12 @@ class Scene:
 
 @pytest.fixture
 def scene(start: Found) -> Scene:
-    cast = start(rounds=1, stake=PRICES, windows=WINDOWS)
+    return set_scene(start)
+
+
+def set_scene(start: Found, **sections: Changes) -> Scene:
+    """Let a stranger watch who cannot have an update of a right result."""
+    cast = start(rounds=1, stake=PRICES, windows=WINDOWS, **sections)
     roles = cast.roles()
     play(cast, lambda: roles[:4], until=in_phase(Phase.PROPOSE))
     update = cast.hospitals[1].journal.update(0)
@@ -165,8 +171,11 @@ def test_who_is_answered_loses_a_bond_and_nothing_else(scene: Scene) -> None:
     assert cast.stage.chain.balance(cast.contract.address) == owed(cast)
 
 
-def test_who_was_answered_pays_for_no_second_demand(scene: Scene) -> None:
-    """There is time for another challenge, and another, and each would be answered."""
+def test_who_was_answered_pays_for_no_second_demand(start: Found) -> None:
+    """There is time for another challenge, and another, and there are leaves enough for them."""
+    wide = {"model": "mlp", "options": {"hidden": [256]}, "private": []}
+    scene = set_scene(start, task=wide)
+    assert scene.cast.state().policy.leaves > MOST_STEPS
     others: list[Role] = [h.participant() for h in scene.cast.hospitals[:3]]
     scene.hurry(scene.proposal.attest_deadline)
     before = scene.cast.stage.chain.balance(scene.account.address)
@@ -176,6 +185,7 @@ def test_who_was_answered_pays_for_no_second_demand(scene: Scene) -> None:
         until=lambda s: s.rounds[0].proposal.fate is Fate.SETTLED,
     )
     (challenge,) = scene.proposal.challenges.all
+    assert len(challenge.taken) == MOST_STEPS
     assert challenge.resolved
     assert before - scene.cast.stage.chain.balance(scene.account.address) < 2 * BOND
 

@@ -12,13 +12,28 @@ from ledger.nodes import Reason
 from ledger.proofs import Kind, Proof, find, shows
 from tests.ledger.proofs.lies import LIES
 from tests.ledger.proofs.samples import every_proof, worlds
-from tests.ledger.proofs.world import Choices, World
+from tests.ledger.proofs.world import INT64, INT256, Choices, World
 
 
 @given(worlds())
 @settings(max_examples=30)
 def test_nothing_is_found_in_a_right_result(world: World) -> None:
     assert find(world.dispute(world.honest)) is None
+
+
+def test_what_does_not_fit_is_right_at_the_edge() -> None:
+    """Of utilities, gains and values that are as large, or as small, as they can be."""
+    gains, values = set(), set()
+    for seed in range(12):
+        choices = Choices(seed, slots=4, leaves=1, height=3, trouble=False, extreme=True)
+        world = World(choices)
+        disputed = world.dispute(world.honest)
+        assert find(disputed) is None
+        assert not [p.kind for p in every_proof(world, world.honest) if shows(disputed, p)]
+        gains.add(world.parts.gain)
+        values |= {leaf.value for leaf in world.parts.values}
+    assert {-INT64, INT64 - 1} <= gains
+    assert {-INT256, INT256 - 1} < values
 
 
 @given(worlds())
