@@ -101,6 +101,6 @@ def _waves(round_: Round) -> int:
 
 
 def _waits_for_its_seed(state: FederationState) -> bool:
-    round_ = state.round
-    drawn = state.phase is Phase.COMMIT and state.policy.draws(round_.known)
-    return drawn and round_.seed is None
+    if state.phase is not Phase.COMMIT:
+        return False
+    return state.policy.draws(state.round.known) and state.round.seed is None
