@@ -193,6 +193,12 @@ class _Run:
         """
         for declared in declarations(self._evidence.store, ahead.state):
             self._erased.update((declared.participant, round_) for round_ in declared.rounds)
+            if declared.rounds:
+                named = ", ".join(map(str, declared.rounds))
+                self.facts.note(
+                    f"Participant {declared.participant} declared its updates of rounds {named} to "
+                    "be erased. What could still be had of them was checked."
+                )
             if declared.refused is not None:
                 whose = f"{declared.record.hex()[:16]} of participant {declared.participant}"
                 self.facts.note(f"The erasure {whose} is not believed: {declared.refused}.")
