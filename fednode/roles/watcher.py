@@ -192,14 +192,11 @@ class Watcher:
         return Progress.WAITING
 
     def see_to_disputes(self) -> bool:
-        """Do what `step` does, for a node that has other things to do as well: a result that cannot
-        be judged, or a bond that cannot be paid, must not keep it from them.
+        """Do what `step` does, for a node that has other things to do as well: a bond that cannot
+        be paid must not keep it from them.
         """
         try:
             return self.step() is Progress.ACTED
-        except (BlockUnavailable, MalformedRecord) as error:
-            log.warning("a result cannot be judged: %s", error)
-            return False
         except Unfunded as error:
             log.warning("a challenge cannot be paid for: %s", error)
             return False
