@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fednode.data.commitment import DatasetCommitment, commit
+from fednode.data.errors import DataError, RowsNotPublic
 from fednode.data.evaluation_set import EvaluationSet, gather
 from fednode.data.partition import shuffled
 from fednode.data.salted import SaltedRows
@@ -63,19 +64,22 @@ class Site:
         return SaltedRows.draw(shard, own, beside=commit(self.train, secret).root)
 
 
-def open_sites(policy: Policy, base_dir: Path | str = ".") -> Source:
-    """Open the policy's source; refuse sites whose owners have not marked their data public, unless
-    what is computed from them is sealed.
+def open_sites(policy: Policy, base_dir: Path | str = ".", *, public_rows: bool = False) -> Source:
+    """Open the policy's source, for the site that owns the rows, or for who publishes them.
+
+    `public_rows` is that site's own word that everyone may see its rows. Without it rows are
+    refused wherever everyone can read what is computed from them: the policy only says what its
+    author expects.
     """
-    if policy.visibility == "public":
+    if policy.shows_rows:
         require_public(policy.data)
+        if not public_rows:
+            raise RowsNotPublic
     return open_source(policy.data, policy.schema, base_dir)
 
 
 def load_site(policy: Policy, source: Source, name: str) -> Site:
     """Read and cut one site's rows."""
-    if policy.visibility == "public":
-        require_public(policy.data, name)
     table = source.load(name)
     valuation, test = policy.data.split.shares
     index = site_index(policy.data, name)
@@ -85,6 +89,29 @@ def load_site(policy: Policy, source: Source, name: str) -> Site:
     shard = EvaluationSet.of(table.take(held))
     fits = policy.evaluation.mode == "shards" and countable(shard, policy.evaluation.metric)
     return Site(name, table, cut, held if fits else None)
+
+
+def require_folder(policy: Policy, base_dir: Path) -> None:
+    """Refuse one file in place of a folder where the files of several sites are read."""
+    several = policy.data.partition.kind == "natural" and len(policy.data.site_names) > 1
+    if several and policy.data.path is not None and base_dir.is_file():
+        raise DataError(
+            f"--data {base_dir} is one file, and the rows of {len(policy.data.site_names)} sites "
+            "are read here: give the folder of their files"
+        )
+
+
+def published_rows(policy: Policy, base_dir: Path, *, public_rows: bool) -> EvaluationSet | None:
+    """Read the rows that creating a federation publishes, if it publishes any.
+
+    `public_rows` is the word of the site that runs the command that everyone may see them.
+    """
+    if policy.visibility == "public":
+        require_public(policy.data)
+    if policy.evaluation.mode != "public":
+        return None
+    require_folder(policy, base_dir)
+    return evaluation_rows(policy, open_sites(policy, base_dir, public_rows=public_rows))
 
 
 def evaluation_rows(policy: Policy, source: Source) -> EvaluationSet | None:

@@ -245,7 +245,7 @@ def found(
     """Deploy, create, and let every site join; `vaults` go round among the sites."""
     creator = stage.accounts[0]
     contract = Federations(stage.chain, deploy(stage.chain, creator))
-    source = open_sites(policy)
+    source = open_sites(policy, public_rows=True)
     planned = plan(
         policy,
         open_task(policy.model_spec, own=own),

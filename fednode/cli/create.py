@@ -15,6 +15,7 @@ from fednode.cli.edge import (
     options,
     own_option,
     policy_option,
+    public_option,
     store_options,
 )
 from fednode.cli.open import address, federation_id, open_account, open_content, open_contract
@@ -25,7 +26,7 @@ from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import Federation
 from fednode.models.layout import Layout
 from fednode.policy import CREATOR, Policy, load_policy
-from fednode.site import evaluation_rows, open_sites
+from fednode.site import published_rows
 from fednode.training.task import layout_of, open_task
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Federations
@@ -35,6 +36,7 @@ from ledger.types import ZERO_ADDRESS, Digest, Wei
 
 @click.command()
 @options(chain_options, ledger_option, store_options, account_options, policy_option, data_option)
+@public_option
 @click.option(
     "--slices",
     metavar="ROOT",
@@ -56,6 +58,7 @@ def create(
     password_file: Path | None,
     policy_file: Path,
     data_dir: Path,
+    public_rows: bool,
     slices: str | None,
     holder: str | None,
     ancestor: str | None,
@@ -75,7 +78,7 @@ def create(
     planned = plan(
         policy,
         task,
-        evaluation_rows(policy, open_sites(policy, data_dir)),
+        published_rows(policy, data_dir, public_rows=public_rows or dry_run),
         chain_id=contract.chain.chain_id,
         ledger=contract.address,
         ancestor=_ancestor(

@@ -12,6 +12,7 @@ from fednode.cli.edge import (
     json_option,
     options,
     policy_option,
+    public_option,
     site_options,
 )
 from fednode.data.check import Conformance
@@ -20,8 +21,9 @@ from fednode.data.salted import SaltedRows
 from fednode.data.sources import Source, open_source
 from fednode.errors import FedNodeError
 from fednode.membership import shown_shard
+from fednode.own_word import says_public
 from fednode.policy import Policy, load_policy
-from fednode.site import evaluation_rows, load_site, open_sites, slice_rows
+from fednode.site import evaluation_rows, load_site, open_sites, require_folder, slice_rows
 
 
 @click.group()
@@ -53,6 +55,7 @@ def check(ctx: click.Context, policy_file: Path, site: str, data_dir: Path, as_j
     metavar="DIR",
     help="By shards: the journal that the site joins with. [FEDNODE_JOURNAL]",
 )
+@public_option
 @click.option(
     "--out",
     required=True,
@@ -66,6 +69,7 @@ def evaluation(
     site: str | None,
     data_dir: Path,
     journal: Path | None,
+    public_rows: bool,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -77,7 +81,10 @@ def evaluation(
     from fednode.evaluation.slices import cut
 
     policy = load_policy(policy_file)
-    rows = _rows(policy, open_sites(policy, data_dir), site, journal)
+    require_folder(policy, data_dir)
+    public = says_public(journal, site, now=public_rows)
+    source = open_sites(policy, data_dir, public_rows=public)
+    rows = _rows(policy, source, site, journal)
     rows.save(out)
     by_slices = policy.evaluation.mode == "slices"
     root = cut(rows, policy.slices).root if by_slices else rows.commitment

@@ -250,12 +250,21 @@ data_option = click.option(
     default=".",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where the policy's relative paths of data start. [FEDNODE_DATA]",
+    help="The folder that the policy's paths of data start in and cannot leave, or the one file "
+    "that stands for them. [FEDNODE_DATA]",
+)
+public_option = click.option(
+    "--public-rows",
+    envvar="FEDNODE_PUBLIC_ROWS",
+    is_flag=True,
+    help="Say, for the rows' owner, that everyone may see them; the journal keeps it. "
+    "[FEDNODE_PUBLIC_ROWS]",
 )
 site_options = options(
     click.option("--site", required=True, metavar="NAME", help="The site, as the policy names it."),
     data_option,
 )
+own_rows_options = options(site_options, public_option)
 journal_option = click.option(
     "--journal",
     envvar="FEDNODE_JOURNAL",

@@ -18,12 +18,13 @@ from fednode.cli.edge import (
     store_options,
 )
 from fednode.cli.open import Place, controlled, open_account, placed
+from fednode.data.sources import open_source
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
 from fednode.forgetting import Forgotten, Plan, begin, finish, pending, plan, updates_of
 from fednode.kept_rows import without_forgotten
 from fednode.roles.journal import Journal
-from fednode.site import load_site, open_sites
+from fednode.site import load_site
 from ledger.members import Participant
 from ledger.types import Digest, ParticipantId
 
@@ -80,7 +81,8 @@ def forget(
     planned = pending(journal)
     if not resume:
         member = controlled(opened, account)
-        source = open_sites(opened.policy, data_dir)
+        # Erasing shows nothing to others, so it needs no word that the rows are public.
+        source = open_source(opened.policy.data, opened.policy.schema, data_dir)
         planned = plan(
             opened.state,
             member,

@@ -15,13 +15,14 @@ from fednode.cli.edge import (
     ledger_option,
     options,
     own_option,
-    site_options,
+    own_rows_options,
     store_options,
 )
 from fednode.cli.open import Place, address, open_account, placed
 from fednode.errors import FedNodeError
 from fednode.files import write_file
 from fednode.membership import NO_KEY, make_request, membership, read_invitation, site_secret
+from fednode.own_word import keep_word, says_public
 from fednode.policy import Policy, load_policy, require_same
 from fednode.site import load_site, open_sites
 from ledger.sealing import load_key
@@ -35,7 +36,7 @@ from ledger.types import Wei
     federation_option,
     store_options,
     account_options,
-    site_options,
+    own_rows_options,
     journal_option,
     key_option,
 )
@@ -76,6 +77,7 @@ def join(
     password_file: Path | None,
     site: str,
     data_dir: Path,
+    public_rows: bool,
     journal: Path,
     name: str,
     request: Path | None,
@@ -91,12 +93,13 @@ def join(
     opened = place.open(keyed=True)
     if policy_file is not None:
         require_same(load_policy(policy_file), opened.policy, source=str(policy_file))
-    rows = load_site(opened.policy, open_sites(opened.policy, data_dir), site)
+    public = says_public(journal, site, now=public_rows)
+    rows = load_site(opened.policy, open_sites(opened.policy, data_dir, public_rows=public), site)
     _require_way(opened.policy, asks=request is not None, invited=invitation is not None)
     account = open_account(keystore, password_file)
-    asked, identity = make_request(
-        opened.id, account, name=name, site=rows, secret=site_secret(journal)
-    )
+    secret = site_secret(journal)
+    keep_word(journal, site, public_rows=public_rows)
+    asked, identity = make_request(opened.id, account, name=name, site=rows, secret=secret)
     opened.store.put(identity)
     if request is not None:
         write_file(request, asked.model_dump_json(indent=2).encode())

@@ -16,7 +16,7 @@ from fednode.cli.edge import (
     ledger_option,
     options,
     own_option,
-    site_options,
+    own_rows_options,
     start_logging,
     store_options,
     verbose_option,
@@ -46,7 +46,7 @@ relay_option = click.option(
 
 
 @click.command()
-@options(node_options, site_options, journal_option, own_option, poll_option)
+@options(node_options, own_rows_options, journal_option, own_option, poll_option)
 @relay_option
 @verbose_option
 @json_option
@@ -59,6 +59,7 @@ def participant(
     password_file: Path | None,
     site: str,
     data_dir: Path,
+    public_rows: bool,
     journal: Path,
     poll: float,
     relay: str | None,
@@ -73,6 +74,7 @@ def participant(
     from fednode.final_report import final_report
     from fednode.kept_rows import without_forgotten
     from fednode.membership import require_committed
+    from fednode.own_word import keep_word, says_public
     from fednode.roles.effort import attested, summary, total
     from fednode.roles.journal import Journal
     from fednode.roles.participant import NotAMember, Participant
@@ -85,9 +87,11 @@ def participant(
     member = opened.state.member(account.address)
     if member is None:
         raise NotAMember(account)
-    source = open_sites(opened.policy, data_dir)
+    public = says_public(journal, site, now=public_rows)
+    source = open_sites(opened.policy, data_dir, public_rows=public)
     rows = without_forgotten(load_site(opened.policy, source, site), journal)
     require_committed(rows, journal, member.datasets[-1].root)
+    keep_word(journal, site, public_rows=public_rows)
     own_journal = Journal(journal, opened.id)
     trainer = Trainer(opened.rulebook.task, rows.train, rows.shard)
     carrier = None

@@ -23,6 +23,15 @@ class DataMissing(DataError):
         super().__init__(f"{what} not found at {path}: {advice}")
 
 
+class PathRefused(DataError):
+    """A path of the policy that leads, or could lead, out of the site's own folder."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"data.path {path[:200]!r}: {reason}")
+
+
 class MalformedData(DataError):
     """A file that is not what its format says."""
 
@@ -62,14 +71,27 @@ class UnknownSite(DataError):
 
 
 class DataNotPublic(DataError):
-    """Data that its owner has not marked public; it can only be used under seal."""
+    """Data that the policy does not expect to be public; it can only be used under seal."""
 
     def __init__(self, site: str) -> None:
         self.site = site
         super().__init__(
             f"site '{site}': data.public does not name it, so nothing that is computed from it may "
-            "be readable by anybody: set visibility = 'members', and evaluation.mode = 'none' or "
+            "be readable by everyone: set visibility = 'members', and evaluation.mode = 'none' or "
             "'shards'; or data.public, only if the owner agrees"
+        )
+
+
+class RowsNotPublic(DataError):
+    """Rows that the site itself has not declared public, in a federation that shows what is
+    computed from them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this federation lets everyone read what is computed from the rows, and the policy "
+            "cannot decide that for their owner: if your rows are public, say so with "
+            "--public-rows; else do not take part"
         )
 
 

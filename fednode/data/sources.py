@@ -17,7 +17,7 @@ from typing import Annotated, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fednode.data.errors import (
     DataError,
@@ -30,6 +30,7 @@ from fednode.data.errors import (
 )
 from fednode.data.files import ImageZip, parse_idx, read_bounded, read_csv, read_npz
 from fednode.data.partition import PartitionSpec, deal, deal_evenly, shuffled
+from fednode.data.paths import SITE, inside, path_fault, resolve
 from fednode.data.schema import (
     ExactDecimal,
     ImageSchema,
@@ -71,6 +72,17 @@ _NEEDS_PATH: Final = ("mnist", "images", "csv", "npz")
 SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
+def _path(text: str) -> str:
+    # A site's name starts with a letter or digit, so it stands for an ordinary part of the path.
+    fault = path_fault(text.replace(SITE, "site"))
+    if fault is not None:
+        raise ValueError(fault)
+    return text
+
+
+DataPath = Annotated[str, AfterValidator(_path)]
+
+
 def _sites(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= 100_000:
@@ -102,7 +114,7 @@ class DataSpec(Section):
     """The policy's data section: source, sites, and whether their rows may be seen by anybody."""
 
     source: Literal["heart", "digits", "breast_cancer", "mnist", "images", "csv", "npz"]
-    path: str | None = Field(default=None, min_length=1, max_length=4096)
+    path: DataPath | None = None
     public: StrictBool | tuple[SiteName, ...] = False
     sites: Annotated[tuple[SiteName, ...], BeforeValidator(_sites)] = ()
     partition: PartitionSpec = PartitionSpec()
@@ -130,8 +142,12 @@ class DataSpec(Section):
                 f"partition.kind: '{self.source}' has no natural sites; "
                 "set iid, dirichlet or classes"
             )
-        if natural and len(self.sites) > 1 and "{site}" not in (self.path or "{site}"):
+        if natural and len(self.sites) > 1 and SITE not in (self.path or SITE):
             raise ValueError("path: must contain {site}: with natural sites each has its own file")
+        for site in self.sites if natural else ():
+            fault = path_fault((self.path or SITE).replace(SITE, site))
+            if fault is not None:
+                raise ValueError(f"path: of site '{site}' {fault}")
         if natural and self.rows is not None:
             raise ValueError("rows: only partitioned rows can be sampled")
         if isinstance(self.public, tuple):
@@ -363,7 +379,7 @@ def _deal(
 
 def _resolve(spec: DataSpec, base: Path, site: str) -> Path:
     assert spec.path is not None
-    return base / Path(spec.path.replace("{site}", site)).expanduser()
+    return resolve(base, spec.path, site)
 
 
 def _table_reader(spec: DataSpec, schema: TableSchema, base: Path) -> Callable[[str], RawTable]:
@@ -478,7 +494,7 @@ def _mnist(schema: ImageSchema, folder: Path) -> ImageRows:
 def _idx(folder: Path, stem: str, kind: str) -> NDArray[np.uint8]:
     for separator in ("-", "."):
         for suffix in ("", ".gz"):
-            path = folder / f"{stem}{separator}{kind}{suffix}"
+            path = inside(folder, f"{stem}{separator}{kind}{suffix}")
             if path.is_file():
                 return parse_idx(read_bounded(path), path)
     raise DataMissing(

@@ -75,7 +75,7 @@ def _create(stage: Stage, contract: Federations, policy: Policy) -> FederationId
     planned = plan(
         policy,
         open_task(policy.model_spec),
-        evaluation_rows(policy, open_sites(policy)),
+        evaluation_rows(policy, open_sites(policy, public_rows=True)),
         chain_id=stage.chain.chain_id,
         ledger=contract.address,
     )

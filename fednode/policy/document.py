@@ -304,6 +304,11 @@ class Policy(BaseModel):
         return self.data_schema
 
     @property
+    def shows_rows(self) -> bool:
+        """Whether everyone can read rows, or what is computed from them."""
+        return self.visibility == "public" or self.evaluation.mode in ("public", "slices")
+
+    @property
     def numeric_columns(self) -> int:
         """Numeric columns that the first result averages statistics of."""
         return len(self.data_schema.numeric) if self.data.statistics else 0

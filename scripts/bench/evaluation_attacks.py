@@ -149,7 +149,7 @@ class Play:
     attack: Attack | None
 
     def __post_init__(self) -> None:
-        policy, source = self.policy, open_sites(self.policy)
+        policy, source = self.policy, open_sites(self.policy, public_rows=True)
         self.task = open_task(policy.model_spec)
         self.layout = layout_of(self.task)
         self.header = policy.header(

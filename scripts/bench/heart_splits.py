@@ -95,7 +95,7 @@ def versions(policy: Policy, sites: Sequence[Site]) -> dict[str, list[Version]]:
 
 def figures(policy: Policy) -> dict[str, list[float]]:
     """Measure one split."""
-    source = open_sites(policy)
+    source = open_sites(policy, public_rows=True)
     sites = [load_site(policy, source, name) for name in source.sites]
     tests = [site.table.take(site.splits.test) for site in sites]
     rows = Table.concatenate(tests)

@@ -39,7 +39,7 @@ class Data:
 def load(folder: Path | None, size: Size, *, model: str = "cnn", valued: bool = False) -> Data:
     """Read MNIST from its folder; without one, take scikit-learn's digits and say so."""
     policy = _policy(folder, size, model, valued=valued)
-    source = open_sites(policy)
+    source = open_sites(policy, public_rows=True)
     tables = []
     for site in source.sites:
         rows = load_site(policy, source, site).train

@@ -180,7 +180,8 @@ class Network:
     def environment(self) -> dict[str, str]:
         """Give what all commands are told."""
         rpc = self.engine.chain.endpoint
-        return {"FEDNODE_RPC": rpc, "FEDNODE_PASSWORD_FILE": str(self.password)}
+        own = {"FEDNODE_PASSWORD_FILE": str(self.password), "FEDNODE_PUBLIC_ROWS": "1"}
+        return {"FEDNODE_RPC": rpc, **own}
 
 
 @contextmanager

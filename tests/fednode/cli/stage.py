@@ -39,6 +39,7 @@ def desk(cast: Cast, patch: pytest.MonkeyPatch) -> Desk:
             "FEDNODE_FEDERATION": cast.federation.hex(),
             "FEDNODE_STORE": str(folder / "store"),
             "FEDNODE_PASSWORD_FILE": str(folder / "password"),
+            "FEDNODE_PUBLIC_ROWS": "1",
         },
     )
 

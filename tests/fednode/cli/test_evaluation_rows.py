@@ -50,6 +50,7 @@ def policy(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 def write(policy: Path, *options: str) -> Result:
     out = str(policy.parent / "rows")
     command = ["data", "evaluation", "--policy", str(policy), "--out", out, "--json", *options]
+    command.append("--public-rows")
     return CliRunner().invoke(main, command)
 
 
@@ -70,7 +71,7 @@ def test_a_shard_is_the_one_that_its_site_joins_with(policy: Path) -> None:
     result = write(policy, "--site", "site-1", "--journal", str(journal))
     assert result.exit_code == 0, result.output
     read = load_policy(policy)
-    site = load_site(read, open_sites(read), "site-1")
+    site = load_site(read, open_sites(read, public_rows=True), "site-1")
     committed = site.commitment(site_secret(journal))
     assert json.loads(result.stdout)["root"] == committed.root.hex()
     assert SaltedRows.load(policy.parent / "rows").commitment == committed.root
@@ -83,7 +84,7 @@ def test_a_shard_is_the_one_that_its_site_joins_with(policy: Path) -> None:
 def test_public_rows_are_the_published_ones(policy: Path) -> None:
     assert write(policy).exit_code == 0
     read = load_policy(policy)
-    published = evaluation_rows(read, open_sites(read))
+    published = evaluation_rows(read, open_sites(read, public_rows=True))
     assert published is not None
     found = SaltedRows.load(policy.parent / "rows").rows
     assert found.artefact().roots == published.artefact().roots

@@ -26,7 +26,7 @@ def cast(tmp_path: Path) -> Cast:
         evaluation={"mode": "slices", "rows": 60},
         reward={"pool": "0"},
     )
-    rows = slice_rows(policy, open_sites(policy))
+    rows = slice_rows(policy, open_sites(policy, public_rows=True))
     for name, secret in (("slices", b"the holder's own secret"), ("others", b"somebody else's")):
         SaltedRows.draw(rows, secret).save(tmp_path / name)
     place = stage(tmp_path)

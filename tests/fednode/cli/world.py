@@ -179,6 +179,7 @@ def build(folder: Path, anvil: Anvil) -> World:
         "FEDNODE_RPC": anvil.url,
         "FEDNODE_STORE": str(folder / "store"),
         "FEDNODE_DATA": str(folder),
+        "FEDNODE_PUBLIC_ROWS": "1",
         "FEDNODE_PASSWORD_FILE": str(folder / "password"),
     }
     desk = Desk(folder, variables)
@@ -207,7 +208,8 @@ def play(desk: Desk, anvil: Anvil, vaults: Mapping[str, Vault] | None = None) ->
     for number, site in enumerate(SITES, start=NORTH):
         vault = (vaults or {}).get(site, NO_KEYS)
         view = Federation(contract, federation, store, vault=vault)
-        rows = load_site(view.policy, open_sites(view.policy, desk.folder), site)
+        source = open_sites(view.policy, desk.folder, public_rows=True)
+        rows = load_site(view.policy, source, site)
         layout = view.rulebook.layout
         update = layout.pack_update({"weight": np.array([[AGE[site], 0, 0]], dtype=np.int32)})
         task = GivenTask(open_task(view.policy.model_spec), layout, {(1, number - 1): update})

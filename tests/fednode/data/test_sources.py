@@ -318,8 +318,8 @@ def rows_of(source: Source) -> int:
 
 def test_mnist_as_published() -> None:
     folder = public_data("mnist")
-    keys = MNIST.model_copy(update={"path": str(folder), "rows": 700})
-    source = open_source(keys, images(28, 28, list(range(10))))
+    keys = MNIST.model_copy(update={"rows": 700})
+    source = open_source(keys, images(28, 28, list(range(10))), folder)
     assert rows_of(source) == 700
     table = source.load("site-1")
     assert table.features.max() == ONE
@@ -343,12 +343,12 @@ def test_cifar10_as_an_image_folder() -> None:
     ]
     keys = spec(
         source="images",
-        path=str(folder / "cifar10.zip"),
+        path="cifar10.zip",
         sites=4,
         rows=400,
         partition={"kind": "classes", "classes": 5},
     )
-    source = open_source(keys, images(32, 32, list(names), channels=3))
+    source = open_source(keys, images(32, 32, list(names), channels=3), folder)
     table = source.load("site-2")
     assert table.features.shape[1:] == (3, 32, 32)
     assert len(np.unique(table.labels[~table.held])) == 5
@@ -366,6 +366,7 @@ def test_credit_as_csv() -> None:
             "label": {"column": "Y", "codes": {"0": 0, "1": 1}},
         }
     )
-    path = str(folder / "UCI_Credit_Card.csv.gz")
-    source = open_source(spec(source="csv", path=path, sites=3, partition={"kind": "iid"}), schema)
+    name = "UCI_Credit_Card.csv.gz"
+    keys = spec(source="csv", path=name, sites=3, partition={"kind": "iid"})
+    source = open_source(keys, schema, folder)
     assert rows_of(source) == 30_000

@@ -21,7 +21,7 @@ def policy() -> Policy:
 
 @pytest.fixture(scope="module")
 def sites(policy: Policy) -> list[Site]:
-    source = open_sites(policy)
+    source = open_sites(policy, public_rows=True)
     return [load_site(policy, source, name) for name in source.sites]
 
 

@@ -161,7 +161,7 @@ class Theatre:
         updates: Updates | None = None,
     ) -> "Theatre":
         """Create a federation and let every site join with what it commits to."""
-        source = open_sites(policy)
+        source = open_sites(policy, public_rows=True)
         task = open_task(policy.model_spec)
         holder = account(CREATOR).address
         planned = plan(

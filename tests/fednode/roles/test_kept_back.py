@@ -193,7 +193,7 @@ class Stage:
 
     def __init__(self, folder: Path, *, rounds: int, **more: object) -> None:
         policy = policy_of("digits", **terms("slices", rounds=rounds, **more))
-        rows = slice_rows(policy, open_sites(policy))
+        rows = slice_rows(policy, open_sites(policy, public_rows=True))
         self.slices = cut(SaltedRows.draw(rows, HOLDERS), policy.slices)
         self.theatre = Theatre.found(policy, folder, slices=self.slices)
         self.holder = self.theatre.holder(self.slices)
@@ -543,7 +543,7 @@ def test_an_auditor_with_the_slices_measures_those_that_stayed_closed(tmp_path: 
     stage.play()
     assert [r.utilities for r in records(stage.theatre)] == [stage.own(1), ()]
     policy = stage.theatre.policy
-    rows = SaltedRows.draw(slice_rows(policy, open_sites(policy)), HOLDERS)
+    rows = SaltedRows.draw(slice_rows(policy, open_sites(policy, public_rows=True)), HOLDERS)
     verdict = again(stage.theatre, rows)
     assert verdict.holds
     gain = stage.own(2)[-1] - stage.own(2)[0]
@@ -561,7 +561,7 @@ def test_public_rows_that_are_not_the_original_ones_are_refused(tmp_path: Path) 
     policy = policy_of("digits", **terms("public", rounds=1))
     theatre = Theatre.found(policy, tmp_path)
     theatre.play(theatre.roles())
-    rows = evaluation_rows(policy, open_sites(policy))
+    rows = evaluation_rows(policy, open_sites(policy, public_rows=True))
     assert rows is not None
     assert again(theatre, SaltedRows.draw(rows, SECRET)).holds
     other = replace(rows, labels=(rows.labels + 1) % 10)

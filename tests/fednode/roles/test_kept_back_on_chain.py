@@ -74,7 +74,8 @@ def test_by_shards_every_round_is_valued_one_result_later(tmp_path: Path, vault:
 
 def test_by_slices_nothing_is_proposed_before_the_slice(tmp_path: Path) -> None:
     policy = policy_of("digits", **terms("slices", rounds=2))
-    rows = SaltedRows.draw(slice_rows(policy, open_sites(policy)), b"the holder's own secret")
+    source = open_sites(policy, public_rows=True)
+    rows = SaltedRows.draw(slice_rows(policy, source), b"the holder's own secret")
     slices = cut(rows, policy.slices)
     stage = Stage(embedded(), peers(5), tmp_path)
     creator = stage.accounts[0]
