@@ -1,12 +1,74 @@
-"""Writing files so that nobody ever finds half of one."""
+"""Writing files whole, and keeping private what only its owner may read.
 
+The modes of private files and folders do not depend on the umask: they are set from creation on.
+"""
+
+import logging
 import os
+import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from fednode.errors import FedNodeError
 
+log = logging.getLogger("fednode")
+
 NEW = ".new-"
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+_OTHERS = 0o077
+
+
+def private_folder(path: Path, *, whole: bool = True) -> None:
+    """Make a folder that only its owner can enter, with the folders above it that are missing.
+
+    A folder that others can enter is closed, with everything in it if it is `whole`ly ours, and
+    the log says so. Raise OSError.
+    """
+    missing = []
+    folder = path
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for folder in reversed(missing):
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        folder.chmod(FOLDER_MODE)
+    if missing:
+        return
+    if not path.is_dir():
+        raise NotADirectoryError(20, os.strerror(20), str(path))
+    found = [path, *(_below(path) if whole else ())]
+    if sum(map(_closed, found)):
+        log.warning("others could read %s: closed to all but its owner", path)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for at, folders, files in os.walk(folder):
+        yield from (Path(at, name) for name in (*folders, *files))
+
+
+def _closed(path: Path) -> bool:
+    """Close a file or folder to others; say whether it was open to them."""
+    try:
+        mode = path.lstat().st_mode
+        # A folder that is shared by design, such as /tmp, is no journal's own.
+        if stat.S_ISLNK(mode) or mode & stat.S_ISVTX or not mode & _OTHERS:
+            return False
+        path.chmod(stat.S_IMODE(mode) & ~_OTHERS)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        log.warning("others can read %s, and it cannot be closed: %s", path, error.strerror)
+        return False
+    return True
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file that only its owner can read; give its descriptor."""
+    descriptor = os.open(path, flags, FILE_MODE)
+    os.fchmod(descriptor, FILE_MODE)
+    return descriptor
 
 
 def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -15,9 +77,8 @@ def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=NEW)
         try:
+            os.fchmod(descriptor, FILE_MODE if private else 0o644)
             _fill(descriptor, data)
-            if not private:
-                Path(scratch).chmod(0o644)
             Path(scratch).replace(path)
         except BaseException:
             Path(scratch).unlink(missing_ok=True)
@@ -28,8 +89,8 @@ def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
 
 def write_new(path: Path, data: bytes, *, private: bool = False) -> None:
     """Write a file that must not exist yet; `private` lets only its owner read it."""
-    mode = 0o600 if private else 0o644
-    _fill(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), data)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    _fill(open_private(path, flags) if private else os.open(path, flags, 0o644), data)
 
 
 def sweep(folder: Path) -> None:

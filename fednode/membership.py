@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from fednode.data.commitment import DatasetCommitment
 from fednode.data.salted import SaltedRows
 from fednode.errors import FedNodeError
-from fednode.files import write_new
+from fednode.files import private_folder, write_new
 from fednode.kept_rows import read_kept
 from fednode.site import Site
 from ledger.chain.accounts import Account
@@ -180,7 +180,7 @@ def site_secret(journal: Path) -> bytes:
     """Give the secret from which a site's salts follow; made once, kept in its journal."""
     path = journal / SECRET
     try:
-        journal.mkdir(parents=True, exist_ok=True)
+        private_folder(journal, whole=False)
         if not path.exists():
             write_new(path, secrets.token_bytes(32), private=True)
     except OSError as error:

@@ -64,7 +64,7 @@ def invite(
         chain_id=contract.chain.chain_id,
         ledger=contract.address,
     )
-    write_file(out, invitation.model_dump_json(indent=2).encode())
+    write_file(out, invitation.model_dump_json(indent=2).encode(), private=True)
     Output(as_json).result(
         {"invitation": str(out), "name": asked.name, "rows": asked.rows},
         f"invited {asked.name} ({asked.controller}) with {asked.rows} rows: {out}",

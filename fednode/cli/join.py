@@ -102,7 +102,7 @@ def join(
     asked, identity = make_request(opened.id, account, name=name, site=rows, secret=secret)
     opened.store.put(identity)
     if request is not None:
-        write_file(request, asked.model_dump_json(indent=2).encode())
+        write_file(request, asked.model_dump_json(indent=2).encode(), private=True)
         output.result(
             {"request": str(request), "rows": asked.rows},
             f"wrote {request}: send it to the federation's creator, then join with the invitation",

@@ -106,7 +106,7 @@ def _alone(directory: Path) -> Iterator[None]:
 def _accounts(directory: Path) -> None:
     """Write the funded accounts' keystores, once."""
     if not (directory / "password").exists():
-        write_file(directory / "password", PASSWORD.encode())
+        write_file(directory / "password", PASSWORD.encode(), private=True)
     for place, key in enumerate(ANVIL_KEYS):
         path = directory / "accounts" / f"{place}.json"
         if not path.exists():

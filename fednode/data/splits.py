@@ -20,6 +20,7 @@ from fednode.data.errors import DataError, TestSetOpened
 from fednode.data.fixed import half_even
 from fednode.data.partition import shuffled
 from fednode.data.table import Table
+from fednode.files import open_private
 
 SPLIT_DOMAIN = 0x5B117
 DEFAULT_VALUATION = Fraction(1, 5)
@@ -108,7 +109,7 @@ class TestSet:
 
 
 def _write(path: Path, content: Mapping[str, object], flag: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+    descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | flag)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(content, file, sort_keys=True)
         file.flush()

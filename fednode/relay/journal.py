@@ -15,6 +15,7 @@ import struct
 import zlib
 from pathlib import Path
 
+from fednode.files import open_private, private_folder
 from fednode.relay.errors import JournalFailed
 
 log = logging.getLogger("fednode")
@@ -31,8 +32,8 @@ class Journal:
         self._end = 0
         self._torn = False
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            private_folder(path.parent)
+            self._file = open_private(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         except OSError as error:
             raise JournalFailed(path, error.strerror or str(error)) from error
         try:

@@ -1,9 +1,9 @@
 """What a participant must not forget and the chain does not know: its updates before they are
 public, its private tensors.
 
-One directory a federation, one a round inside it. What is in it is written whole and then renamed
-into place, so a process that is killed at any moment finds either all of an entry or nothing; lists
-grow line by line, and a line that was cut off is none.
+One directory a federation, one a round inside it, all of it for its owner alone. What is in it is
+written whole and then renamed into place, so a process that is killed at any moment finds either
+all of an entry or nothing; lists grow line by line, and a line that was cut off is none.
 """
 
 import json
@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
+from fednode.files import FOLDER_MODE, open_private, private_folder
 from ledger.cid import CID, Codec
 from ledger.errors import LedgerError
 from ledger.headers import UpdateHeader
@@ -86,7 +87,8 @@ class Journal:
     def __init__(self, root: Path, federation: FederationId) -> None:
         self.folder = root / federation.hex()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            private_folder(root, whole=False)
+            private_folder(self.folder)
         except OSError as error:
             raise FedNodeError(
                 f"journal folder {root} cannot be made ({error.strerror}): give another --journal"
@@ -97,7 +99,7 @@ class Journal:
         target = self._round(round_index) / "update"
         with self._scratch(NEW) as scratch:
             entry = scratch / "update"
-            entry.mkdir()
+            private_folder(entry)
             files = {
                 entry / "artefact.car": write_car(update.artefact),
                 entry / "digest": update.digest.hex().encode(),
@@ -105,7 +107,7 @@ class Journal:
             }
             with ThreadPoolExecutor(len(files)) as pool:  # waits for the disk once, not thrice
                 list(pool.map(_write, files, files.values()))
-            target.parent.mkdir(exist_ok=True)
+            private_folder(target.parent, whole=False)
             try:
                 entry.rename(target)
             except OSError as error:
@@ -158,8 +160,8 @@ class Journal:
         """
         path = self._list(round_index, name)
         with self._writing():
-            path.parent.mkdir(exist_ok=True)
-            with path.open("a+b") as file:
+            private_folder(path.parent, whole=False)
+            with os.fdopen(open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+b") as file:
                 file.truncate(_end(file))
                 file.write("".join(f"{entry}\n" for entry in entries).encode())
                 file.flush()
@@ -222,7 +224,7 @@ class Journal:
         """Write a file whole in place of an older one."""
         scratch = path.with_suffix(".new")
         with self._writing():
-            path.parent.mkdir(exist_ok=True)
+            private_folder(path.parent, whole=False)
             try:
                 _write(scratch, data)
                 scratch.replace(path)
@@ -234,6 +236,7 @@ class Journal:
     def _scratch(self, prefix: str) -> Iterator[Path]:
         """Make a folder to prepare things in; whatever is left in it goes."""
         with self._writing(), tempfile.TemporaryDirectory(dir=self.folder, prefix=prefix) as folder:
+            Path(folder).chmod(FOLDER_MODE)
             yield Path(folder)
 
     @contextmanager
@@ -288,7 +291,7 @@ def _end(file: BinaryIO) -> int:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
+    with os.fdopen(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -126,6 +126,7 @@ def create_keystore(
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".keystore-")
         try:
             with os.fdopen(handle, "wb") as file:
+                os.fchmod(handle, 0o600)  # whatever the umask
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

@@ -62,6 +62,7 @@ def create_key(path: Path | str) -> SealingKey:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, 0o600)  # whatever the umask
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
