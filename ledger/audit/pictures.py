@@ -38,6 +38,9 @@ def axis(values: Sequence[float], start: float, end: float, *, marks: int = 5) -
         low, high = low - 0.01, high + 0.01
     step = _round_step((high - low) / marks)
     first, last = floor(low / step), ceil(high / step)
+    # The quotient of a value near zero can round to zero, and so lose its sign.
+    first -= first * step > low
+    last += last * step < high
     ticks = tuple(k * step for k in range(first, last + 1))
     return Axis(ticks[0], ticks[-1], start, end, ticks)
 

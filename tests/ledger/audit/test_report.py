@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.audit import verdict as v
@@ -241,6 +241,8 @@ def test_values_read_well(shown: str, text: str) -> None:
     assert shown == text
 
 
+@example([6.0, -5e-324])
+@example([-6.0, 5e-324])
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=9))
 def test_axis_covers_its_values(values: list[float]) -> None:
     scale = axis(values, 0, 100)
