@@ -25,6 +25,7 @@ from ledger.nodes import Levels, Node, in_order, nodes_root, regroup, shape
 from ledger.payload import Payload
 from ledger.round import Outcome, Published, Records
 from ledger.sealing import CLEAR, PLAIN, UNOPENED, Access, Content, Seal
+from ledger.sealing.envelope import SECRET_SIZE
 from ledger.stores import (
     Artefact,
     BlockNotFound,
@@ -225,8 +226,8 @@ class Inner:
         """Read the record."""
         kind = "inner record of a result"
         entries = cbor.decode_map(data, kind, ("model", "parent"), limit=MAX_RECORD)
-        model = cbor.field(entries, "model", bytes, kind=kind)
-        return cls(Digest(model), cbor.field(entries, "parent", bytes, kind=kind))
+        model = cbor.string(entries, "model", 32, kind=kind)
+        return cls(Digest(model), cbor.string(entries, "parent", 0, SECRET_SIZE, kind=kind))
 
 
 class ResultReader:
@@ -357,20 +358,14 @@ class ResultReader:
         return self.content.part(name).open(self._store.get(self._link(name, Codec.RAW)))
 
     def _link(self, name: str, codec: Codec) -> CID:
-        cid = cbor.field(self._entries, name, CID, kind=_INDEX)
-        if cid.codec is not codec:
-            raise MalformedRecord(_INDEX, f"{name} must be a link of codec {codec.name}")
-        return cid
+        return cbor.link(self._entries, name, codec, kind=_INDEX)
 
-    def _links(self, name: str, codec: Codec, count: int) -> list[CID]:
+    def _links(self, name: str, codec: Codec, count: int) -> tuple[CID, ...]:
         """Give a list of links of exactly this length, so that nobody makes a reader fetch more."""
-        links: list[cbor.Value] = cbor.field(self._entries, name, list, kind=_INDEX)
-        if len(links) != count:
-            raise MalformedRecord(_INDEX, f"{len(links)} {name}, expected {count}")
-        cids = [cid for cid in links if isinstance(cid, CID) and cid.codec is codec]
-        if len(cids) != len(links):
-            raise MalformedRecord(_INDEX, f"{name} must be links of codec {codec.name}")
-        return cids
+        found = cbor.links(self._entries, name, codec, kind=_INDEX)
+        if len(found) != count:
+            raise MalformedRecord(_INDEX, f"{len(found)} {name}, expected {count}")
+        return found
 
 
 def _sum_root(name: str, tree: Callable[[], SumTree]) -> Summed:

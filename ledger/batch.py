@@ -191,20 +191,18 @@ def _index(blocks: Sequence[bytes], subtrees: Sequence[Digest]) -> bytes:
     return cbor.encode({"size": size, "blocks": links, "subtrees": list(subtrees)})
 
 
-def _read_index(data: bytes, posted: Posted) -> tuple[list[CID], tuple[Digest, ...]]:
+def _read_index(data: bytes, posted: Posted) -> tuple[tuple[CID, ...], tuple[Digest, ...]]:
     """Read an index that must lead to the posted root."""
     index = cbor.decode_map(data, _INDEX, ("size", "blocks", "subtrees"))
-    size = cbor.field(index, "size", int, kind=_INDEX)
-    blocks: list[cbor.Value] = cbor.field(index, "blocks", list, kind=_INDEX)
-    links = [link for link in blocks if isinstance(link, CID) and link.codec is Codec.RAW]
-    if size != posted.leaves * LEAF_SIZE or len(links) != len(blocks):
-        raise MalformedRecord(_INDEX, f"size {size} or links are not those of raw blocks")
+    size = cbor.integer(index, "size", kind=_INDEX)
+    links = cbor.links(index, "blocks", Codec.RAW, kind=_INDEX)
+    if size != posted.leaves * LEAF_SIZE:
+        raise MalformedRecord(_INDEX, f"size {size}, expected {posted.leaves * LEAF_SIZE}")
     if len(links) != -(-posted.leaves // BLOCK_LEAVES):
         raise MalformedRecord(_INDEX, f"{len(links)} blocks, expected one per MiB")
-    listed: list[cbor.Value] = cbor.field(index, "subtrees", list, kind=_INDEX)
-    subtrees = tuple(Digest(s) for s in listed if isinstance(s, bytes) and len(s) == 32)
-    if len(subtrees) != len(listed) or len(subtrees) != len(links):
-        raise MalformedRecord(_INDEX, "subtrees must be 32-byte roots, one per block")
+    subtrees = tuple(map(Digest, cbor.strings(index, "subtrees", 32, kind=_INDEX)))
+    if len(subtrees) != len(links):
+        raise MalformedRecord(_INDEX, f"{len(subtrees)} subtrees of {len(links)} blocks")
     if not subtrees or Tree.over(subtrees).root != posted.root:
         raise MalformedRecord(_INDEX, "its subtrees do not lead to the posted root")
     return links, subtrees

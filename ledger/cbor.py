@@ -8,17 +8,20 @@ The dag-cbor library refuses wrong order and wrong text, but recurses once per l
 a head announces and is slow, so a flat scan bounds nesting, lengths and numbers before it sees
 anything, and checks the form of heads and links.
 
+Records come from strangers. A decoder reads each field with one of the functions below, which
+answer a value of the type, range and length that was asked for, or MalformedRecord.
+
 Source: https://ipld.io/specs/codecs/dag-cbor/spec/, RFC 8949.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias, TypeVar, cast
 
 import dag_cbor
 import multiformats
 from dag_cbor.decoding import CBORDecodingError
 
-from ledger.cid import CID, CID_SIZE
+from ledger.cid import CID, CID_SIZE, Codec
 from ledger.errors import MalformedRecord
 
 Value: TypeAlias = bool | int | str | bytes | CID | Sequence["Value"] | Mapping[str, "Value"] | None
@@ -28,6 +31,7 @@ MAX_DEPTH = 32
 MAX_SIZE = 1 << 20
 MAX_ITEMS = 1 << 16
 MAX_LINKS = 1 << 12
+MOST_INT = (1 << 63) - 1
 _INT64 = range(-(1 << 63), 1 << 63)
 _LINK_TAG = 42
 _LINK_HEAD = b"\x58\x25\x00"
@@ -75,6 +79,77 @@ def field(record: Mapping[str, Value], name: str, type_: type[T], *, kind: str) 
             kind, f"{name} must be {type_.__name__}, found {type(value).__name__}"
         )
     return value
+
+
+def integer(
+    record: Mapping[str, Value], name: str, *, kind: str, least: int = 0, most: int = MOST_INT
+) -> int:
+    """Return a field that is a number from `least` to `most`. True is none."""
+    value = field(record, name, int, kind=kind)
+    if not least <= value <= most:
+        raise MalformedRecord(kind, f"{name} must be from {least} to {most}, found {value}")
+    return value
+
+
+def items(
+    record: Mapping[str, Value],
+    name: str,
+    type_: type[T],
+    *,
+    kind: str,
+    what: str,
+    fits: Callable[[T], bool] = lambda _: True,
+) -> tuple[T, ...]:
+    """Return a field that is a list of values of exactly this type that fit; `what` says which."""
+    values: list[Value] = field(record, name, list, kind=kind)
+    found = tuple(value for value in values if type(value) is type_)
+    if len(found) != len(values) or not all(map(fits, found)):
+        raise MalformedRecord(kind, f"{name} must be {what}")
+    return found
+
+
+def integers(
+    record: Mapping[str, Value], name: str, *, kind: str, least: int = 0, most: int = MOST_INT
+) -> tuple[int, ...]:
+    """Return a field that is a list of numbers from `least` to `most`. True is none."""
+    what, fits = f"numbers from {least} to {most}", lambda value: least <= value <= most
+    return items(record, name, int, kind=kind, what=what, fits=fits)
+
+
+def string(record: Mapping[str, Value], name: str, *sizes: int, kind: str) -> bytes:
+    """Return a field that is a string of bytes of one of these lengths."""
+    value = field(record, name, bytes, kind=kind)
+    if len(value) not in sizes:
+        raise MalformedRecord(kind, f"{name} must have {_either(sizes)} bytes, found {len(value)}")
+    return value
+
+
+def strings(record: Mapping[str, Value], name: str, size: int, *, kind: str) -> tuple[bytes, ...]:
+    """Return a field that is a list of strings of exactly `size` bytes."""
+    what = f"strings of {size} bytes"
+    return items(record, name, bytes, kind=kind, what=what, fits=lambda value: len(value) == size)
+
+
+def link(record: Mapping[str, Value], name: str, codec: Codec, *, kind: str) -> CID:
+    """Return a field that links to a block of this codec."""
+    cid = field(record, name, CID, kind=kind)
+    if cid.codec is not codec:
+        raise MalformedRecord(kind, f"{name} must be a {_name(codec)} link")
+    return cid
+
+
+def links(record: Mapping[str, Value], name: str, codec: Codec, *, kind: str) -> tuple[CID, ...]:
+    """Return a field that is a list of links to blocks of this codec."""
+    what = f"{_name(codec)} links"
+    return items(record, name, CID, kind=kind, what=what, fits=lambda cid: cid.codec is codec)
+
+
+def _name(codec: Codec) -> str:
+    return codec.name.lower().replace("_", "-")
+
+
+def _either(sizes: Sequence[int]) -> str:
+    return " or ".join(map(str, sizes))
 
 
 def _to_library(value: Value, depth: int) -> object:

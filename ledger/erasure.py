@@ -15,7 +15,7 @@ the store link to, of whatever federation, the store keeps by itself.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 from ledger import cbor, identity, words
 from ledger.artefacts import EVALUATION, TRAINING, read_flat
@@ -35,6 +35,7 @@ MOST_ROUNDS = 10_000
 _KIND = "erasure record"
 _KEYS = ("federation", "participant", "rounds", "rows")
 _LIMIT = 64 * 1024
+_UINT32 = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +66,16 @@ class Erasure:
         """Read a record by the digest that the chain holds."""
         data = store.get(CID(Codec.DAG_CBOR, digest))
         record = cbor.decode_map(data, _KIND, _KEYS, limit=_LIMIT)
-        named: list[cbor.Value] = cbor.field(record, "rounds", list, kind=_KIND)
-        rounds = [r for r in named if type(r) is int and r >= 0]
-        if len(rounds) != len(named) or rounds != sorted(set(rounds)):
-            raise MalformedRecord(_KIND, "rounds must be numbers in ascending order")
+        rounds = cbor.integers(record, "rounds", kind=_KIND, most=_UINT32)
+        if len(rounds) > MOST_ROUNDS or any(a >= b for a, b in pairwise(rounds)):
+            raise MalformedRecord(
+                _KIND, f"rounds must be numbers in ascending order, up to {MOST_ROUNDS}"
+            )
         return cls(
-            FederationId(cbor.field(record, "federation", bytes, kind=_KIND)),
-            ParticipantId(cbor.field(record, "participant", int, kind=_KIND)),
+            FederationId(cbor.string(record, "federation", 32, kind=_KIND)),
+            ParticipantId(cbor.integer(record, "participant", kind=_KIND, most=_UINT32)),
             tuple(RoundIndex(round_) for round_ in rounds),
-            cbor.field(record, "rows", int, kind=_KIND),
+            cbor.integer(record, "rows", kind=_KIND, most=_UINT32),
         )
 
 

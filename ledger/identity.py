@@ -6,6 +6,8 @@ to the institution is what the creator of a federation vouches for with an invit
 
 from dataclasses import dataclass
 
+from eth_utils.address import is_checksum_address
+
 from ledger import cbor
 from ledger.artefacts import record
 from ledger.chain.accounts import Account, recover_typed
@@ -15,6 +17,9 @@ from ledger.stores import Artefact, ContentStore
 from ledger.types import Address, Digest
 
 MAX_NAME = 200
+MAX_SIZE = 2048
+"""Bytes of a record: a name of 200 characters, an address, a signature."""
+SIGNATURE_SIZE = 65
 KEYS = ("name", "controller", "signature")
 _KIND = "identity record"
 
@@ -56,14 +61,16 @@ def identity_artefact(identity: Identity) -> Artefact:
 def read_identity(store: ContentStore, digest: Digest) -> Identity:
     """Read an identity record and verify its signature."""
     data = store.get(CID(Codec.DAG_CBOR, digest))
-    fields = cbor.decode_map(data, _KIND, KEYS)
+    fields = cbor.decode_map(data, _KIND, KEYS, limit=MAX_SIZE)
     identity = Identity(
         name=cbor.field(fields, "name", str, kind=_KIND),
         controller=Address(cbor.field(fields, "controller", str, kind=_KIND)),
-        signature=cbor.field(fields, "signature", bytes, kind=_KIND),
+        signature=cbor.string(fields, "signature", SIGNATURE_SIZE, kind=_KIND),
     )
     if not 0 < len(identity.name) <= MAX_NAME:
         raise MalformedRecord(_KIND, f"a name of {len(identity.name)} characters")
+    if not is_checksum_address(identity.controller):
+        raise MalformedRecord(_KIND, "its controller is no address")
     verify_identity(identity)
     return identity
 

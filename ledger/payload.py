@@ -118,14 +118,9 @@ class Index:
         """Read an index, of an update that is sealed with its envelope."""
         keys = ("size", "blocks", "envelope") if enveloped else ("size", "blocks")
         record = cbor.decode_map(data, _KIND, keys)
-        blocks: list[cbor.Value] = cbor.field(record, "blocks", list, kind=_KIND)
-        links = [link for link in blocks if isinstance(link, CID) and link.codec is Codec.RAW]
-        if len(links) != len(blocks):
-            raise MalformedRecord(_KIND, "blocks must be raw links")
-        envelope = cbor.field(record, "envelope", CID, kind=_KIND) if enveloped else None
-        if envelope is not None and envelope.codec is not Codec.DAG_CBOR:
-            raise MalformedRecord(_KIND, "the envelope must be a dag-cbor link")
-        return cls(cbor.field(record, "size", int, kind=_KIND), tuple(links), envelope)
+        blocks = cbor.links(record, "blocks", Codec.RAW, kind=_KIND)
+        envelope = cbor.link(record, "envelope", Codec.DAG_CBOR, kind=_KIND) if enveloped else None
+        return cls(cbor.field(record, "size", int, kind=_KIND), blocks, envelope)
 
     def parts(self, size: int, seal: Seal) -> list[tuple[CID, int]]:
         """Name the stored blocks of a payload of exactly `size` bytes, and how long each must be;

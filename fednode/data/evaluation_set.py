@@ -75,13 +75,23 @@ class EvaluationSet:
         return self.artefact().roots[0].digest
 
     @classmethod
-    def fetch(cls, store: ContentStore, digest: Digest, *, schema: Schema | None = None) -> Self:
+    def fetch(
+        cls,
+        store: ContentStore,
+        digest: Digest,
+        *,
+        schema: Schema | None = None,
+        most_rows: int = MOST_ROWS,
+    ) -> Self:
         """Read committed rows from a store; `schema` also checks that they are rows of its kind.
+        Size and shape are checked before any row is fetched.
 
         MalformedRecord: the record or a block is not what an evaluation set has.
         """
         record = cbor.decode_map(store.get(CID(Codec.DAG_CBOR, digest)), KIND, _KEYS)
-        rows, shape = _dimensions(record)
+        rows, shape = _dimensions(record, most_rows)
+        if schema is not None and shape != schema.shape:
+            raise MalformedRecord(KIND, f"rows of shape {shape}, the schema's are {schema.shape}")
         features = _fetch(store, record, "features", rows * prod(shape)).reshape(rows, *shape)
         labels = _fetch(store, record, "labels", rows).astype(np.int64)
         groups = _fetch(store, record, "groups", rows).astype(np.int64)
@@ -121,14 +131,13 @@ def _blocks(
     return links
 
 
-def _dimensions(record: Mapping[str, cbor.Value]) -> tuple[int, tuple[int, ...]]:
-    rows = cbor.field(record, "rows", int, kind=KIND)
-    axes: list[cbor.Value] = cbor.field(record, "shape", list, kind=KIND)
-    shape = tuple(axis for axis in axes if isinstance(axis, int) and 0 < axis <= MOST_ROWS)
-    if len(shape) != len(axes) or not 1 <= len(shape) <= 3:
+def _dimensions(record: Mapping[str, cbor.Value], most_rows: int) -> tuple[int, tuple[int, ...]]:
+    rows = cbor.integer(record, "rows", kind=KIND, least=1, most=most_rows)
+    shape = cbor.integers(record, "shape", kind=KIND, least=1, most=MOST_ROWS)
+    if not 1 <= len(shape) <= 3:
         raise MalformedRecord(KIND, "shape must be one to three positive integers")
-    if not 0 < rows <= MOST_ROWS or rows * prod(shape) * 4 > MOST_BYTES:
-        raise MalformedRecord(KIND, f"{rows} rows of shape {shape} are none, or too many")
+    if rows * prod(shape) * 4 > MOST_BYTES:
+        raise MalformedRecord(KIND, f"{rows} rows of shape {shape} are too many")
     return rows, shape
 
 
@@ -136,13 +145,11 @@ def _fetch(
     store: ContentStore, record: Mapping[str, cbor.Value], name: str, count: int
 ) -> NDArray[np.int32]:
     size = 4 * count
-    links: list[cbor.Value] = cbor.field(record, name, list, kind=KIND)
+    links = cbor.links(record, name, Codec.RAW, kind=KIND)
     if len(links) != -(-size // BLOCK_SIZE):
         raise MalformedRecord(KIND, f"{name} must be one link per MiB")
     parts = []
     for position, link in enumerate(links):
-        if not isinstance(link, CID) or link.codec is not Codec.RAW:
-            raise MalformedRecord(KIND, f"{name} must be links of raw blocks")
         part = store.get(link)
         if len(part) != min(BLOCK_SIZE, size - position * BLOCK_SIZE):
             raise MalformedRecord(KIND, f"{name}: block {position} has {len(part)} bytes")

@@ -80,7 +80,8 @@ def read(data: bytes, result: Digest) -> Counts:
     fields = cbor.decode_map(data, KIND, _KEYS, limit=MAX_RECORD)
     if fields["result"] != result:
         raise MalformedRecord(KIND, "it counts for another result")
-    return Counts(_integers(fields, "cells"), _integers(fields, "counts"))
+    cells, counts = (cbor.integers(fields, name, kind=KIND) for name in ("cells", "counts"))
+    return Counts(cells, counts)
 
 
 def count(rows: EvaluationSet, counted: Sequence[int], metric: str) -> Counts:
@@ -168,11 +169,3 @@ def readable(
             continue
         found[owner] = counts
     return found
-
-
-def _integers(fields: Mapping[str, cbor.Value], name: str) -> tuple[int, ...]:
-    items: list[cbor.Value] = cbor.field(fields, name, list, kind=KIND)
-    numbers = tuple(item for item in items if isinstance(item, int) and not isinstance(item, bool))
-    if len(numbers) != len(items):
-        raise MalformedRecord(KIND, f"{name} must be integers")
-    return numbers

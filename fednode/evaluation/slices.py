@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
+from eth_utils.address import is_hex_address
 
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.data.salted import SaltedRows, salted
@@ -46,10 +47,10 @@ class SliceCommitment:
         """Read what the rest of a policy holds."""
         if not isinstance(value, Mapping) or set(value) != {"root", "holder"}:
             raise MalformedRecord("policy", f"its rest does not say what {LINK!r} are")
-        root = cbor.field(value, "root", bytes, kind="policy")
-        if len(root) != 32:
-            raise MalformedRecord("policy", f"a root of {len(root)} bytes")
-        return cls(Digest(root), Address(cbor.field(value, "holder", str, kind="policy")))
+        holder = cbor.field(value, "holder", str, kind="policy")
+        if not is_hex_address(holder):
+            raise MalformedRecord("policy", "the holder of its slices is no address")
+        return cls(Digest(cbor.string(value, "root", 32, kind="policy")), Address(holder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +70,16 @@ class SliceTree:
     def read(self, store: ContentStore, digest: Digest, *, number: int) -> EvaluationSet:
         """Read a slice that was opened; MalformedRecord if it is not the one of this number."""
         fields = cbor.decode_map(store.get(CID(Codec.DAG_CBOR, digest)), KIND, _KEYS)
-        link = cbor.field(fields, "rows", CID, kind=KIND)
-        rows = EvaluationSet.fetch(store, link.digest, schema=self.schema)
-        salts = store.get(cbor.field(fields, "salts", CID, kind=KIND))
-        path: list[cbor.Value] = cbor.field(fields, "path", list, kind=KIND)
+        link = cbor.link(fields, "rows", Codec.DAG_CBOR, kind=KIND)
+        salted_by = cbor.link(fields, "salts", Codec.RAW, kind=KIND)
+        path = cbor.strings(fields, "path", 32, kind=KIND)
+        rows = EvaluationSet.fetch(store, link.digest, schema=self.schema, most_rows=MOST_ROWS)
+        salts = store.get(salted_by)
         try:
             root = salted(rows, salts).root
         except ValueError as error:
             raise MalformedRecord(KIND, str(error)) from None
-        if not self._holds(root, number, [step for step in path if isinstance(step, bytes)]):
+        if not self._holds(root, number, path):
             raise MalformedRecord(KIND, f"its rows are not those of slice {number}")
         return rows
 

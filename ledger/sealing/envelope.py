@@ -11,7 +11,7 @@ Readers are listed by their public keys, in ascending order, so anybody can see 
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -63,8 +63,8 @@ class Envelope:
     def decode(cls, data: bytes) -> "Envelope":
         """Read the record; refuse one that is too large, unsorted, or not of one wrap a reader."""
         record = cbor.decode_map(data, _KIND, ("readers", "wraps"), limit=_LIMIT)
-        readers = _strings(record, "readers", KEY_SIZE)
-        wraps = _strings(record, "wraps", WRAP_SIZE)
+        readers = cbor.strings(record, "readers", KEY_SIZE, kind=_KIND)
+        wraps = cbor.strings(record, "wraps", WRAP_SIZE, kind=_KIND)
         if not 0 < len(readers) == len(wraps) <= MAX_READERS:
             found = f"{len(readers)} readers and {len(wraps)} wraps"
             raise MalformedRecord(_KIND, f"{found}, expected 1 to {MAX_READERS} of each")
@@ -122,11 +122,3 @@ def _deterministic() -> CipherSuite:
 def _suite() -> hpke.Suite:
     """The same suite for opening."""
     return hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
-
-
-def _strings(record: Mapping[str, cbor.Value], name: str, size: int) -> tuple[bytes, ...]:
-    items: list[cbor.Value] = cbor.field(record, name, list, kind=_KIND)
-    strings = tuple(item for item in items if isinstance(item, bytes) and len(item) == size)
-    if len(strings) != len(items):
-        raise MalformedRecord(_KIND, f"{name} must be strings of {size} bytes")
-    return strings
