@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -14,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from fednode.cli.scrub import Scrub, ScrubbedFormat
 from fednode.errors import FedNodeError
 from incentives.errors import IncentiveError
 from ledger.errors import LedgerError
@@ -21,6 +23,7 @@ from ledger.errors import LedgerError
 log = logging.getLogger("fednode")
 
 AS_JSON = "fednode.json"
+SCRUB = "fednode.scrub"
 FAILED = 1
 DOES_NOT_HOLD = 3
 NOT_ALL_CHECKED = 4
@@ -45,16 +48,26 @@ class Failing(click.Group):
     Usage errors stay click's own: the usage, then the error, exit code 2.
     """
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Learn from the whole command line what must not be printed."""
+        ctx.meta.setdefault(SCRUB, Scrub.of(args, os.environ))
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         """Run a command; turn an error into one line."""
+        scrub = scrub_of(ctx)
+        if logging.lastResort is not None:  # what prints warnings of commands that keep no log
+            logging.lastResort.setFormatter(ScrubbedFormat(scrub, "%(message)s"))
         try:
             return super().invoke(ctx)
         except (FedNodeError, LedgerError, IncentiveError) as error:
             _fail(ctx, error, _advised(error))
         except click.UsageError as error:
             _print_json(ctx, error, error.format_message())
-            raise
-        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise click.UsageError(scrub(error.format_message()), error.ctx) from None
+        except click.ClickException as error:
+            raise click.ClickException(scrub(error.format_message())) from None
+        except (click.Abort, click.exceptions.Exit):
             raise
         except KeyboardInterrupt:
             raise click.Abort from None
@@ -72,13 +85,19 @@ class Failing(click.Group):
 def _fail(ctx: click.Context, error: Exception, text: str) -> NoReturn:
     """End with one line that says what was wrong; as JSON, too, where that was asked for."""
     _print_json(ctx, error, text)
-    click.echo(f"error: {_line(text)}", err=True)
+    click.echo(f"error: {_line(scrub_of(ctx)(text))}", err=True)
     sys.exit(FAILED)
+
+
+def scrub_of(ctx: click.Context | None) -> Scrub:
+    """Give what hides the secrets of a command's addresses."""
+    found = ctx.meta.get(SCRUB) if ctx is not None else None
+    return found if isinstance(found, Scrub) else Scrub()
 
 
 def _print_json(ctx: click.Context, error: Exception, text: str) -> None:
     if ctx.meta.get(AS_JSON):
-        fields = {"type": type(error).__name__, "message": _line(text)}
+        fields = {"type": type(error).__name__, "message": _line(scrub_of(ctx)(text))}
         with suppress(OSError):  # a full disk or a closed pipe must not hide the error itself
             click.echo(json.dumps({"error": fields}))
 
@@ -115,12 +134,15 @@ class Output:
 
     def result(self, fields: Mapping[str, object], text: str) -> None:
         """Print a command's result."""
-        click.echo(json.dumps(fields, indent=2) if self.as_json else text)
+        scrub = scrub_of(click.get_current_context(silent=True))
+        click.echo(
+            json.dumps(scrub.record(fields), indent=2) if self.as_json else scrub.known(text)
+        )
 
     def note(self, text: str) -> None:
         """Print what a person may like to know meanwhile."""
         if not self.as_json:
-            click.echo(text)
+            click.echo(scrub_of(click.get_current_context(silent=True)).known(text))
 
 
 def options(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -156,11 +178,10 @@ def start_logging(*, verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     if not verbose:
         handler.addFilter(NotAgain())
-    logging.basicConfig(
-        level=logging.WARNING,
-        handlers=[handler],
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
+    scrub = scrub_of(click.get_current_context(silent=True))
+    handler.setFormatter(ScrubbedFormat(scrub, "%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.captureWarnings(True)
     logging.getLogger("fednode").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 

@@ -28,6 +28,7 @@ from ledger.proceedings import Round
 from ledger.signatures import Commit, Domain, Vote
 from ledger.stores import ContentStore
 from ledger.types import ZERO_ADDRESS, Digest, FederationId, ParticipantId
+from ledger.urls import shown
 
 log = logging.getLogger("fednode")
 
@@ -83,7 +84,7 @@ def open_client(
 ) -> RelayClient:
     """Open an account's way to the relay that a federation's policy names."""
     if re.fullmatch(r"https?://[^/\s]+\S*", url) is None:
-        raise FedNodeError(f"--relay {url!r} is no address: write http://relay.example:8600")
+        raise FedNodeError(f"--relay {shown(url)!r} is no address: write http://relay.example:8600")
     relay = federation.replica.policy.relay
     if relay == ZERO_ADDRESS:
         raise FedNodeError("the policy names no relay: leave out --relay")

@@ -31,6 +31,7 @@ from fednode.relay.messages import (
 from ledger.chain.accounts import Account
 from ledger.signatures import Commit, Domain, Receipt, Signature, Vote
 from ledger.types import Address, ParticipantId
+from ledger.urls import shown
 
 MAX_ANSWER = 1 << 16
 T = TypeVar("T")
@@ -95,6 +96,7 @@ class RelayClient:
         self.domain = domain
         self.account = account
         self._url = url.rstrip("/")
+        self._shown = shown(url)
         self._relay = relay
         self._patience = patience or Patience()
         self._rest = rest
@@ -147,11 +149,13 @@ class RelayClient:
         try:
             found = SignedReceipt.model_validate_json(self._post(path, message, within))
         except ValidationError as error:
-            raise ForgedReceipt(self._url, f"{error.error_count()} fields are wrong") from None
+            raise ForgedReceipt(self._shown, f"{error.error_count()} fields are wrong") from None
         if found.content != expected:
-            raise ForgedReceipt(self._url, "it is for something else, or for another deadline")
+            raise ForgedReceipt(self._shown, "it is for something else, or for another deadline")
         if self.domain.signer(expected, Signature.of(found.signature)) != self._relay:
-            raise ForgedReceipt(self._url, f"it is not signed by the policy's relay {self._relay}")
+            raise ForgedReceipt(
+                self._shown, f"it is not signed by the policy's relay {self._relay}"
+            )
         return found
 
     def _transaction(self, path: str, message: BaseModel, within: float) -> str:
@@ -171,7 +175,7 @@ class RelayClient:
                 rest = max(again.wait, pause) * self._random.uniform(1.0, 1.5)
                 late = again.wait > self._patience.longest or time.monotonic() + rest >= end
                 if left == 0 or late:
-                    raise again.refused or RelayDown(self._url, str(again)) from None
+                    raise again.refused or RelayDown(self._shown, str(again)) from None
                 self._rest(rest)
                 pause = min(2 * pause, self._patience.longest)
         raise AssertionError("the last try returns or raises")

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
-from urllib.parse import urlsplit, urlunsplit
 
 from ledger.chain.accounts import Account
 from ledger.chain.engine import Engine
@@ -16,6 +15,7 @@ from ledger.chain.errors import ChainUnreachable
 from ledger.chain.rpc import Batch, Json, RpcEngine, Transport, TransportFailure
 from ledger.chain.types import GENESIS_TIME, Block, Call, Log, Receipt, Transaction
 from ledger.types import Address, Wei
+from ledger.urls import shown
 
 if TYPE_CHECKING:
     import requests
@@ -31,7 +31,8 @@ def _transports(url: str) -> tuple[Transport, Batch]:
     from web3 import HTTPProvider, IPCProvider
     from web3.types import RPCEndpoint
 
-    scheme = urlsplit(url).scheme
+    before, mark, _ = url.partition("://")
+    scheme = before.lower() if mark else ""
     provider: HTTPProvider | IPCProvider
     if scheme in ("http", "https"):
         provider = HTTPProvider(
@@ -42,11 +43,14 @@ def _transports(url: str) -> tuple[Transport, Batch]:
         )
     elif scheme == "":
         if not Path(url).exists():
-            raise ChainUnreachable(url, "no such socket; a URL begins with http:// or https://")
+            raise ChainUnreachable(
+                shown(url), "no such socket; a URL begins with http:// or https://"
+            )
         provider = IPCProvider(url)
     else:
+        named = shown(url).partition("://")[0]
         raise ChainUnreachable(
-            url, f"unknown scheme {scheme!r}; use http, https, or the path of an IPC socket"
+            shown(url), f"unknown scheme {named!r}; use http, https, or the path of an IPC socket"
         )
 
     def transport(method: str, params: Sequence[object]) -> Json:
@@ -74,9 +78,12 @@ def _session(url: str) -> "requests.Session":
     import requests
 
     session = requests.Session()
-    found = session.merge_environment_settings(url, {}, None, None, None)
+    try:
+        found = session.merge_environment_settings(url, {}, None, None, None)
+        session.auth = requests.utils.get_netrc_auth(url)
+    except ValueError:
+        raise ChainUnreachable(shown(url), "this is no URL") from None
     session.proxies, session.verify = found["proxies"], found["verify"]
-    session.auth = requests.utils.get_netrc_auth(url)
     session.trust_env = False
     session.max_redirects = 0
     for scheme in ("http://", "https://"):
@@ -116,15 +123,6 @@ def _answer(answer: object) -> Json:
     return cast("Json", answer)
 
 
-def _public(url: str) -> str:
-    """Leave out a user name, password or key in the address: messages are shown and logged."""
-    parts = urlsplit(url)
-    if not parts.hostname:
-        return url
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit((parts.scheme, parts.hostname + port, "", "", ""))
-
-
 class Chain:
     """One chain. Reads are of the pending state, time is the pending block's."""
 
@@ -151,9 +149,7 @@ class Chain:
     def connect(cls, url: str, expected_chain_id: int | None = None) -> "Chain":
         """Connect to a node. Raise ChainUnreachable or WrongChain."""
         transport, batch = _transports(url)
-        engine = RpcEngine(
-            transport, _public(url), batch=batch, expected_chain_id=expected_chain_id
-        )
+        engine = RpcEngine(transport, shown(url), batch=batch, expected_chain_id=expected_chain_id)
         return cls(engine)
 
     def now(self) -> int:

@@ -36,6 +36,7 @@ from ledger.stores.base import (
     verified,
 )
 from ledger.stores.car import write_car
+from ledger.urls import shown
 
 # The client passes an argument that urllib3 does not want any more, on every new connection.
 warnings.filterwarnings("ignore", message="The 'strict' parameter", category=FutureWarning)
@@ -56,7 +57,7 @@ class KuboStore:
     """
 
     def __init__(self, address: str, *, timeout: float = 30.0) -> None:
-        self.address = address
+        self.address = shown(address)
         self._timeout = timeout
         self._multiaddr = _multiaddr(address)
         self._threads = threading.local()
@@ -239,12 +240,13 @@ def _multiaddr(address: str) -> str:
     try:
         url = urlsplit(address)
         port = url.port or (443 if url.scheme == "https" else 80)
-    except ValueError as error:
-        raise StoreUnreachable(address, str(error)) from error
+    except ValueError:
+        raise StoreUnreachable(shown(address), "the address or its port cannot be read") from None
     plain = url.path in ("", "/") and not (url.query or url.fragment or url.username)
     if url.scheme not in ("http", "https") or not url.hostname or not plain:
         raise StoreUnreachable(
-            address, "write /ip4/127.0.0.1/tcp/5001 or http://127.0.0.1:5001, without a path"
+            shown(address),
+            "write /ip4/127.0.0.1/tcp/5001 or http://127.0.0.1:5001, without a path or a user",
         )
     if re.fullmatch(r"[0-9.]+", url.hostname):
         kind = "ip4"

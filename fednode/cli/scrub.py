@@ -1,0 +1,91 @@
+"""Takes the secrets of addresses out of everything that a command prints or logs.
+
+Errors of our own name an address by `ledger.urls.shown`. Libraries write whole URLs, or only their
+paths, into messages and tracebacks, and a node may repeat a key that it does not know. So the words
+of the command line and the environment say what must not be printed, and all output passes here.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ledger.urls import HIDDEN, secrets_of, shown
+
+OPTIONS = ("--rpc", "--ipfs", "--relay")
+VARIABLES = ("FEDNODE_RPC", "FEDNODE_IPFS", "FEDNODE_RELAY")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Scrub:
+    """Hides secrets in a text: `secrets` word by word, and all but the host of every URL."""
+
+    secrets: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, words: Sequence[str], environment: Mapping[str, str]) -> "Scrub":
+        """Learn the secrets of a command line and its environment."""
+        addresses = [*_addresses(words), *_variables(environment)]
+        told = " ".join(map(shown, addresses)).lower()
+        found = {secret for address in addresses for secret in secrets_of(address)}
+        hidden = [secret for secret in found if secret.lower() not in told]
+        return cls(tuple(sorted(hidden, key=lambda secret: (-len(secret), secret))))
+
+    def __call__(self, text: str) -> str:
+        """Give a text of an error or a log without secrets."""
+        return self.known(_URL.sub(lambda url: _kept_end(url[0]), text))
+
+    def known(self, text: str) -> str:
+        """Give a text without the known secrets; other addresses in it stay."""
+        for secret in self.secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+    def record(self, value: object) -> object:
+        """Give a value for JSON without the known secrets in its texts."""
+        if isinstance(value, str):
+            return self.known(value)
+        if isinstance(value, Mapping):
+            return {key: self.record(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.record(item) for item in value]
+        return value
+
+
+class ScrubbedFormat(logging.Formatter):
+    """Formats lines of a log, tracebacks included, without secrets."""
+
+    def __init__(self, scrub: Scrub, form: str) -> None:
+        super().__init__(form)
+        self._scrub = scrub
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a line."""
+        return self._scrub(super().format(record))
+
+
+def _addresses(words: Sequence[str]) -> Iterator[str]:
+    """Pick what is, or stands where there should be, an address among a command's words."""
+    for before, word in zip(("", *words), words, strict=False):
+        option, equals, value = word.partition("=")
+        if before in OPTIONS:
+            yield word
+        elif equals and option.startswith("--"):
+            if option in OPTIONS or "://" in value:
+                yield value
+        elif "://" in word or "@" in word or ":" in word.partition("/")[0]:
+            yield word
+
+
+def _variables(environment: Mapping[str, str]) -> Iterable[str]:
+    for name, value in environment.items():
+        if name in VARIABLES or name.lower() in _PROXIES:
+            yield value
+
+
+def _kept_end(url: str) -> str:
+    """Show a URL; keep the punctuation of the sentence that it ends."""
+    bare = url.rstrip(".,;:)]}")
+    return shown(bare) + url[len(bare) :]

@@ -1,0 +1,76 @@
+"""What of an address may be shown: scheme, host and port.
+
+Everything else in it may be a secret: a password, a token in the query, a provider's key in the
+path. So errors, logs and reports name an address through `shown`, and `secrets_of` names the rest,
+for an edge that has to take it out of what libraries say.
+
+Source: RFC 3986.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote, unquote, unquote_plus
+
+HIDDEN: Final = "***"
+LEAST_SECRET: Final = 6
+"""Shorter parts, such as `v3`, are words that stand in ordinary messages, too."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
+_PORT = re.compile(r"[0-9]{1,5}")
+_DELIMITERS = re.compile(r"[/?#&=;,:@]")
+
+
+def shown(address: str) -> str:
+    """Give scheme, host and port of a URL; of anything else what is certainly no secret.
+
+    The path of a socket, a folder or a multiaddr stays as it is.
+    """
+    scheme = _SCHEME.match(address)
+    if scheme is not None:
+        return f"{scheme[1].lower()}://{_authority(address[scheme.end() :])}"
+    if any(mark in address for mark in "@?#"):
+        return HIDDEN
+    if address.startswith(("/", "./", "../")):
+        return address
+    # A URL whose scheme was forgotten looks like a relative path.
+    first, slash, _ = address.partition("/")
+    return _authority(first) + (f"/{HIDDEN}" if slash else "")
+
+
+def _authority(rest: str) -> str:
+    """Give host and port of what follows the scheme, or what stands for them.
+
+    A password that was not escaped can hold any delimiter: then what looks like host and port may
+    be a part of it, and nothing is shown.
+    """
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    if "@" in rest[len(authority) :]:
+        return HIDDEN
+    host, colon, port = authority.rpartition("@")[2], "", ""
+    if not _HOST.fullmatch(host):
+        host, colon, port = host.rpartition(":")
+    if not _HOST.fullmatch(host):
+        return HIDDEN
+    return host + colon + port if not colon or _PORT.fullmatch(port) else host
+
+
+def secrets_of(address: str) -> frozenset[str]:
+    """Give the parts of an address that must not be shown, as written and as libraries write
+    them.
+    """
+    return frozenset(part for part in _parts(address) if len(part) >= LEAST_SECRET)
+
+
+def _parts(address: str) -> Iterator[str]:
+    told = shown(address)
+    if address.rstrip("/") == told:
+        return
+    scheme = _SCHEME.match(address)
+    rest = address[scheme.end() :] if scheme else address
+    for part in (rest, *_DELIMITERS.split(rest)):
+        for form in {part, unquote(part), unquote_plus(part), quote(part), quote(part, safe="")}:
+            if form.lower() not in told.lower():
+                yield form
+                yield repr(form)[1:-1]

@@ -1,0 +1,74 @@
+"""Of an address only scheme, host and port are shown, however it is written."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.urls import HIDDEN, secrets_of, shown
+
+ADDRESSES = [
+    ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+    ("https://rpc.example/", "https://rpc.example"),
+    ("https://user:password@rpc.example:443/v3/key?token=t#f", "https://rpc.example:443"),
+    ("HTTPS://RPC.example/v3/key", "https://RPC.example"),
+    ("wss://key@rpc.example/ws", "wss://rpc.example"),
+    ("ipc://user:secret@/run/geth.ipc", f"ipc://{HIDDEN}"),
+    ("http://[::1]:8545/key", "http://[::1]:8545"),
+    ("http://[::1/key", f"http://{HIDDEN}"),
+    ("http://user:pa@ss:wo@rpc.example/x", "http://rpc.example"),
+    # A delimiter in a password that was not escaped: what comes before it is no host.
+    ("http://user:12/34@rpc.example", f"http://{HIDDEN}"),
+    ("http://user:12?34@rpc.example", f"http://{HIDDEN}"),
+    ("http://user:12#34@rpc.example", f"http://{HIDDEN}"),
+    ("http://rpc.example:password", "http://rpc.example"),
+    ("http://rpc.example\\key", "http://rpc.example"),
+    ("http:///v3/key", f"http://{HIDDEN}"),
+    ("/ip4/127.0.0.1/tcp/5001", "/ip4/127.0.0.1/tcp/5001"),
+    ("/run/geth.ipc", "/run/geth.ipc"),
+    ("here", "here"),
+    ("localhost:8545", "localhost:8545"),
+    ("rpc.example/v3/key", f"rpc.example/{HIDDEN}"),
+    ("user:password@rpc.example", HIDDEN),
+    ("rpc.example?token=t", HIDDEN),
+    ("https:/rpc.example/v3/key", f"https/{HIDDEN}"),
+]
+
+
+@pytest.mark.parametrize(("address", "told"), ADDRESSES)
+def test_what_is_shown(address: str, told: str) -> None:
+    assert shown(address) == told
+    assert shown(told) == told or HIDDEN in told
+
+
+SECRET = st.text("abcdefghXYZ0123456789-_%/?#@: !'\"\\é", min_size=8, max_size=24).map(
+    lambda text: f"q{text}q"
+)
+FORMS = [
+    "{scheme}://{secret}@node.example:8545/",
+    "{scheme}://name:{secret}@node.example/path",
+    "{scheme}://node.example/v3/{secret}",
+    "{scheme}://node.example/?token={secret}",
+    "{scheme}://node.example/#{secret}",
+    "{scheme}://node.example/a?b=c&key={secret}&d",
+]
+
+
+@given(st.sampled_from(["http", "https", "ws", "wss", "ipc"]), st.sampled_from(FORMS), SECRET)
+def test_no_piece_of_a_secret_is_shown(scheme: str, form: str, secret: str) -> None:
+    address = form.format(scheme=scheme, secret=secret)
+    told = shown(address)
+    rest = told.removeprefix(f"{scheme}://")
+    pieces = {secret[at : at + 4] for at in range(len(secret) - 3)}
+    assert rest.rpartition(":")[0] in ("", "node.example") or rest in ("node.example", HIDDEN)
+    assert not any(piece in rest for piece in pieces - {"node"})
+
+
+@given(st.sampled_from(FORMS), st.text("abcXYZ0189", min_size=8, max_size=20))
+def test_every_secret_is_known(form: str, secret: str) -> None:
+    assert secret in secrets_of(form.format(scheme="https", secret=secret))
+
+
+def test_an_open_address_has_no_secret() -> None:
+    assert not secrets_of("http://127.0.0.1:8545")
+    assert not secrets_of("http://127.0.0.1:8545/")
+    assert not secrets_of("/run/geth.ipc")
