@@ -2,6 +2,8 @@
 it.
 """
 
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,13 +44,26 @@ class UpdateBeyondBound(FedNodeError):
         )
 
 
+SALT_SIZE = 16
+
+
+def fresh_salt() -> bytes:
+    """Draw the salt of an update's training record."""
+    return secrets.token_bytes(SALT_SIZE)
+
+
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """Trains on one site's rows, and counts on its shard, if it has one."""
+    """Trains on one site's rows, and counts on its shard, if it has one.
+
+    `salt` is drawn once for each update. A commit shows the digest of an update's header before
+    the reveal: without a salt a guess at the update, its counts included, could be confirmed.
+    """
 
     task: TrainingTask
     rows: Table
     shard: EvaluationSet | None = None
+    salt: Callable[[], bytes] = fresh_salt
 
     def prepare(
         self, federation: Federation, member: Member, round_: Round, journal: Journal
@@ -127,6 +142,7 @@ class Trainer:
             "environment": environment(),
             "task": type(self.task).__name__,
             "kind": self._kind(federation, context),
+            "salt": self.salt(),
         }
 
     def _kind(self, federation: Federation, context: RoundContext) -> str:
