@@ -238,9 +238,10 @@ class Chain:
     ) -> Receipt:
         """Send one transaction and wait until it is mined; `to` None creates a contract.
 
-        It is simulated first: Reverted means that nothing was sent. Raises Unfunded,
-        TransactionTooLarge, TransactionFailed (mined without effect) and TransactionPending (sent,
-        not mined in `timeout` seconds).
+        It is simulated first: Reverted means that nothing was sent. If `gas` is given, this amount
+        at the offered price is what is simulated and what is sent, and no gas is estimated: the
+        code of strangers can use no more. Raises Unfunded, TransactionTooLarge, TransactionFailed
+        (mined without effect) and TransactionPending (sent, not mined in `timeout` seconds).
         """
         call = Call(to, data, value, account.address)
         return self._engine.send(account, call, gas=gas, timeout=timeout)

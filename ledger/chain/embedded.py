@@ -252,6 +252,8 @@ class EmbeddedEngine:
             raise RpcRefused("eth_sendRawTransaction", -32000, str(error)) from error
         if computation.is_error:
             self._evm.header = pending
+            if type(computation.error).__name__ == "OutOfGas":
+                raise TransactionTooLarge("gas", transaction.gas + 1, transaction.gas)
             raise _reverted(computation)
         mined = self._evm.mine_block(mix_hash=_MIX_HASH, blob_gas_used=0)
         self._evm.set_header_timestamp(mined.header.timestamp + 1)

@@ -6,6 +6,7 @@ node, whoever sent the deployment.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import astuple, dataclass
 
 import rlp
@@ -178,14 +179,21 @@ class Federations:
         except ValueError as error:
             raise UnknownContract(Address(str(address)), str(error)) from None
         self.chain = chain
+        self._gas: int | None = None
         if not chain.code(self.address):
             raise UnknownContract(
                 self.address, "there is no contract; deploy one or mend the address"
             )
 
+    def limited(self, gas: int) -> "Federations":
+        """Give the contract for transactions of this amount of gas: see `Chain.send`."""
+        limited = copy(self)
+        limited._gas = gas
+        return limited
+
     def _send(self, account: Account, data: bytes, *, value: int = 0) -> Receipt:
         with naming_errors():
-            return self.chain.send(account, self.address, data, value=value)
+            return self.chain.send(account, self.address, data, value=value, gas=self._gas)
 
     def _read(self, data: bytes, *, block: int | None = None) -> bytes:
         with naming_errors():

@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eth_utils.address import is_hex_address, to_checksum_address
 from eth_utils.crypto import keccak
@@ -61,6 +61,8 @@ up.
 
 TOO_CHEAP = ("less than block base fee", "underpriced", "fee cap", "fee too low")
 
+OUT_OF_GAS = ("exceeds allowance", "out of gas", "outofgas")
+
 FAILED_EXECUTION = ("revert", "opcode", "evm error", "stack", "invalid jump")
 
 Json = Mapping[str, object]
@@ -79,7 +81,7 @@ class TransportFailure(Exception):
 @dataclass(frozen=True, slots=True)
 class _Signed:
     """A signed transaction on its way. It offers at most `price` wei for a unit of gas, `tip` of
-    them to whoever makes the block.
+    them to the block's maker. `terms` are its gas limit and prices as a call names them.
     """
 
     raw: bytes
@@ -89,6 +91,7 @@ class _Signed:
     cost: int
     price: int
     tip: int
+    terms: Mapping[str, int] = field(default_factory=dict)
 
 
 class _TooCheap(Exception):
@@ -270,7 +273,7 @@ class RpcEngine:
 
     def send(self, account: Account, call: Call, *, gas: int | None, timeout: float) -> Receipt:
         """Simulate, sign, send, wait; sign at another nonce only if ours went to another
-        transaction.
+        transaction. With a fixed amount of gas the signed transaction itself is simulated.
         """
         taken = -1
         deadline = time.monotonic() + timeout
@@ -279,6 +282,8 @@ class RpcEngine:
             try:
                 with self._lock_of(account.address):
                     signed = self._sign(account, call, limit, above=taken)
+                    if gas is not None:
+                        self._simulate("eth_call", call, terms=signed.terms)
                     ours = self._broadcast(signed)
             except _TooCheap as refused:
                 # Prices rose since the node was asked.
@@ -300,7 +305,6 @@ class RpcEngine:
         if gas is not None:
             if gas > MAX_GAS:
                 raise TransactionTooLarge("gas", gas, MAX_GAS)
-            self._simulate("eth_call", call, gas=gas)
             return gas
         needed = self.estimate(call)
         if needed > MAX_GAS:
@@ -348,8 +352,8 @@ class RpcEngine:
         raw = account.sign_transaction(fields)
         if len(raw) > MAX_TRANSACTION_BYTES:
             raise TransactionTooLarge("bytes", len(raw), MAX_TRANSACTION_BYTES)
-        cost = call.value + gas * price
-        return _Signed(raw, keccak(raw), nonce, account.address, cost, price, tip)
+        cost, terms = call.value + gas * price, {"gas": gas, **fees}
+        return _Signed(raw, keccak(raw), nonce, account.address, cost, price, tip, terms)
 
     def _price(self, quote: _Quote, gas: int, value: int) -> tuple[int, int]:
         """Say what to offer for a unit of gas, and how much of it as a tip."""
@@ -539,11 +543,17 @@ class RpcEngine:
                 data, reason = reverted.data, reverted.reason
         raise TransactionFailed(receipt.transaction, receipt.gas_used, reason, data)
 
-    def _simulate(self, method: str, call: Call, *, gas: int | None = None) -> object:
+    def _simulate(
+        self, method: str, call: Call, *, terms: Mapping[str, int] | None = None
+    ) -> object:
+        """Execute without effect; on a transaction's own terms if they are given. Raise _TooCheap
+        only then.
+        """
+        terms = terms or {}
         message: dict[str, object] = {"data": _hex(call.data), "value": hex(call.value)}
         message |= {"to": call.to} if call.to else {}
         message |= {"from": call.sender} if call.sender else {}
-        message |= {"gas": hex(gas)} if gas else {}
+        message |= {name: hex(amount) for name, amount in terms.items()}
         tag = "pending" if call.block is None else hex(call.block)
         answer = self._answer(method, [message, tag])
         error = answer.get("error")
@@ -554,8 +564,11 @@ class RpcEngine:
         if "insufficient" in lower or "outoffund" in lower:
             sender = call.sender or Address("")
             raise Unfunded(sender, self.balance(sender), call.value + 1)
-        if "exceeds allowance" in lower or "out of gas" in lower:
-            raise TransactionTooLarge("gas", MAX_GAS + 1, MAX_GAS)
+        if any(sign in lower for sign in OUT_OF_GAS):
+            most = terms.get("gas", MAX_GAS)
+            raise TransactionTooLarge("gas", most + 1, most)
+        if terms and any(sign in lower for sign in TOO_CHEAP):
+            raise _TooCheap(text)
         if code == 3 or data or any(sign in lower for sign in FAILED_EXECUTION):
             raise Reverted(data, revert_reason(data) if data else text)
         raise RpcRefused(method, code, text)

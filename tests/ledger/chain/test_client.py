@@ -30,6 +30,10 @@ from tests.engines import Engine, embedded, missing
 ROOT = Path(__file__).resolve().parents[3]
 ANSWER = bytes.fromhex("600a600c600039600a6000f3602a60005260206000f3")
 """Creates a contract that answers 42."""
+DISLIKES_PRICES = bytes.fromhex("6a3a600557005b60006000fd600052600b6015f3")
+"""Creates a contract that reverts if gas has a price."""
+NEEDS_GAS = bytes.fromhex("6e620186a05a11600d575b6009565b00600052600f6011f3")
+"""Creates a contract that uses up all gas unless it is left more than 100,000 of it."""
 
 
 def pay(chain: Chain, account: Account, to: Address, times: int) -> None:
@@ -76,6 +80,29 @@ def test_revert_costs_nothing(engine: Engine) -> None:
     with pytest.raises(Reverted):
         chain.send(account, None, b"\x60\x00\x60\x00\xfd", gas=100_000)
     assert (chain.balance(account.address), chain.block_number()) == before
+
+
+def test_what_is_simulated_is_what_is_sent(engine: Engine) -> None:
+    """With a fixed amount of gas: a contract sees the gas and the price of the transaction."""
+    chain, account = engine.chain, engine.accounts[5]
+    moody = chain.send(account, None, DISLIKES_PRICES).contract
+    assert moody is not None
+    assert chain.call(moody, b"") == b""
+    before = chain.balance(account.address), chain.block_number()
+    with pytest.raises(Reverted):
+        chain.send(account, moody, gas=50_000)
+    assert (chain.balance(account.address), chain.block_number()) == before
+
+    greedy = chain.send(account, None, NEEDS_GAS).contract
+    assert greedy is not None
+    before = chain.balance(account.address), chain.block_number()
+    with pytest.raises(TransactionTooLarge) as refused:
+        chain.send(account, greedy, gas=100_000)
+    assert refused.value.what == "gas"
+    assert 100_000 <= refused.value.limit < 120_000
+    assert (chain.balance(account.address), chain.block_number()) == before
+    receipt = chain.send(account, greedy, gas=150_000)
+    assert receipt.gas_used < 150_000
 
 
 def test_threads_share_an_account(engine: Engine) -> None:
