@@ -15,8 +15,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from fednode.cli.scrub import Scrub, ScrubbedFormat
+from fednode.cli.scrub import Scrub
 from fednode.errors import FedNodeError
+from fednode.lines import one_line, printable
 from incentives.errors import IncentiveError
 from ledger.errors import LedgerError
 
@@ -85,7 +86,7 @@ class Failing(click.Group):
 def _fail(ctx: click.Context, error: Exception, text: str) -> NoReturn:
     """End with one line that says what was wrong; as JSON, too, where that was asked for."""
     _print_json(ctx, error, text)
-    click.echo(f"error: {_line(scrub_of(ctx)(text))}", err=True)
+    click.echo(f"error: {one_line(scrub_of(ctx)(text))}", err=True)
     sys.exit(FAILED)
 
 
@@ -97,16 +98,9 @@ def scrub_of(ctx: click.Context | None) -> Scrub:
 
 def _print_json(ctx: click.Context, error: Exception, text: str) -> None:
     if ctx.meta.get(AS_JSON):
-        fields = {"type": type(error).__name__, "message": _line(scrub_of(ctx)(text))}
+        fields = {"type": type(error).__name__, "message": one_line(scrub_of(ctx)(text))}
         with suppress(OSError):  # a full disk or a closed pipe must not hide the error itself
             click.echo(json.dumps({"error": fields}))
-
-
-def _line(text: str) -> str:
-    """Write a text, which may quote a stranger's bytes, as one line of printable characters."""
-    return "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
-    )
 
 
 def _advised(error: Exception) -> str:
@@ -173,13 +167,37 @@ class NotAgain(logging.Filter):
         return not again
 
 
+class CleanLines(logging.Formatter):
+    """Writes a record as one line without secrets, whatever texts of strangers it quotes; a
+    traceback's lines after it cannot be taken for records.
+    """
+
+    def __init__(self, scrub: Scrub, form: str) -> None:
+        super().__init__(form)
+        self._scrub = scrub
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write the record, its traceback included, without secrets."""
+        return self._scrub(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Write the line."""
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802
+        """Write the traceback, its lines marked."""
+        lines = super().formatException(ei).splitlines()
+        return "\n".join(f"  | {printable(line)}" for line in lines)
+
+
 def start_logging(*, verbose: bool) -> None:
     """Log to standard error; results alone go to standard output."""
     handler = logging.StreamHandler(sys.stderr)
+    scrub = scrub_of(click.get_current_context(silent=True))
+    handler.setFormatter(CleanLines(scrub, "%(asctime)s %(levelname)s %(message)s"))
     if not verbose:
         handler.addFilter(NotAgain())
-    scrub = scrub_of(click.get_current_context(silent=True))
-    handler.setFormatter(ScrubbedFormat(scrub, "%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.captureWarnings(True)
     logging.getLogger("fednode").setLevel(logging.DEBUG if verbose else logging.INFO)

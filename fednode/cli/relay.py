@@ -1,6 +1,7 @@
 """`fednode relay`: a federation's relay, as the policy names it."""
 
 import asyncio
+import logging
 from pathlib import Path
 
 import click
@@ -21,6 +22,8 @@ from fednode.cli.edge import (
 from fednode.cli.open import federation_id, open_account, open_content, open_contract
 from fednode.errors import FedNodeError
 from ledger.types import Wei
+
+log = logging.getLogger("fednode")
 
 
 @click.command()
@@ -45,6 +48,11 @@ from ledger.types import Wei
     help="How long before a deadline to post; of a short window a quarter at most.",
 )
 @click.option(
+    "--joins",
+    is_flag=True,
+    help="Let sites join through this relay: it pays their gas, and the stake up to --max-stake.",
+)
+@click.option(
     "--max-stake",
     default=0,
     show_default=True,
@@ -59,6 +67,12 @@ from ledger.types import Wei
     type=click.IntRange(0),
     metavar="WEI",
     help="The most to pay for the bond of a result proposed through this relay.",
+)
+@click.option(
+    "--max-loss",
+    type=click.IntRange(0),
+    metavar="WEI",
+    help="The most to lose with bonds in this federation; twice --max-bond unless given.",
 )
 @click.option(
     "--poll",
@@ -83,8 +97,10 @@ def relay(
     host: str,
     port: int,
     margin: int,
+    joins: bool,
     max_stake: int,
     max_bond: int,
+    max_loss: int | None,
     poll: float,
     verbose: bool,
     as_json: bool,
@@ -95,6 +111,7 @@ def relay(
     """
     from fednode.relay.chain import OnChain
     from fednode.relay.desk import Desk
+    from fednode.relay.lanes import most_lost
     from fednode.relay.service import Settings, serve
     from fednode.relay.sponsor import Allowance
     from ledger.history import HistoryReader
@@ -116,10 +133,20 @@ def relay(
             "it with that account"
         )
     desk = Desk(Domain(chain.chain_id, contract.address), identity, account, journal)
-    allowance = Allowance(Wei(max_stake), Wei(max_bond))
+    if max_stake and not joins:
+        log.warning("--max-stake has no effect without --joins: this relay sends no joins")
+    loss = None if max_loss is None else Wei(max_loss)
+    allowance = Allowance(Wei(max_stake), Wei(max_bond), joins, loss)
     settings = Settings(host=host, port=port, poll=poll, margin=margin, allowance=allowance)
 
-    def ready(url: str) -> None:
-        Output(as_json).result({"url": url}, f"listening on {url}")
+    on_chain = OnChain(contract, replica, account)
+    most = most_lost(on_chain.gas, joins=joins)
 
-    asyncio.run(serve(OnChain(contract, replica, account), content, desk, settings, ready))
+    def ready(url: str) -> None:
+        Output(as_json).result(
+            {"url": url, "most_lost_gas": most},
+            f"listening on {url}; failed transactions cost at most {most} gas a round, or a day of "
+            "a longer one",
+        )
+
+    asyncio.run(serve(on_chain, content, desk, settings, ready))

@@ -5,7 +5,6 @@ paths, into messages and tracebacks, and a node may repeat a key that it does no
 of the command line and the environment say what must not be printed, and all output passes here.
 """
 
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,18 +51,6 @@ class Scrub:
         if isinstance(value, list | tuple):
             return [self.record(item) for item in value]
         return value
-
-
-class ScrubbedFormat(logging.Formatter):
-    """Formats lines of a log, tracebacks included, without secrets."""
-
-    def __init__(self, scrub: Scrub, form: str) -> None:
-        super().__init__(form)
-        self._scrub = scrub
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format a line."""
-        return self._scrub(super().format(record))
 
 
 def _addresses(words: Sequence[str]) -> Iterator[str]:

@@ -4,6 +4,8 @@ contract.
 
 from collections.abc import Sequence
 
+from fednode.relay.admission import refusal
+from fednode.relay.gas import Gas
 from fednode.relay.situation import (
     Application,
     Collecting,
@@ -18,12 +20,20 @@ from ledger.batch import Posted
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Ballot, Federations, Membership
 from ledger.chain.types import Receipt
+from ledger.errors import MalformedRecord
+from ledger.members import Participant
+from ledger.proceedings import Fate
 from ledger.replica import Replica
-from ledger.signatures import Domain
+from ledger.signatures import Domain, Signature
 from ledger.slots import posted, signers
 from ledger.state import FederationState
 from ledger.state import Phase as Stage
-from ledger.types import RoundIndex, Wei
+from ledger.types import Address, RoundIndex, Wei
+
+DELEGATION = b"\xef\x01\x00"
+"""Code of an account that has a key and lets a contract act for it begins so (EIP-7702)."""
+FUNDS_SECONDS = 10
+"""Chain time from one look at what the relay can pay for to the next."""
 
 
 def collecting(state: FederationState, domain: Domain) -> Collecting:
@@ -56,20 +66,41 @@ def voting(state: FederationState) -> Voting:
     )
 
 
-def phase_of(state: FederationState, domain: Domain) -> Phase | None:
+def proposing(state: FederationState, relay: Address) -> Proposing:
+    """Describe the turn in which a result may be proposed, and what lent bonds have cost."""
+    round_, policy = state.round, state.policy
+    turn = state.in_turn(round_)
+    if turn is None:
+        return Proposing(round_.index, round_.attempt, None)
+    lent = [p for r in state.rounds for p in r.proposals if p.proposer == relay]
+    disproved = [p for p in lent if p.fate is Fate.DISPROVED]
+    fined = [p for p in lent if p.fate is Fate.REJECTED and p.voted_down]
+    return Proposing(
+        round_.index,
+        round_.attempt,
+        turn.signer_in(round_.index),
+        lost=policy.proposer_bond * len(disproved) + policy.rejection_fee * len(fined),
+        barred=any(_signs(turn, p.signer) for p in disproved),
+    )
+
+
+def _signs(participant: Participant, signer: Address) -> bool:
+    return any(signer == address for _, address in participant.signers)
+
+
+def phase_of(state: FederationState, domain: Domain, relay: Address) -> Phase | None:
     """Describe what a federation waits for; None where a relay can do nothing about it."""
     if state.phase is Stage.COMMIT:
         return collecting(state, domain)
     if state.phase is Stage.PROPOSE:
-        round_ = state.round
-        turn = state.in_turn(round_)
-        signer = None if turn is None else turn.signer_in(round_.index)
-        return Proposing(round_.index, round_.attempt, signer)
+        return proposing(state, relay)
     return voting(state) if state.phase is Stage.ATTEST else None
 
 
 class OnChain:
-    """One federation on the contract, with the relay's account."""
+    """One federation on the contract, with the relay's account. All that it sends has a fixed
+    amount of gas.
+    """
 
     def __init__(self, contract: Federations, replica: Replica, account: Account) -> None:
         self._contract = contract
@@ -77,24 +108,62 @@ class OnChain:
         self._account = account
         self._federation = replica.origin.federation
         self._domain = Domain(contract.chain.chain_id, contract.address)
-        policy = replica.refresh().policy
-        self.stake = Wei(policy.stake)
-        self.bond = Wei(policy.proposer_bond)
+        self._state = replica.refresh()
+        self.gas = Gas.of(self._state.policy)
+        self.stake = Wei(self._state.policy.stake)
+        self.bond = Wei(self._state.policy.proposer_bond)
+        assert self._state.created is not None
+        code = contract.chain.code(self._state.created.creator)
+        # A contract's signatures only itself can check; a delegated account has a key of its own.
+        self._contract_invites = bool(code) and not code.startswith(DELEGATION)
+        self._able = True
+        self._looked = self._now = 0
 
     def situation(self) -> Situation:
         """Look where the federation stands now."""
-        state = self._replica.refresh()
-        now = self._contract.chain.now()
+        state = self._state = self._replica.refresh()
+        now = self._now = self._contract.chain.now()
+        if not self._looked <= now < self._looked + FUNDS_SECONDS:
+            most = max(self.gas.batch, self.gas.votes)
+            self._able = self._contract.chain.affords(self._account.address, most)
+            self._looked = now
         return Situation(
             now=now,
-            phase=phase_of(state, self._domain),
+            phase=phase_of(state, self._domain, self._account.address),
             due=state.advances is not None and now >= state.advances,
             over=state.settled,
+            able=self._able,
         )
+
+    def refusal(self, application: Application) -> str | None:
+        """Say why the contract would refuse a join, as far as the history tells."""
+        invited = self._is_invited(application) or self._contract_invites
+        return refusal(self._state, application, invited=invited, now=self._now)
+
+    def runs_code(self, application: Application) -> bool:
+        """Say whether an account's code may run in a join: the controller's, or that of a creator
+        that is a contract. A contract that tries ECDSA first runs neither here.
+        """
+        return not self._is_invited(application) or bool(
+            self._contract.chain.code(application.controller)
+        )
+
+    def _is_invited(self, application: Application) -> bool:
+        """Whether the creator's key signed the invitation, or none is needed."""
+        if self._state.policy.open:
+            return True
+        created = self._state.created
+        assert created is not None
+        try:
+            signature = Signature.of(application.invitation)
+        except MalformedRecord:
+            return False
+        invitation = application.invited
+        return self._domain.signer(invitation, signature) == created.creator
 
     def post_batch(self, round_index: RoundIndex, posted: Posted) -> Receipt:
         """Post the round's batch."""
-        return self._contract.post_batch(
+        return self._contract.limited(self.gas.batch).post_batch(
             self._account,
             self._federation,
             round_index,
@@ -108,12 +177,13 @@ class OnChain:
         which = (voting.round, voting.attempt, voting.result)
         ballot = Ballot(*which, support=True, vacant=voting.vacant)
         signed = [(vote.support, vote.signature) for vote in votes]
-        return self._contract.post_votes(self._account, self._federation, ballot, signed)
+        contract = self._contract.limited(self.gas.votes)
+        return contract.post_votes(self._account, self._federation, ballot, signed)
 
     def propose(self, result: SignedResult) -> Receipt:
         """Propose a result in its signer's name, with a bond of the relay's."""
         signature = result.signature.full
-        return self._contract.propose_result(
+        return self._contract.limited(self.gas.proposal).propose_result(
             self._account, result.header, result.index, bond=self.bond, signature=signature
         )
 
@@ -132,11 +202,13 @@ class OnChain:
             controller=application.controller,
             consent=application.consent.full,
         )
-        _, receipt = self._contract.join(
+        _, receipt = self._contract.limited(self.gas.join).join(
             self._account, self._federation, membership, stake=self.stake
         )
         return receipt
 
     def advance(self) -> Receipt:
         """Do what is due."""
-        return self._contract.advance(self._account, self._federation)
+        unsettled = sum(not accepted.settled for accepted in self._state.lineage)
+        contract = self._contract.limited(self.gas.advance(unsettled))
+        return contract.advance(self._account, self._federation)

@@ -7,9 +7,9 @@ every read of a socket cannot.
 """
 
 import asyncio
-import json
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -18,8 +18,10 @@ from typing import TypeVar, cast
 
 import aiohttp
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
+from fednode.lines import one_line
 from fednode.relay.errors import ForgedReceipt, Refused, RelayDown
 from fednode.relay.messages import (
     SignedBallot,
@@ -34,6 +36,7 @@ from ledger.types import Address, ParticipantId
 from ledger.urls import shown
 
 MAX_ANSWER = 1 << 16
+MAX_REASON = 500
 T = TypeVar("T")
 _AGAIN = (
     HTTPStatus.REQUEST_TIMEOUT,
@@ -45,18 +48,22 @@ _AGAIN = (
     HTTPStatus.GATEWAY_TIMEOUT,
 )
 """What may be better the next time."""
+_BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_TRANSACTION = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long a relay is waited for: seconds for a whole answer, how many tries, and the pause
-    after the first, which doubles up to the longest.
+    after the first, which doubles up to the longest. A relay that answers that it is `busy` costs
+    no try for so many seconds.
     """
 
     answer: float = 10.0
     tries: int = 4
     pause: float = 0.5
     longest: float = 5.0
+    busy: float = 0.0
 
 
 class _Again(Exception):
@@ -66,6 +73,11 @@ class _Again(Exception):
         self.wait = wait
         self.refused = refused
         super().__init__(reason)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the relay asks to come again since others wait before."""
+        return self.wait > 0 and self.refused is not None and self.refused.status in _BUSY
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,25 +172,27 @@ class RelayClient:
 
     def _transaction(self, path: str, message: BaseModel, within: float) -> str:
         answer = _object(self._post(path, message, within))
-        return str(answer.get("transaction", ""))
+        found = str(answer.get("transaction"))
+        return found if _TRANSACTION.fullmatch(found) else "a transaction that it does not name"
 
     def _post(self, path: str, message: BaseModel, within: float) -> bytes:
         """Send a message, again and again where that may help and there is time."""
         body = message.model_dump_json().encode()
-        pause = self._patience.pause
-        end = time.monotonic() + within
-        for left in reversed(range(self._patience.tries)):
+        pause, left = self._patience.pause, self._patience.tries
+        start = time.monotonic()
+        end = start + within
+        while True:
             try:
                 return self._try(path, body, min(self._patience.answer, end - time.monotonic()))
             except _Again as again:
                 # Thousands of participants must not come back at the same moment.
                 rest = max(again.wait, pause) * self._random.uniform(1.0, 1.5)
-                late = again.wait > self._patience.longest or time.monotonic() + rest >= end
-                if left == 0 or late:
+                now = time.monotonic()
+                left -= not (again.busy and now < start + self._patience.busy)
+                if left <= 0 or again.wait > self._patience.longest or now + rest >= end:
                     raise again.refused or RelayDown(self._shown, str(again)) from None
                 self._rest(rest)
                 pause = min(2 * pause, self._patience.longest)
-        raise AssertionError("the last try returns or raises")
 
     def _try(self, path: str, body: bytes, seconds: float) -> bytes:
         try:
@@ -198,7 +212,7 @@ class RelayClient:
             status = HTTPStatus(answer.status)
         except ValueError:
             return _Again(f"HTTP status {answer.status}")
-        reason = " ".join(str(_object(answer.body).get("error", status.phrase)).split())[:500]
+        reason = one_line(str(_object(answer.body).get("error", status.phrase)))[:MAX_REASON]
         given = answer.retry_after
         wait = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
         refused = Refused(status, reason, retry_after=wait or None)
@@ -249,9 +263,13 @@ def _completed(work: Coroutine[object, object, T]) -> T:
 
 
 def _object(data: bytes) -> dict[str, object]:
-    """Read a JSON object; whatever else somebody answers is an empty one."""
+    """Read a JSON object; whatever else a relay answers is an empty one.
+
+    This reader bounds the depth itself. That of `json` asks Python, whose limit a library of the
+    chain's raises so far that deep nesting ends the process.
+    """
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = from_json(data)
+    except ValueError:
         return {}
     return cast("dict[str, object]", found) if isinstance(found, dict) else {}

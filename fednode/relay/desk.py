@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fednode.relay.book import Book, HeldVote, Key
-from fednode.relay.errors import Refused
+from fednode.relay.errors import RETRY, Refused
 from fednode.relay.messages import SignedBallot, SignedCommit, SignedReceipt
 from fednode.relay.situation import Collecting, Phase, Proposing, SignedVote, Situation, Voting
 from ledger.batch import Batch, Leaf
@@ -20,8 +20,8 @@ from ledger.chain.accounts import Account
 from ledger.signatures import Domain, Receipt, Signature
 from ledger.types import Address, Digest, FederationId
 
-RETRY = 1
-"""Seconds after which it is worth asking again."""
+SHORT_OF_ETHER = 60
+"""Seconds after which it is worth asking again whether the relay has ether."""
 
 P = TypeVar("P", Collecting, Proposing, Voting)
 
@@ -213,6 +213,14 @@ class Desk:
         return phase, book
 
     def _check_room(self, book: Book) -> None:
+        """Give no word that may not be kept: without ether, or room on the disk."""
+        if not self._situation.able:
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the relay cannot post now: it is short of ether, or too many of its transactions "
+                "have failed; send yours yourself",
+                retry_after=SHORT_OF_ETHER,
+            )
         if book.waiting >= self._limits.waiting:
             raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE,

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from fednode.errors import FedNodeError
 
+RETRY = 1
+"""Seconds after which it is worth asking again."""
+
 
 class RelayError(FedNodeError):
     """Base of the relay's errors, on both sides."""

@@ -7,12 +7,15 @@ batch's bytes are published before its root is posted, so nobody meets a root wi
 
 import asyncio
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 
 from fednode.errors import FedNodeError
 from fednode.relay.desk import Desk
-from fednode.relay.sender import Sender
-from fednode.relay.situation import Collecting, Ledger, Voting
+from fednode.relay.lanes import Lane, Lanes
+from fednode.relay.situation import Collecting, Ledger, Situation, Voting
 from fednode.roles.role import attempt
+from ledger.chain.types import Receipt
 from ledger.errors import LedgerError
 from ledger.stores import ContentStore
 from ledger.types import Address
@@ -31,14 +34,14 @@ class Relay:
         ledger: Ledger,
         store: ContentStore,
         desk: Desk,
-        sender: Sender,
+        lanes: Lanes,
         *,
         margin: int = MARGIN,
     ) -> None:
         self._ledger = ledger
         self._store = store
         self._desk = desk
-        self._sender = sender
+        self._lanes = lanes
         self._margin = margin
 
     async def run(self, *, poll: float) -> None:
@@ -52,17 +55,39 @@ class Relay:
             await asyncio.sleep(poll)
 
     async def step(self) -> bool:
-        """Do what is due; say whether nothing ever will be again."""
+        """Do what is due; say whether nothing ever will be again. Raise the first thing that went
+        wrong, after all else was tried.
+        """
         situation = await asyncio.to_thread(self._ledger.situation)
-        self._desk.see(situation)
+        phase = situation.phase
+        self._lanes.begin(None if phase is None else phase.round, situation.now)
+        self._desk.see(self._judged(situation))
+        duties = [self._post(situation)]
+        if situation.due:
+            duties.append(self._send(self._lanes.advance, "advanced", self._ledger.advance))
+        for outcome in await asyncio.gather(*duties, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+        return situation.over
+
+    def _judged(self, situation: Situation) -> Situation:
+        """Say that the relay is unable, too, where its transactions with votes failed too often. A
+        batch that failed is closed already.
+        """
+        spent = isinstance(situation.phase, Voting) and self._lanes.votes.budget.spent
+        return replace(situation, able=situation.able and not spent)
+
+    async def _send(self, lane: Lane, what: str, send: Callable[[], Receipt]) -> None:
+        us = self._desk.account.address
+        counted = lane.budget.counting(us, send)
+        await lane.run(us, lambda: attempt(what, counted))
+
+    async def _post(self, situation: Situation) -> None:
         match situation.phase:
             case Collecting() as phase:
                 await self._post_batch(phase, situation.now)
             case Voting() as phase:
                 await self._post_votes(phase, situation.now)
-        if situation.due:
-            await self._sender.run(lambda: attempt("advanced", self._ledger.advance))
-        return situation.over
 
     async def _post_batch(self, phase: Collecting, now: int) -> None:
         if phase.posted is not None or now >= phase.deadline:
@@ -74,8 +99,8 @@ class Relay:
             return
         await asyncio.to_thread(self._store.put, batch.artefact())
         what = f"posted {batch.posted.leaves} commits of round {phase.round}"
-        await self._sender.run(
-            lambda: attempt(what, lambda: self._ledger.post_batch(phase.round, batch.posted))
+        await self._send(
+            self._lanes.batch, what, lambda: self._ledger.post_batch(phase.round, batch.posted)
         )
 
     async def _post_votes(self, phase: Voting, now: int) -> None:
@@ -87,9 +112,7 @@ class Relay:
             return
         ballots = list(votes.values())
         what = f"posted {len(ballots)} votes on result {phase.result.hex()[:16]}"
-        await self._sender.run(
-            lambda: attempt(what, lambda: self._ledger.post_votes(phase, ballots))
-        )
+        await self._send(self._lanes.votes, what, lambda: self._ledger.post_votes(phase, ballots))
 
     def _is_late(self, phase: Collecting | Voting, now: int) -> bool:
         """Whether it is time to post; of a short window the margin is a quarter."""

@@ -17,8 +17,8 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from fednode.errors import FedNodeError
-from fednode.relay.desk import RETRY, Desk
-from fednode.relay.errors import JournalFailed, Refused
+from fednode.relay.desk import Desk
+from fednode.relay.errors import RETRY, JournalFailed, Refused
 from fednode.relay.messages import (
     MAX_MESSAGE,
     SignedBallot,
@@ -88,10 +88,13 @@ def application(desk: Desk, sponsor: Sponsor) -> web.Application:
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve while the context lasts; gives the address, with the port that was found for 0."""
     # Before the first request, too, a connection is closed that is idle for so long.
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=READ_SECONDS)
+    # A compressed body could be a thousand times as long as what was sent.
+    runner = web.AppRunner(
+        app, access_log=None, keepalive_timeout=READ_SECONDS, auto_decompress=False
+    )
     await runner.setup()
     assert runner.server is not None
-    most = _room()
+    most = room()
     door = _Door(runner.server, app[ANSWERING], most)
     try:
         try:
@@ -110,7 +113,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         await runner.cleanup()
 
 
-def _room() -> int:
+def room() -> int:
     """Give how many connections may be open: of the files of the process half at most."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if files < 0 else min(MOST_CONNECTIONS, files // 2)
@@ -148,6 +151,8 @@ class _Door(asyncio.Protocol):
 
 
 async def _read(request: web.Request, kind: type[M]) -> M:
+    if "Content-Encoding" in request.headers:
+        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the body without Content-Encoding")
     try:
         async with asyncio.timeout(READ_SECONDS):
             body = await request.read()

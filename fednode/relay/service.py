@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fednode.relay.desk import Desk
+from fednode.relay.lanes import MOST_JOINS, Lanes
 from fednode.relay.relay import MARGIN, Relay
-from fednode.relay.sender import Sender
-from fednode.relay.server import application, listening
+from fednode.relay.server import application, listening, room
 from fednode.relay.situation import Ledger
 from fednode.relay.sponsor import Allowance, Sponsor
 from ledger.stores import ContentStore
@@ -23,6 +23,13 @@ class Settings:
     margin: int = MARGIN
 
 
+def most_joins() -> int:
+    """Give how many joins may wait: each holds a connection, and most are left for commits and
+    votes.
+    """
+    return min(MOST_JOINS, max(1, room() // 4))
+
+
 async def serve(
     ledger: Ledger,
     store: ContentStore,
@@ -31,9 +38,12 @@ async def serve(
     ready: Callable[[str], None],
 ) -> None:
     """Serve until the federation is over; `ready` is told the address."""
-    sender = Sender()
-    sponsor = Sponsor(ledger, desk, sender, settings.allowance)
-    relay = Relay(ledger, store, desk, sender, margin=settings.margin)
-    async with listening(application(desk, sponsor), settings.host, settings.port) as url:
-        ready(url)
-        await relay.run(poll=settings.poll)
+    lanes = Lanes(joins=most_joins())
+    sponsor = Sponsor(ledger, desk, lanes, settings.allowance)
+    relay = Relay(ledger, store, desk, lanes, margin=settings.margin)
+    try:
+        async with listening(application(desk, sponsor), settings.host, settings.port) as url:
+            ready(url)
+            await relay.run(poll=settings.poll)
+    finally:
+        lanes.close()

@@ -9,7 +9,7 @@ from typing import Protocol
 from ledger.batch import Posted, Signers
 from ledger.chain.types import Receipt
 from ledger.headers import ResultHeader
-from ledger.signatures import Join, Signature
+from ledger.signatures import Invitation, Join, Signature
 from ledger.types import Address, Digest, ParticipantId, RoundIndex, Wei
 
 
@@ -31,11 +31,16 @@ class Collecting:
 
 @dataclass(frozen=True, slots=True)
 class Proposing:
-    """A round that waits for a result; `signer` None = anybody may propose, but in its own name."""
+    """A round that waits for a result; `signer` None = every account may propose, in its own name.
+    `lost` is what bonds that the relay lent have cost it so far; `barred`: it lost one with a
+    result of the participant whose turn it is.
+    """
 
     round: RoundIndex
     attempt: int
     signer: Address | None
+    lost: int = 0
+    barred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,15 @@ Phase = Collecting | Proposing | Voting
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Where a federation stands. `due`: `advance` has something to do; `over`: never again."""
+    """Where a federation stands. `due`: `advance` has something to do; `over`: never again;
+    `able`: the relay can send what it gives its word for.
+    """
 
     now: int
     phase: Phase | None
     due: bool = False
     over: bool = False
+    able: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,18 @@ class Application:
     consent: Signature
     invitation: bytes
     expires: int
+
+    @property
+    def invited(self) -> Invitation:
+        """What the creator signs in the invitation."""
+        return Invitation(
+            self.join.federation,
+            self.controller,
+            self.join.identity,
+            self.join.dataset_root,
+            rows=self.join.rows,
+            expires=self.expires,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +130,12 @@ class Ledger(Protocol):
 
     def situation(self) -> Situation:
         """Look where the federation stands now."""
+
+    def refusal(self, application: Application) -> str | None:
+        """Say why the contract would refuse a join, as far as the history tells."""
+
+    def runs_code(self, application: Application) -> bool:
+        """Say whether an account's code may run in a join."""
 
     def post_batch(self, round_index: RoundIndex, posted: Posted) -> Receipt:
         """Post the round's batch."""

@@ -1,55 +1,92 @@
 """The sponsored mode: a relay pays for sites that hold no ether.
 
-Gas it pays for anybody whose transaction the contract would take; stakes and bonds only up to what
-its owner allows, and none unless it is told, since a bond is lost with a wrong result.
+It pays gas for transactions whose signer it has checked and that the contract would take, in lanes
+that bound what failures cost. Joins are opt-in; stakes and bonds have limits of their own, zero by
+default, since a bond is lost with a wrong result.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from fednode.relay.desk import RETRY, Desk
-from fednode.relay.errors import Refused
+from fednode.relay.desk import Desk
+from fednode.relay.errors import RETRY, Refused
+from fednode.relay.lanes import REFUSALS, Lane, Lanes
 from fednode.relay.messages import SignedJoin, SignedProposal
-from fednode.relay.sender import Sender
 from fednode.relay.situation import Ledger, Proposing
-from ledger.chain.errors import ContractRejected, TransactionFailed
+from ledger.chain.errors import TransactionFailed
 from ledger.chain.types import Receipt
 from ledger.signatures import Proposal
-from ledger.types import Wei
+from ledger.types import Address, Wei
 
-MOST_WAITING = 3
-"""Transactions that may wait before others': a batch's or the votes' must not come too late."""
+log = logging.getLogger("fednode")
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """The most that a sponsor pays for one site: for its stake, and for a result's bond."""
+    """What a sponsor pays for: the most for one stake and for one bond, whether it sends joins at
+    all, and the most to lose with bonds in the federation: two of them unless it says.
+    """
 
     stake: Wei
     bond: Wei
+    joins: bool = False
+    loss: Wei | None = None
+
+    @property
+    def most_lost(self) -> int:
+        """The most to lose with bonds."""
+        return 2 * self.bond if self.loss is None else self.loss
+
+
+class _RunsCode(Exception):
+    """A join in which an account's code may run."""
 
 
 class Sponsor:
     """Lets sites join and propose through the relay's account."""
 
-    def __init__(self, ledger: Ledger, desk: Desk, sender: Sender, allowance: Allowance) -> None:
+    def __init__(self, ledger: Ledger, desk: Desk, lanes: Lanes, allowance: Allowance) -> None:
         self._ledger = ledger
         self._desk = desk
-        self._sender = sender
+        self._lanes = lanes
         self._allowance = allowance
 
     async def join(self, message: SignedJoin) -> Receipt:
-        """Let a site join whose controller has signed."""
+        """Let a site join whose controller has signed with its key."""
         self._check_federation(message.federation)
-        application = message.content
-        _allow("stake", self._ledger.stake, self._allowance.stake)
-        if self._desk.domain.signer(application.join, application.consent) != message.controller:
+        if not self._allowance.joins:
             raise Refused(
                 HTTPStatus.FORBIDDEN,
-                f"the consent is not signed by {message.controller}",
+                "this relay sends no joins (its operator starts it with --joins to allow them); "
+                "send the transaction yourself",
             )
-        return await self._send(lambda: self._ledger.join(application))
+        application, controller = message.content, Address(message.controller)
+        _allow("stake", self._ledger.stake, self._allowance.stake)
+        if self._desk.domain.signer(application.join, application.consent) != controller:
+            raise Refused(
+                HTTPStatus.FORBIDDEN,
+                f"the consent is not signed by {controller} itself, with its key (ECDSA)",
+            )
+        reason = self._ledger.refusal(application)
+        if reason is not None:
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, reason)
+
+        def send() -> Receipt:
+            return self._ledger.join(application)
+
+        def send_plain() -> Receipt:
+            if self._ledger.runs_code(application):
+                raise _RunsCode
+            return send()
+
+        try:
+            receipt = await self._send(self._lanes.joins, controller, send_plain)
+        except _RunsCode:
+            receipt = await self._send(self._lanes.coded_joins, controller, send)
+        log.info("sent the join of %s (%d gas)", controller, receipt.gas_used)
+        return receipt
 
     async def propose(self, message: SignedProposal) -> Receipt:
         """Propose a result that the participant in turn has signed."""
@@ -70,22 +107,34 @@ class Sponsor:
                 HTTPStatus.FORBIDDEN,
                 f"the signature is not that of whose turn it is in attempt {phase.attempt}",
             )
-        return await self._send(lambda: self._ledger.propose(result))
+        self._check_losses(phase)
+        receipt = await self._send(
+            self._lanes.proposals, signer, lambda: self._ledger.propose(result)
+        )
+        log.info("proposed a result of %s (%d gas)", signer, receipt.gas_used)
+        return receipt
+
+    def _check_losses(self, phase: Proposing) -> None:
+        """Lend no bond to a participant that lost one, and none to others after the limit."""
+        if phase.barred:
+            reason = "this sponsor lost a bond with a result of yours; propose in your own name"
+        elif self._ledger.bond and phase.lost + self._ledger.bond > self._allowance.most_lost:
+            reason = (
+                f"this sponsor has lost {phase.lost} wei with bonds and risks at most "
+                f"{self._allowance.most_lost}; propose in your own name"
+            )
+        else:
+            return
+        raise Refused(HTTPStatus.FORBIDDEN, reason)
 
     def _check_federation(self, federation: bytes) -> None:
         if federation != self._desk.federation:
             raise Refused(HTTPStatus.NOT_FOUND, f"federation {federation.hex()} is not served here")
 
-    async def _send(self, send: Callable[[], Receipt]) -> Receipt:
-        if self._sender.waiting >= MOST_WAITING:
-            raise Refused(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{self._sender.waiting} transactions wait; try again",
-                retry_after=RETRY,
-            )
+    async def _send(self, lane: Lane, applicant: Address, send: Callable[[], Receipt]) -> Receipt:
         try:
-            return await self._sender.run(send)
-        except (ContractRejected, TransactionFailed) as error:
+            return await lane.run(applicant, lane.budget.counting(applicant, send))
+        except (*REFUSALS, TransactionFailed) as error:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
 
 

@@ -19,8 +19,8 @@ from ledger.types import Digest, ParticipantId
 
 log = logging.getLogger("fednode")
 
-MINED = Patience(answer=120.0)
-"""The relay answers when its transaction is mined."""
+MINED = Patience(answer=120.0, busy=600.0)
+"""The relay answers when its transaction is mined, one after another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,11 @@ class EmbeddedEngine:
         with self._lock:
             return int(self._evm.get_vm().state.get_balance(to_canonical_address(address)))
 
+    def affords(self, address: Address, gas: int) -> bool:
+        """Say whether an account can pay for this much gas now."""
+        with self._lock:
+            return self.balance(address) >= gas * 2 * int(self._evm.header.base_fee_per_gas)
+
     def code(self, address: Address) -> bytes:
         """Give a contract's code."""
         with self._lock:

@@ -75,6 +75,10 @@ class Engine(Protocol):
         """Give an account's balance in wei."""
         ...
 
+    def affords(self, address: Address, gas: int) -> bool:
+        """Say whether an account can pay for this much gas now."""
+        ...
+
     def code(self, address: Address) -> bytes:
         """Give a contract's code, empty if there is none."""
         ...

@@ -259,6 +259,12 @@ class RpcEngine:
         """Give an account's balance in wei."""
         return self._integer("eth_getBalance", [address, "pending"])
 
+    def affords(self, address: Address, gas: int) -> bool:
+        """Say whether an account can pay for this much gas now."""
+        quote = self._quote(address)
+        price, _ = self._price(quote, gas, 0)
+        return quote.balance >= gas * price
+
     def code(self, address: Address) -> bytes:
         """Give a contract's code."""
         return _decode(self._request("eth_getCode", [address, "latest"]), "eth_getCode")

@@ -59,6 +59,12 @@ class Standstill:
     def situation(self) -> Situation:
         return self._situation
 
+    def refusal(self, application: Application) -> str | None:
+        raise AssertionError("nobody joins")
+
+    def runs_code(self, application: Application) -> bool:
+        raise AssertionError("nobody joins")
+
     def post_batch(self, round_index: RoundIndex, posted: Posted) -> Receipt:
         raise AssertionError("nothing is posted")
 

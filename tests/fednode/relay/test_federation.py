@@ -20,9 +20,9 @@ from fednode.relay.carrier import Relayed, Setting
 from fednode.relay.chain import OnChain
 from fednode.relay.client import RelayClient
 from fednode.relay.desk import Desk
+from fednode.relay.lanes import Lanes
 from fednode.relay.messages import SignedBallot, SignedCommit, SignedJoin, SignedProposal
 from fednode.relay.relay import Relay
-from fednode.relay.sender import Sender
 from fednode.relay.sponsor import Allowance, Sponsor
 from fednode.roles.carrier import Direct
 from fednode.roles.participant import Participant
@@ -77,9 +77,10 @@ class Office:
         # A relay needs no key: it sees digests and signatures.
         outsider = replace(self.cast.hospitals[0], vault=NO_KEYS)
         ledger = OnChain(contract, outsider.view().replica, self.account)
-        sender = Sender()
-        self.sponsor = Sponsor(ledger, self.desk, sender, Allowance(ledger.stake, ledger.bond))
-        self._relay = Relay(ledger, self.store, self.desk, sender)
+        self.lanes = Lanes()
+        allowance = Allowance(ledger.stake, ledger.bond, joins=True)
+        self.sponsor = Sponsor(ledger, self.desk, self.lanes, allowance)
+        self._relay = Relay(ledger, self.store, self.desk, self.lanes)
 
     def run(self, work: Coroutine[object, object, T]) -> T:
         return self.loop.run_until_complete(work)
@@ -135,6 +136,7 @@ def office(cast: Cast, folder: Path, kind: type[Desk] = Dropping) -> Iterator[Of
     try:
         yield opened
     finally:
+        opened.lanes.close()
         opened.loop.run_until_complete(opened.loop.shutdown_default_executor())
         opened.loop.close()
 

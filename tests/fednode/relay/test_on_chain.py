@@ -86,7 +86,7 @@ def relaying(world: World, folder: Path) -> Iterator[str]:
     """Run the relay in a thread of its own."""
     desk = Desk(world.domain, world.federation, world.relay, folder)
     ledger = OnChain(world.contract, world.replica(), world.relay)
-    settings = Settings(Allowance(Wei(5), Wei(7)), poll=0.05)
+    settings = Settings(Allowance(Wei(5), Wei(7), joins=True), poll=0.05)
     found: list[str] = []
     started = threading.Event()
     loop = asyncio.new_event_loop()

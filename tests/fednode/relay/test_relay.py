@@ -2,17 +2,21 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
 from fednode.relay.desk import Desk
+from fednode.relay.errors import Refused
+from fednode.relay.lanes import OWN, Lanes
 from fednode.relay.relay import Relay, decides
-from fednode.relay.sender import Sender
 from fednode.relay.situation import Collecting, Phase, SignedVote, Voting
 from ledger.batch import Batch, Leaf, Posted, read_batch
+from ledger.chain.errors import ContractRejected, TransactionFailed
 from ledger.stores import Artefact, MemoryStore, StoreUnreachable
 from tests.fednode.relay.world import (
     DEADLINE,
@@ -33,7 +37,7 @@ class World:
         self.store = MemoryStore()
         self.ledger = FakeLedger(phase)
         self.desk: Desk = desk_at(folder)
-        self.relay = Relay(self.ledger, self.store, self.desk, Sender(), margin=10)
+        self.relay = Relay(self.ledger, self.store, self.desk, Lanes(), margin=10)
 
     async def step(self, now: int) -> bool:
         self.ledger.now = now
@@ -274,5 +278,80 @@ def test_votes_that_do_not_decide_are_posted_shortly_before_the_end(start: Start
         assert world.sent == ["votes", "votes"]
         await world.step(1_300)
         assert world.sent == ["votes", "votes"]
+
+    asyncio.run(run())
+
+
+def test_an_advance_that_waits_delays_no_batch(start: Start) -> None:
+    """It has a lane of its own."""
+    posted = threading.Event()
+
+    async def run() -> None:
+        world = start(collecting())
+        await world.step(1_000)
+        await world.desk.commit(commit_of(0))
+        world.ledger.due = True
+        world.ledger.before = lambda what: posted.set() if what == "batch" else wait(posted)
+        await world.step(DEADLINE - 1)
+        assert world.sent == ["batch", "advance"]
+
+    asyncio.run(run())
+
+
+def wait(event: threading.Event) -> None:
+    assert event.wait(20)
+
+
+FAILED = TransactionFailed(bytes(32), 100_000, "the state changed before it was mined")
+
+
+def test_its_own_failures_have_a_limit_too(start: Start) -> None:
+    """After it, no word is given that the relay would not keep."""
+    tried: list[str] = []
+
+    async def run() -> None:
+        world = start(voting(quorum=1))
+        await world.step(1_200)
+        await world.desk.vote(ballot_of(MEMBERS[0]))
+        world.ledger.failure, world.ledger.before = FAILED, tried.append
+        for _ in range(OWN.all_losses):
+            await world.step(1_201)
+        for _ in range(3):
+            with pytest.raises(Refused, match="too many posted votes have failed"):
+                await world.step(1_202)
+        assert len(tried) == OWN.all_losses
+        with pytest.raises(Refused, match="send yours yourself") as refused:
+            await world.desk.vote(ballot_of(MEMBERS[1]))
+        assert refused.value.status == HTTPStatus.SERVICE_UNAVAILABLE
+        assert refused.value.retry_after == 60
+
+    asyncio.run(run())
+
+
+def test_what_others_made_needless_is_no_failure(start: Start) -> None:
+    async def run() -> None:
+        world = start(collecting())
+        world.ledger.failure = ContractRejected("NothingToDo", {})
+        for _ in range(300):
+            world.ledger.due = True
+            await world.step(1_000)
+        world.ledger.failure, world.ledger.due = None, True
+        await world.step(1_000)
+        assert world.sent == ["advance"]
+
+    asyncio.run(run())
+
+
+def test_without_ether_no_word_is_given(start: Start) -> None:
+    async def run() -> None:
+        world = start(collecting())
+        world.ledger.able = False
+        await world.step(1_000)
+        with pytest.raises(Refused, match="short of ether") as refused:
+            await world.desk.commit(commit_of(0))
+        assert refused.value.retry_after == 60
+        world.ledger.able = True
+        await world.step(1_001)
+        await world.desk.commit(commit_of(0))
 
     asyncio.run(run())

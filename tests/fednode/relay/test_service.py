@@ -1,8 +1,10 @@
 """The relay over real HTTP: statuses, sizes, strangers' bytes, and kill -9 of a real process."""
 
 import asyncio
+import gzip
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -22,11 +24,11 @@ import requests
 from aiohttp import web
 
 from fednode.errors import FedNodeError
-from fednode.relay import server
+from fednode.relay import server, service
 from fednode.relay.client import Patience, RelayClient
 from fednode.relay.desk import Desk
+from fednode.relay.lanes import MOST_JOINS, Lanes
 from fednode.relay.messages import MAX_MESSAGE, SignedCommit, SignedReceipt
-from fednode.relay.sender import Sender
 from fednode.relay.server import application, listening
 from fednode.relay.situation import Situation
 from fednode.relay.sponsor import Allowance, Sponsor
@@ -61,7 +63,7 @@ def serving(desk: Desk) -> Iterator[str]:
     started = threading.Event()
     loop = asyncio.new_event_loop()
     ending = asyncio.Event()
-    sponsor = Sponsor(FakeLedger(), desk, Sender(), Allowance(FREE, FREE))
+    sponsor = Sponsor(FakeLedger(), desk, Lanes(), Allowance(FREE, FREE, joins=True))
 
     async def serve() -> None:
         async with listening(application(desk, sponsor), "127.0.0.1", 0) as url:
@@ -105,6 +107,15 @@ def test_a_vote_and_its_receipt(tmp_path: Path) -> None:
         vote = Vote(FEDERATION, 0, 0, RESULT, support=True)
         receipt = client_of(url, 3).vote(vote, ParticipantId(3), voting().deadline)
         assert receipt.content.digest == DOMAIN.digest(vote)
+
+
+def test_joins_that_wait_leave_connections_for_commits() -> None:
+    """Each holds one until it is mined."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resource, "getrlimit", lambda _: (96, 96))
+        assert service.most_joins() == 12
+        patch.setattr(resource, "getrlimit", lambda _: (4096, 4096))
+        assert service.most_joins() == MOST_JOINS
 
 
 def test_a_sponsored_join(url: str) -> None:
@@ -192,12 +203,32 @@ def test_a_fault_is_an_answer_too(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert answer.json() == {"error": "a fault of the relay's"}
 
 
-def test_a_body_that_cannot_be_read_is_no_fault(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    headers = {"Content-Encoding": "gzip"}
-    answer = requests.post(f"{url}/commits", b"no gzip at all", headers=headers, timeout=5)
-    assert answer.status_code == HTTPStatus.BAD_REQUEST
-    assert answer.json() == {"error": "the body did not come whole"}
+@pytest.mark.parametrize("body", [b"no gzip at all", gzip.compress(b"0" * (1 << 20))])
+def test_a_compressed_body_is_not_unpacked(
+    url: str, caplog: pytest.LogCaptureFixture, body: bytes
+) -> None:
+    """A few bytes could become a million before their number is checked."""
+    answer = requests.post(f"{url}/commits", body, headers={"Content-Encoding": "gzip"}, timeout=5)
+    assert answer.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    assert answer.json() == {"error": "send the body without Content-Encoding"}
     assert not [record for record in caplog.records if record.name == "fednode"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * MAX_MESSAGE, b'{"a":' * (MAX_MESSAGE // 5), b'{"round":' + b"9" * 8_000 + b"}"],
+    ids=["lists", "objects", "a number"],
+)
+def test_what_would_be_hard_to_parse_is_refused(url: str, body: bytes) -> None:
+    """A library of the chain's raises Python's limit of recursion, so that is none."""
+    limit = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(max(limit, 100_000))
+        for path in ("commits", "votes", "proposals", "joins"):
+            answer = requests.post(f"{url}/{path}", body, timeout=5)
+            assert answer.status_code == HTTPStatus.BAD_REQUEST
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_a_client_that_goes_away_is_no_fault(
@@ -311,7 +342,7 @@ def test_who_only_holds_a_connection_makes_room(
     caplog: pytest.LogCaptureFixture,
     data: bytes,
 ) -> None:
-    monkeypatch.setattr(server, "_room", lambda: 2)
+    monkeypatch.setattr(server, "room", lambda: 2)
     url = request.getfixturevalue("url")
     with ExitStack() as stack:
         holding = [stack.enter_context(opened(url)) for _ in range(3)]
@@ -332,7 +363,7 @@ def test_whose_message_waits_for_the_disk_is_not_sent_away(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who finds no room comes again."""
-    monkeypatch.setattr(server, "_room", lambda: 2)
+    monkeypatch.setattr(server, "room", lambda: 2)
     url = request.getfixturevalue("url")
     gate, real = threading.Event(), os.pwrite
     waiting = threading.Semaphore(0)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -9,12 +10,19 @@ from typing import TypeVar
 import pytest
 
 from fednode.relay.errors import Refused
+from fednode.relay.lanes import DAY, Lanes, Limits
 from fednode.relay.messages import SignedJoin, SignedProposal
-from fednode.relay.sender import Sender
 from fednode.relay.situation import Application, Proposing, SignedResult, Situation
-from fednode.relay.sponsor import MOST_WAITING, Allowance, Sponsor
-from ledger.chain.accounts import Account
-from ledger.errors import MalformedRecord
+from fednode.relay.sponsor import Allowance, Sponsor
+from ledger.chain.accounts import Account, from_key
+from ledger.chain.errors import (
+    ContractRejected,
+    Reverted,
+    TransactionFailed,
+    TransactionPending,
+    TransactionTooLarge,
+)
+from ledger.errors import LedgerError, MalformedRecord
 from ledger.headers import RESULT_TAG, Common, ResultHeader
 from ledger.signatures import Join, Proposal
 from ledger.types import FederationId, RoundIndex, Wei
@@ -30,6 +38,7 @@ from tests.fednode.relay.world import (
     digest,
 )
 
+LIMITS = Limits()
 T = TypeVar("T")
 
 
@@ -47,21 +56,27 @@ def sponsor_at(
     stake: Wei = FREE,
     bond: Wei = FREE,
     signer: Account | None = MEMBERS[0],
+    joins: bool = True,
+    lanes: Lanes | None = None,
 ) -> Sponsor:
     address = None if signer is None else signer.address
     desk = desk_at(folder, Proposing(RoundIndex(0), 1, address))
-    return Sponsor(ledger, desk, Sender(), Allowance(stake, bond))
+    return Sponsor(ledger, desk, lanes or Lanes(), Allowance(stake, bond, joins))
 
 
 def joining(
-    by: Account = STRANGER, *, federation: FederationId = FEDERATION, rows: int = 5
+    by: Account = STRANGER,
+    *,
+    federation: FederationId = FEDERATION,
+    rows: int = 5,
+    controller: Account = STRANGER,
 ) -> SignedJoin:
     join = Join(
         federation, STRANGER.address, STRANGER.address, digest(1), digest(2), digest(3), rows
     )
     return SignedJoin(
         federation=federation,
-        controller=STRANGER.address,
+        controller=controller.address,
         signer=STRANGER.address,
         payout=STRANGER.address,
         identity=digest(1),
@@ -174,20 +189,141 @@ def test_what_the_contract_refuses_is_said(tmp_path: Path) -> None:
     assert "ControllerTaken" in refused.reason
 
 
+def test_joins_are_opt_in(tmp_path: Path) -> None:
+    ledger = FakeLedger()
+    refused = refusal(sponsor_at(tmp_path, ledger, joins=False).join(joining()))
+    assert refused.status == HTTPStatus.FORBIDDEN
+    assert "--joins" in refused.reason
+    assert ledger.sent == []
+
+
+def test_what_the_history_refuses_is_not_simulated(tmp_path: Path) -> None:
+    """However often it is tried: such a refusal costs the chain's node nothing."""
+    ledger = FakeLedger(reason="the federation has its 3 participants", before=pytest.fail)
+    sponsor = sponsor_at(tmp_path, ledger)
+    for _ in range(20):
+        refused = refusal(sponsor.join(joining()))
+        assert refused.status == HTTPStatus.UNPROCESSABLE_ENTITY
+        assert refused.reason == ledger.reason
+
+
+FAILED = TransactionFailed(bytes(32), 600_000, "it ran out of gas")
+LATE = TransactionPending(bytes(32), 1, 180.0)
+REFUSING = ContractRejected("ConsentRefused", {})
+OUT_OF_GAS = TransactionTooLarge("gas", 600_001, 600_000)
+FAILURES = {
+    "refused": (REFUSING, LIMITS.refusals),
+    "reverted": (Reverted(b"", "no"), LIMITS.refusals),
+    "out of gas": (OUT_OF_GAS, LIMITS.refusals),
+    "mined without effect": (FAILED, LIMITS.losses),
+    "not mined": (LATE, LIMITS.losses),
+}
+
+
+@pytest.mark.parametrize(("failure", "most"), FAILURES.values(), ids=FAILURES)
+def test_an_applicant_fails_so_often_in_a_round(
+    tmp_path: Path, failure: LedgerError, most: int
+) -> None:
+    tried: list[str] = []
+    ledger = FakeLedger(failure=failure, before=tried.append)
+    lanes = Lanes()
+    lanes.begin(0, 1_000)
+    sponsor = sponsor_at(tmp_path, ledger, lanes=lanes)
+    for _ in range(most):
+        with pytest.raises((Refused, TransactionPending)):
+            done(sponsor.join(joining()))
+    refused = refusal(sponsor.join(joining()))
+    assert refused.status == HTTPStatus.TOO_MANY_REQUESTS
+    assert STRANGER.address in refused.reason
+    assert refused.retry_after == DAY - 1_000
+    assert len(tried) == most
+
+    ledger.failure = None
+    lanes.begin(0, 2_000)
+    assert refusal(sponsor.join(joining())).status == HTTPStatus.TOO_MANY_REQUESTS
+    done(sponsor.join(joining(MEMBERS[1], controller=MEMBERS[1])))
+    lanes.begin(1, 2_000)
+    done(sponsor.join(joining()))
+
+
+def test_a_forger_does_not_use_up_an_applicants_budget(tmp_path: Path) -> None:
+    sponsor = sponsor_at(tmp_path, FakeLedger())
+    for _ in range(2 * LIMITS.refusals):
+        refusal(sponsor.join(joining(MEMBERS[0])))
+    done(sponsor.join(joining()))
+
+
+def test_all_applicants_together_lose_so_much(tmp_path: Path) -> None:
+    """Accounts cost nothing, so what each may lose bounds nothing."""
+    lost: list[str] = []
+    ledger = FakeLedger(failure=FAILED, before=lost.append)
+    sponsor = sponsor_at(tmp_path, ledger, bond=Wei(5))
+    people = [from_key(bytes([50 + n]) * 32) for n in range(LIMITS.all_losses + 2)]
+    found = [refusal(sponsor.join(joining(by, controller=by))).status for by in people]
+    mined, over = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS
+    assert found == [mined] * LIMITS.all_losses + [over] * 2
+    assert len(lost) == LIMITS.all_losses
+    ledger.failure = None
+    done(sponsor.propose(proposing()))
+
+
+def test_accounts_with_code_spend_a_budget_of_their_own(tmp_path: Path) -> None:
+    """Only a simulation tells what becomes of them; of the others, the history tells nearly all."""
+    people = [from_key(bytes([50 + n]) * 32) for n in range(LIMITS.all_losses)]
+    coded = frozenset(by.address for by in people)
+    sponsor = sponsor_at(tmp_path, ledger := FakeLedger(failure=FAILED, coded=coded))
+    for by in people:
+        refusal(sponsor.join(joining(by, controller=by)))
+    ledger.failure = None
+    refused = refusal(sponsor.join(joining(people[0], controller=people[0])))
+    assert refused.status == HTTPStatus.TOO_MANY_REQUESTS
+    assert "accounts with code" in refused.reason
+    done(sponsor.join(joining()))
+
+
 def test_sponsored_transactions_do_not_pile_up(tmp_path: Path) -> None:
     ledger = FakeLedger()
+    people = [from_key(bytes([50 + n]) * 32) for n in range(5)]
 
     async def run() -> list[object]:
-        sponsor = sponsor_at(tmp_path, ledger)
-        return await asyncio.gather(
-            *(sponsor.join(joining()) for _ in range(MOST_WAITING + 2)), return_exceptions=True
-        )
+        sponsor = sponsor_at(tmp_path, ledger, lanes=Lanes(joins=3))
+        work = [sponsor.join(joining(by, controller=by)) for by in people]
+        return await asyncio.gather(*work, return_exceptions=True)
 
     refused = [found for found in asyncio.run(run()) if isinstance(found, Refused)]
     assert [(error.status, error.retry_after) for error in refused] == [
         (HTTPStatus.SERVICE_UNAVAILABLE, 1)
     ] * 2
-    assert len(ledger.sent) == MOST_WAITING
+    assert len(ledger.sent) == 3
+
+
+def test_an_applicant_has_one_place(tmp_path: Path) -> None:
+    ledger = FakeLedger()
+
+    async def run() -> list[object]:
+        sponsor = sponsor_at(tmp_path, ledger)
+        work = [sponsor.join(joining()) for _ in range(3)]
+        return await asyncio.gather(*work, return_exceptions=True)
+
+    refused = [found for found in asyncio.run(run()) if isinstance(found, Refused)]
+    assert [error.status for error in refused] == [HTTPStatus.TOO_MANY_REQUESTS] * 2
+    assert len(ledger.sent) == 1
+
+
+def test_a_lost_bond_is_the_last(tmp_path: Path) -> None:
+    ledger = FakeLedger(bond=Wei(5))
+    sponsor = sponsor_at(tmp_path, ledger, bond=Wei(5))
+    turn = sponsor._desk.phase
+    assert isinstance(turn, Proposing)
+    sponsor._desk.see(Situation(0, replace(turn, lost=5, barred=True)))
+    assert "lost a bond with a result of yours" in refusal(sponsor.propose(proposing())).reason
+    sponsor._desk.see(Situation(0, replace(turn, lost=6)))
+    refused = refusal(sponsor.propose(proposing()))
+    assert refused.status == HTTPStatus.FORBIDDEN
+    assert "has lost 6 wei with bonds and risks at most 10" in refused.reason
+    assert ledger.sent == []
+    sponsor._desk.see(Situation(0, replace(turn, lost=5)))
+    done(sponsor.propose(proposing()))
 
 
 def test_a_header_of_the_wrong_kind(tmp_path: Path) -> None:

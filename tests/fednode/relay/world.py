@@ -19,6 +19,7 @@ from ledger.batch import Posted, Signers
 from ledger.chain.accounts import Account, from_key
 from ledger.chain.errors import ContractRejected
 from ledger.chain.types import Receipt
+from ledger.errors import LedgerError
 from ledger.signatures import Commit, Domain, Vote
 from ledger.types import Address, Digest, FederationId, ParticipantId, RoundIndex, Wei
 
@@ -121,14 +122,24 @@ class FakeLedger:
     now: int = 1_000
     due: bool = False
     over: bool = False
+    able: bool = True
     stake: Wei = FREE
     bond: Wei = FREE
     sent: list[tuple[str, object]] = field(default_factory=list)
     refusing: str = ""
+    failure: LedgerError | None = None
+    reason: str | None = None
+    coded: frozenset[Address] = frozenset()
     before: Callable[[str], None] = lambda what: None
 
     def situation(self) -> Situation:
-        return Situation(self.now, self.phase, self.due, self.over)
+        return Situation(self.now, self.phase, self.due, self.over, self.able)
+
+    def refusal(self, application: Application) -> str | None:
+        return self.reason
+
+    def runs_code(self, application: Application) -> bool:
+        return application.controller in self.coded
 
     def post_batch(self, round_index: RoundIndex, posted: Posted) -> Receipt:
         assert isinstance(self.phase, Collecting)
@@ -164,6 +175,8 @@ class FakeLedger:
 
     def _take(self, what: str, value: object) -> Receipt:
         self.before(what)
+        if self.failure is not None:
+            raise self.failure
         if self.refusing:
             raise ContractRejected(self.refusing, {})
         self.sent.append((what, value))
