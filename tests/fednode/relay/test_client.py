@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from fednode.relay.client import MAX_ANSWER, Patience, RelayClient
+from fednode.relay.client import MAX_ANSWER, MAX_REASON, Patience, RelayClient
 from fednode.relay.errors import ForgedReceipt, Refused, RelayDown, RelayError
 from fednode.relay.messages import SignedReceipt
 from ledger.signatures import Commit, Receipt
+from tests.fednode.relay.test_sponsor import joining
 from tests.fednode.relay.world import (
     DEADLINE,
     DOMAIN,
@@ -316,6 +318,52 @@ def test_a_receipt_that_is_worth_nothing(
     relay.answers = [(200, {}, lie())]
     with pytest.raises(ForgedReceipt, match=reason):
         relay.client().commit(COMMIT, DEADLINE)
+
+
+def test_a_reason_is_one_printable_line(relay: Scripted) -> None:
+    relay.answers = [error(HTTPStatus.FORBIDDEN, "no\x1b[2J\x07\r\nERROR all is lost" + "!" * 999)]
+    with pytest.raises(Refused) as refused:
+        relay.client().commit(COMMIT, DEADLINE)
+    assert refused.value.reason.isprintable()
+    assert len(refused.value.reason) <= MAX_REASON
+
+
+def test_nesting_is_no_end_of_the_process(relay: Scripted) -> None:
+    """Even where Python's limit of recursion, which a library of the chain's raises, is none."""
+    relay.answers = [(503, {}, b"[" * 60_000), (503, {}, b'{"error":' * 7_000)]
+    limit = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(max(limit, 100_000))
+        with pytest.raises(Refused, match="Service Unavailable"):
+            relay.client(tries=2).commit(COMMIT, DEADLINE)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+@pytest.mark.parametrize("told", ["ab" * 32, "\x1b[2J", "AB" * 32, 7, None, {"a": 1}])
+def test_a_transaction_is_named_by_its_hash(relay: Scripted, told: object) -> None:
+    relay.answers = [(200, {}, json.dumps({"transaction": told}).encode())]
+    named = relay.client().join(joining())
+    assert named == (told if told == "ab" * 32 else "a transaction that it does not name")
+
+
+def test_a_busy_relay_is_waited_for_where_there_is_no_other_way(relay: Scripted) -> None:
+    """Others' joins come first, one a block."""
+    busy = error(HTTPStatus.SERVICE_UNAVAILABLE, Retry_After="1")
+    waiting = error(HTTPStatus.TOO_MANY_REQUESTS, Retry_After="1")
+    relay.answers = [*[busy, waiting] * 10, (200, {}, b"{}")]
+    relay.client(tries=2, busy=60).join(joining())
+    assert len(relay.rests) == 20
+
+    relay.answers = [busy] * 2
+    with pytest.raises(Refused):
+        relay.client(tries=2).join(joining())
+    relay.answers = [error(HTTPStatus.SERVICE_UNAVAILABLE)] * 2
+    with pytest.raises(Refused):
+        relay.client(tries=2, busy=60).join(joining())
+    relay.answers = [error(HTTPStatus.TOO_MANY_REQUESTS, Retry_After="600")]
+    with pytest.raises(Refused):
+        relay.client(tries=2, busy=60).join(joining())
 
 
 ODD: dict[str, Answer] = {
