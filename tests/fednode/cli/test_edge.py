@@ -3,13 +3,14 @@
 import errno
 import json
 import logging
+import sys
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
 from fednode.cli import COMMANDS, main
-from fednode.cli.edge import SILENCE, Failing, NotAgain, json_option
+from fednode.cli.edge import SILENCE, CleanLines, Failing, NotAgain, json_option
 from fednode.errors import FedNodeError
 from ledger.errors import MalformedRecord
 from ledger.stores import StoreUnreachable
@@ -135,3 +136,22 @@ def test_a_line_is_logged_once_a_minute() -> None:
     assert not logged("trying again: %s", "no node")
     now = SILENCE
     assert logged("trying again: %s", "no node")
+
+
+def test_what_strangers_write_is_one_line_of_the_log() -> None:
+    record = logging.LogRecord("fednode", logging.INFO, "", 0, "refused: %s", ("x",), None)
+    record.args = ("a\r\n2026-01-01 INFO all is well\x1b[2J\u202e",)
+    line = CleanLines("%(levelname)s %(message)s").format(record)
+    assert line == "INFO refused: a 2026-01-01 INFO all is well\ufffd[2J\ufffd"
+
+
+def test_no_line_of_a_traceback_can_be_taken_for_a_record() -> None:
+    try:
+        raise FedNodeError("a\n2026-01-01 INFO all is well\x1b[2J")
+    except FedNodeError:
+        raised = sys.exc_info()
+    record = logging.LogRecord("fednode", logging.ERROR, "", 0, "failed", None, raised)
+    first, *rest = CleanLines("%(levelname)s %(message)s").format(record).splitlines()
+    assert first == "ERROR failed"
+    assert len(rest) > 3
+    assert all(line.startswith("  | ") and line.isprintable() for line in rest)

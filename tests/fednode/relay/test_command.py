@@ -5,6 +5,7 @@ import json
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,10 +13,14 @@ from click.testing import CliRunner, Result
 from fednode.cli import main
 from fednode.relay import service
 from fednode.relay.desk import Desk
+from fednode.relay.gas import Gas
+from fednode.relay.lanes import most_lost
 from fednode.relay.service import Settings
 from fednode.relay.situation import Ledger
+from fednode.relay.sponsor import Allowance
 from ledger.chain.accounts import Account, create_keystore, new_account
 from ledger.stores import ContentStore, DirectoryStore
+from ledger.types import Wei
 from tests.fednode.relay.test_on_chain import World, world
 
 __all__ = ["world"]
@@ -81,9 +86,25 @@ def test_it_serves_where_and_how_it_is_told(
     serve = service.serve
     monkeypatch.setattr(service, "serve", once)
     more = ["--port", "0", "--margin", "7", "--max-stake", "5", "--max-bond", "6", "--json"]
-    result = run(world.relay, *more)
+    result = run(world.relay, *more, "--joins", "--max-loss", "8")
     assert result.exit_code == 0, result.output
     assert json.loads(result.output)["url"].startswith("http://127.0.0.1:")
     (settings,) = seen
     assert (settings.margin, settings.port) == (7, 0)
-    assert (settings.allowance.stake, settings.allowance.bond) == (5, 6)
+    assert settings.allowance == Allowance(Wei(5), Wei(6), joins=True, loss=Wei(8))
+    assert json.loads(result.output)["most_lost_gas"] == most_lost(Gas.of(world.policy), joins=True)
+
+
+def test_unless_it_is_told_it_sends_no_joins_and_lends_two_bonds(
+    run: Run, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Settings] = []
+
+    async def never(*arguments: Any) -> None:  # noqa: ANN401
+        seen.append(arguments[3])
+
+    monkeypatch.setattr(service, "serve", never)
+    assert run(world.relay, "--max-bond", "6").exit_code == 0
+    (settings,) = seen
+    assert not settings.allowance.joins
+    assert settings.allowance.most_lost == 12
