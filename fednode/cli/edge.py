@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from fednode.cli.scrub import Scrub
+from fednode.cli.scrub import NO_SECRETS, Scrub
 from fednode.errors import FedNodeError
 from fednode.lines import one_line, printable
 from incentives.errors import IncentiveError
@@ -58,7 +58,7 @@ class Failing(click.Group):
         """Run a command; turn an error into one line."""
         scrub = scrub_of(ctx)
         if logging.lastResort is not None:  # what prints warnings of commands that keep no log
-            logging.lastResort.setFormatter(ScrubbedFormat(scrub, "%(message)s"))
+            logging.lastResort.setFormatter(CleanLines("%(message)s", scrub))
         try:
             return super().invoke(ctx)
         except (FedNodeError, LedgerError, IncentiveError) as error:
@@ -93,7 +93,7 @@ def _fail(ctx: click.Context, error: Exception, text: str) -> NoReturn:
 def scrub_of(ctx: click.Context | None) -> Scrub:
     """Give what hides the secrets of a command's addresses."""
     found = ctx.meta.get(SCRUB) if ctx is not None else None
-    return found if isinstance(found, Scrub) else Scrub()
+    return found if isinstance(found, Scrub) else NO_SECRETS
 
 
 def _print_json(ctx: click.Context, error: Exception, text: str) -> None:
@@ -172,7 +172,7 @@ class CleanLines(logging.Formatter):
     traceback's lines after it cannot be taken for records.
     """
 
-    def __init__(self, scrub: Scrub, form: str) -> None:
+    def __init__(self, form: str, scrub: Scrub = NO_SECRETS) -> None:
         super().__init__(form)
         self._scrub = scrub
 
@@ -195,7 +195,7 @@ def start_logging(*, verbose: bool) -> None:
     """Log to standard error; results alone go to standard output."""
     handler = logging.StreamHandler(sys.stderr)
     scrub = scrub_of(click.get_current_context(silent=True))
-    handler.setFormatter(CleanLines(scrub, "%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(CleanLines("%(asctime)s %(levelname)s %(message)s", scrub))
     if not verbose:
         handler.addFilter(NotAgain())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

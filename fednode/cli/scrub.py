@@ -53,6 +53,9 @@ class Scrub:
         return value
 
 
+NO_SECRETS = Scrub()
+
+
 def _addresses(words: Sequence[str]) -> Iterator[str]:
     """Pick what is, or stands where there should be, an address among a command's words."""
     for before, word in zip(("", *words), words, strict=False):

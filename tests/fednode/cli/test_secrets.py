@@ -9,8 +9,8 @@ import requests
 from click.testing import CliRunner
 
 from fednode.cli import main
-from fednode.cli.edge import NotAgain
-from fednode.cli.scrub import Scrub, ScrubbedFormat
+from fednode.cli.edge import CleanLines, NotAgain
+from fednode.cli.scrub import Scrub
 from ledger.chain.accounts import create_keystore
 from tests.fednode.cli.world import World
 
@@ -125,7 +125,7 @@ def failure(url: str) -> BaseException:
 def test_what_libraries_say_is_scrubbed(form: str) -> None:
     url = form.format(secret=SECRET, host=AWAY)
     scrub = Scrub.of(["status", "--rpc", url], {})
-    line = ScrubbedFormat(scrub, "%(message)s")
+    line = CleanLines("%(message)s", scrub)
     try:
         raise RuntimeError(f"unforeseen: {url!r}") from failure(url)
     except RuntimeError as error:
