@@ -13,6 +13,7 @@ from fednode.federation import require_tolerance
 from fednode.models.layout import Tensors
 from fednode.policy import Cost, Policy, PolicyError, predict, require_windows
 from fednode.policy.document import NO_FEDERATION
+from fednode.policy.worst import WorstCase, require_worst_case, worst_case
 from fednode.training.task import TrainingTask, layout_of
 from ledger import cbor
 from ledger.artefacts import raw, record
@@ -37,11 +38,14 @@ class Ancestor:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A federation that is ready to be created: its header, the records behind it, its cost."""
+    """A federation that is ready to be created: its header, the records behind it, its cost, and
+    what its windows must hold.
+    """
 
     header: PolicyHeader
     artefact: Artefact
     cost: Cost
+    worst: WorstCase
     ancestor: ResultHeader | None = None
 
 
@@ -70,6 +74,8 @@ def plan(
         leaves=layout.leaves,
     )
     require_windows(policy, cost)
+    worst = worst_case(policy, cost, leaves=layout.leaves)
+    require_worst_case(policy, worst)
     parts = [initial.artefact()]
     links: dict[str, cbor.Value] = {"initial": parts[0].roots[0]}
     if evaluation is not None:
@@ -90,7 +96,7 @@ def plan(
     )
     head = raw(header.encode())
     own = Artefact((head[0], rest[0]), dict([head, rest]))
-    return Plan(header, own.merge(*parts), cost, ancestor.header if ancestor else None)
+    return Plan(header, own.merge(*parts), cost, worst, ancestor.header if ancestor else None)
 
 
 def create(

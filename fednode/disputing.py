@@ -1,15 +1,18 @@
 """What a node knows about a proposed result, laid out for a dispute: what was published, what the
 round comes to, and what of either can be opened.
 
+All bytes are asked for at the same time, on one budget of waiting, when the examination begins.
+After that what did not come is missing: it is asked for again only if it is to be demanded.
+
 What no proof can show is conceded first: the slots that the result calls unavailable or missing,
 its utilities and its stop flag. These are the committee's to judge. Where the result's nodes or
 utilities were not published, they are conceded as far as demands have brought them to light.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from fednode.federation import Federation
 from ledger.artefacts import ResultReader
@@ -20,6 +23,7 @@ from ledger.headers import PolicyHeader, ResultHeader, Visibility
 from ledger.merkle import EMPTY_ROOT
 from ledger.nodes import FAN_OUT, NODE_SIZE, Levels, Reason, in_order
 from ledger.payload import LANES, LEAF_SIZE, Payload, pad
+from ledger.payouts import PayoutLeaf, ValueLeaf
 from ledger.proceedings import Accepted, Proposal, Round
 from ledger.proofs import (
     Ancestor,
@@ -41,11 +45,17 @@ from ledger.proofs.facts import Facts
 from ledger.proofs.periods import end_before
 from ledger.proofs.reading import RawNode
 from ledger.round import NOTHING, Int32, Outcome, Slot, awaited
-from ledger.sealing import CLEAR, Content
+from ledger.sealing import CLEAR, Content, NotForUs
 from ledger.slots import batch_of
 from ledger.stores import BlockUnavailable
-from ledger.types import ZERO_DIGEST
+from ledger.stores.budget import spending_part
+from ledger.types import ZERO_DIGEST, Digest
 from ledger.utilities import decode, first
+
+PLACE_SIZE = 6
+"""Bytes of a demand's kind, level and position, before the result's header."""
+MOST_MISSED = 4
+"""Nodes' sums that are asked for and missed, before a result's sums count as withheld."""
 
 
 class UnknownProposal(MalformedAnswer):
@@ -73,6 +83,62 @@ class Examination:
     proposal: Proposal
     answers: Mapping[Target, bytes] = field(default_factory=dict)
     missing: set[CID | int] = field(default_factory=set, init=False)
+
+    def gather(self) -> None:
+        """Fetch at the same time all that is read of the result, of its round, and of the result
+        before it. A quarter of the budget stays for sums, which are read where they are disputed.
+        """
+        with spending_part(3 / 4):
+            self.federation.at_once(self._gather_result, self._gather_round, self._gather_parent)
+
+    def _gather_result(self) -> None:
+        if self._reader is not None:
+            self._read("_levels", "_model", "_measured", "_valued", "_paid")
+
+    def _gather_round(self) -> None:
+        self._read("_found", "_batch")
+
+    def _gather_parent(self) -> None:
+        parents = [ZERO_DIGEST, *(accepted.result for accepted in self.federation.state.lineage)]
+        self.federation.replica.standing(parents.index(self._round.parent))
+
+    def _read(self, *names: str) -> None:
+        self.federation.at_once(*(partial(getattr, self, name) for name in names))
+
+    def has_come(self, demand: Demand) -> bool:
+        """Ask once more for what is to be demanded; say whether it has come."""
+        kind, replica = demand.target.kind, self.federation.replica
+        reader, number = self._reader, self._number_in(demand)
+        if kind in (Wanted.HEADER, Wanted.INPUT, Wanted.BATCH):
+            return self._slot_has_come(number)
+        if reader is None:
+            return _is_there(partial(replica.proposed, self._round, self.proposal))
+        reads: dict[Wanted, Callable[[], object]] = {
+            Wanted.NODE: partial(reader.levels, self._round.slots),
+            Wanted.SUM: partial(self._sums_anew, number),
+            Wanted.MODEL: partial(reader.model, replica.policy.leaves),
+            Wanted.UTILITIES: reader.measured,
+            Wanted.VALUES: reader.valued,
+            Wanted.PAYOUTS: reader.paid,
+        }
+        return _is_there(reads[kind])
+
+    def _sums_anew(self, node: int) -> OpenTree:
+        assert self._levels is not None
+        return Sums(self._sum, self._levels)[node]
+
+    def _slot_has_come(self, place: int) -> bool:
+        before = self._found[place] if place < len(self._found) else Slot.missing()
+        if before.unbound is Reason.MISSING:
+            claims = self.federation.claims(self._round)
+            return place < len(claims) and claims[place].unbound is not Reason.MISSING
+        now, then = self.federation.published(before), before.published
+        return now.final or (now.header is not None and then.header is None)
+
+    def _number_in(self, demand: Demand) -> int:
+        """Read the slot or node that a demand names behind the result's header."""
+        at = PLACE_SIZE + len(self._header.encode())
+        return int.from_bytes(demand.evidence[at : at + 4], "big")
 
     @property
     def right(self) -> bool:
@@ -168,32 +234,49 @@ class Examination:
 
     @cached_property
     def _published(self) -> Trees:
-        reader, trees = self._reader, Trees()
-        if reader is None:
-            return trees
-        with self._what_is_there():
-            values = reader.model(self.federation.replica.policy.leaves)
-            trees = replace(trees, model=_model(values, reader.content))
-        with self._what_is_there():
-            trees = replace(trees, utilities=OpenTree.of_utilities(reader.measured()))
-        with self._what_is_there():
-            trees = replace(trees, values=OpenTree.of_values(reader.valued()))
-        with self._what_is_there():
-            trees = replace(trees, payouts=OpenTree.of_payouts(reader.paid()))
-        if self._levels is None:
-            return trees
-        return replace(trees, nodes=_nodes(self._levels), sums=self._sums(reader, self._levels))
+        return Trees(
+            nodes=None if self._levels is None else _nodes(self._levels),
+            sums={} if self._levels is None else Sums(self._sum, self._levels),
+            model=self._model,
+            utilities=None if self._measured is None else OpenTree.of_utilities(self._measured),
+            values=None if self._valued is None else OpenTree.of_values(self._valued),
+            payouts=None if self._paid is None else OpenTree.of_payouts(self._paid),
+        )
 
-    def _sums(self, reader: ResultReader, levels: Levels) -> dict[int, OpenTree]:
-        sums: dict[int, OpenTree] = {}
-        summed = [(i, n) for i, n in enumerate(in_order(levels)) if n.root != ZERO_DIGEST]
-        for place, (index, node) in enumerate(summed):
-            with self._what_is_there():
-                data = reader.sum(place, self.federation.replica.policy.leaves, len(summed))
-                found = Payload(data, reader.content.part(f"sum {place}"))
-                if found.root == node.root:
-                    sums[index] = OpenTree.of_payload(found)
-        return sums
+    @cached_property
+    def _model(self) -> OpenTree | None:
+        with self._what_is_there():
+            if self._reader is not None:
+                values = self._reader.model(self.federation.replica.policy.leaves)
+                return _model(values, self._reader.content)
+        return None
+
+    @cached_property
+    def _measured(self) -> tuple[int, ...] | None:
+        with self._what_is_there():
+            return None if self._reader is None else self._reader.measured()
+        return None
+
+    @cached_property
+    def _valued(self) -> tuple[ValueLeaf, ...] | None:
+        with self._what_is_there():
+            return None if self._reader is None else self._reader.valued()
+        return None
+
+    @cached_property
+    def _paid(self) -> tuple[PayoutLeaf, ...] | None:
+        with self._what_is_there():
+            return None if self._reader is None else self._reader.paid()
+        return None
+
+    def _sum(self, place: int, of: int, root: Digest) -> OpenTree | None:
+        """Read the sums of one of so many nodes that have any."""
+        with self._what_is_there():
+            if self._reader is not None:
+                data = self._reader.sum(place, self.federation.replica.policy.leaves, of)
+                found = Payload(data, self._reader.content.part(f"sum {place}"))
+                return OpenTree.of_payload(found) if found.root == root else None
+        return None
 
     # -- the result as it should be
 
@@ -212,9 +295,8 @@ class Examination:
         """The result's utilities, as they were published or shown; None if they are not known."""
         if self._header.utilities == EMPTY_ROOT:
             return ()
-        with self._what_is_there():
-            if self._reader is not None:
-                return self._reader.measured()
+        if self._measured is not None:
+            return self._measured
         leaves = {at: data[:LEAF_SIZE] for at, data in self._shown(Wanted.UTILITIES)}
         if not leaves or len(leaves) < next(iter(leaves)).size:
             return None
@@ -250,7 +332,7 @@ class Examination:
 
     @cached_property
     def _slots(self) -> list[Slot]:
-        slots, batched = self.federation.slots(self._round), self._round.batched
+        slots, batched = self._found, self._round.batched
         conceded = {
             place: reason
             for place, reason in self._reasons()
@@ -261,6 +343,11 @@ class Examination:
             _conceded(slot, conceded[place]) if place in conceded else slot
             for place, slot in enumerate(slots)
         ]
+
+    @cached_property
+    def _found(self) -> list[Slot]:
+        """The round's slots with what was published for them, as far as it came in time."""
+        return self.federation.slots(self._round)
 
     def _reasons(self) -> Iterator[tuple[int, int]]:
         """Give what the result says of the slots, as far as its nodes were published or shown."""
@@ -335,6 +422,45 @@ class Examination:
             values=OpenTree.of_values(reader.valued()),
             payouts=OpenTree.of_payouts(reader.paid()),
         )
+
+
+class Sums(Mapping[int, OpenTree]):
+    """The sums of a result's nodes. Each is read when it is disputed: of thousands of participants
+    they may be more bytes than a node can fetch in time. If some are kept back, the others are not
+    asked for either.
+    """
+
+    def __init__(self, read: Callable[[int, int, Digest], OpenTree | None], levels: Levels) -> None:
+        summed = [(i, n.root) for i, n in enumerate(in_order(levels)) if n.root != ZERO_DIGEST]
+        self._places = {index: (place, root) for place, (index, root) in enumerate(summed)}
+        self._read = read
+        self._known: dict[int, OpenTree] = {}
+        self._missed = 0
+
+    def __getitem__(self, node: int) -> OpenTree:
+        if node not in self._known:
+            place, root = self._places[node]
+            asked = self._missed < MOST_MISSED
+            found = self._read(place, len(self._places), root) if asked else None
+            if found is None:
+                self._missed += 1
+                raise KeyError(node)
+            self._known[node] = found
+        return self._known[node]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _is_there(read: Callable[[], object]) -> bool:
+    try:
+        read()
+    except (BlockUnavailable, MalformedRecord, NotForUs, KeyError):
+        return False
+    return True
 
 
 def _conceded(slot: Slot, reason: int) -> Slot:

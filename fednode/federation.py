@@ -4,9 +4,11 @@ rules of a round.
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 from fednode.data.evaluation_set import EvaluationSet
@@ -32,12 +34,21 @@ from ledger.round import Int32, Outcome, Published, Slot, Standing, compose, dec
 from ledger.sealing import CLEAR, NO_KEYS, Content, Vault
 from ledger.slots import batch_of
 from ledger.state import FederationState, Phase
-from ledger.stores import Artefact, BlockUnavailable, ContentStore, CountingStore, RecordingStore
+from ledger.stores import (
+    Artefact,
+    BlockUnavailable,
+    Budget,
+    BudgetedStore,
+    ContentStore,
+    CountingStore,
+    RecordingStore,
+)
+from ledger.stores.budget import in_turns, spending, spending_part
 from ledger.types import ZERO_DIGEST, Digest, FederationId
 
 log = logging.getLogger("fednode")
 
-FETCHERS = 32
+FETCHERS = 64
 """Updates that are fetched at a time."""
 KEPT_AT_ONCE = 32 << 20
 """Bytes that are handed to the store at a time."""
@@ -121,7 +132,7 @@ class Federation:
         self.chain = contract.chain
         self.contract = contract
         self.id = federation
-        self.store = CountingStore(store)
+        self.store = CountingStore(BudgetedStore(store))
         self._vault = vault
         self._held: dict[Digest, tuple[Published, Artefact]] = {}
         self._identities: set[Digest] = set()
@@ -150,6 +161,23 @@ class Federation:
             self._held.clear()
         return state
 
+    def waiting(self) -> AbstractContextManager[Budget]:
+        """Let all fetches inside wait for `windows.fetch` seconds together, at most for a quarter
+        of what is left of the phase: there must be time for what they are needed for.
+        """
+        seconds = float(self.policy.windows.fetching)
+        end = _end_of_phase(self.state)
+        if end is not None:
+            seconds = min(seconds, max(0, end - self.chain.now()) / 4)
+        return spending(Budget(seconds))
+
+    def at_once(self, *tasks: Callable[[], object]) -> None:
+        """Run tasks at the same time, on the same budget. What one raises is raised again when its
+        work is asked for.
+        """
+        with ThreadPoolExecutor(len(tasks)) as pool:
+            wait([pool.submit(copy_context().run, task) for task in tasks])
+
     def honour(self) -> bool:
         """Go on with letting go of what participants have erased by declaration, for when nothing
         else is due; say whether more is to come.
@@ -158,7 +186,12 @@ class Federation:
 
     def slots(self, round_: Round) -> list[Slot]:
         """Read all that a round is made from, as far as it can be had."""
-        return self.filled(round_, self.replica.claims(round_))
+        return self.filled(round_, self.claims(round_))
+
+    def claims(self, round_: Round) -> list[Slot]:
+        """List a round's slots. A batch that is kept back must leave time for the updates."""
+        with spending_part(1 / 4):
+            return self.replica.claims(round_)
 
     def filled(self, round_: Round, claims: Sequence[Slot]) -> list[Slot]:
         """Put what was published beside the slots that it decides."""
@@ -185,17 +218,12 @@ class Federation:
             at: self._held[slot.digest] for at, slot in decide.items() if slot.digest in self._held
         }
         coming = {
-            self._fetchers.submit(self._gathered, slot): at
-            for at, slot in decide.items()
-            if at not in held
+            at: partial(self._gathered, slot) for at, slot in decide.items() if at not in held
         }
-        try:
-            yield from held.items()
-            for come in as_completed(coming):
-                yield coming[come], come.result()
-        finally:
-            for come in coming:
-                come.cancel()
+        yield from held.items()
+        yield from in_turns(
+            self._fetchers, coming, at_once=FETCHERS, done=lambda gathered: gathered[0].final
+        )
 
     def published(self, commit: Commit | Slot) -> Published:
         """Read what is behind a commit, as far as it can be had.
@@ -274,9 +302,12 @@ class Federation:
             return rules if self.chain.now() >= round_.closed.reveal_deadline else None
         if self._opened is None or self._opened[0] != (round_.index, digest):
             try:
-                self._opened = ((round_.index, digest), rules.opening(context, self.store))
+                # A slice that is kept back must leave time for the updates.
+                with spending_part(1 / 4):
+                    opened = rules.opening(context, self.store)
             except BlockUnavailable:
                 return None
+            self._opened = ((round_.index, digest), opened)
         return self._opened[1]
 
     def compose(
@@ -369,6 +400,14 @@ class Federation:
         )
         origin = Origin(self.chain.chain_id, self.contract.address, self.id)
         return Replica(reader, self.store, origin=origin, vault=self._vault)
+
+
+def _end_of_phase(state: FederationState) -> int | None:
+    if state.phase is Phase.COMMIT:
+        return state.round.commit_deadline
+    if state.phase is Phase.PROPOSE:
+        return state.round.propose_deadline
+    return state.round.proposal.attest_deadline if state.phase is Phase.ATTEST else None
 
 
 def _joined(artefacts: Iterable[Artefact]) -> Iterator[Artefact]:

@@ -87,10 +87,13 @@ def create(
         slices=_slices(slices, holder, account),
     )
     output.note(_cost(planned))
+    output.note(_worst(planned))
+    output.note(_risk(planned))
     for warning in _warnings(policy):
         output.note(warning)
     if account is None:
-        output.result({"cost": planned.cost.record()}, "nothing was created")
+        costs = {"cost": planned.cost.record(), "worst_case": planned.worst.record()}
+        output.result(costs, "nothing was created")
         return
     if policy.reward.token is not None:
         contract.approve(account, planned.header.token, Wei(policy.reward.pool))
@@ -102,6 +105,7 @@ def create(
             "gas": receipt.gas_used,
             "block": receipt.block_number,
             "cost": planned.cost.record(),
+            "worst_case": planned.worst.record(),
         },
         f"federation {federation.hex()} (block {receipt.block_number}, {receipt.gas_used} gas)",
     )
@@ -180,4 +184,26 @@ def _cost(planned: Plan) -> str:
         f"a round: about {cost.gas_per_round:,} gas in all, {cost.seconds_per_evaluator:.1f} s for "
         f"each evaluator ({cost.evaluations} models), {cost.bytes_per_update:,} bytes an update, "
         f"{cost.bytes_per_round:,} bytes in all"
+    )
+
+
+def _worst(planned: Plan) -> str:
+    """Say by when honest nodes have acted if every byte of a result is withheld."""
+    worst, header = planned.worst, planned.header
+    return (
+        f"worst case, with everything withheld: a node waits {worst.fetch} s for all bytes "
+        f"together; the last has voted {worst.vote} s after the proposal "
+        f"(windows.attest {header.attest_window}) and challenged after {worst.challenge} s "
+        f"(windows.challenge {header.challenge_window}), and answers within {worst.answer} s "
+        f"(windows.answer {header.answer_window}); {worst.demands} demands lead to a wrong leaf, "
+        f"and one challenge delays settlement by {worst.dispute} s at most"
+    )
+
+
+def _risk(planned: Plan) -> str:
+    """Say what a node risks whose store is slower than the policy expects."""
+    return (
+        f"a slow but honest node risks its challenge bond, {planned.header.challenge_bond} wei for "
+        f"a result: it demands what did not come within {planned.worst.fetch} s, and loses the "
+        "bond if another participant answers"
     )

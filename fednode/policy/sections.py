@@ -247,6 +247,12 @@ class PrivacySection(Section):
     auditors: Annotated[tuple[KeyText, ...], Field(max_length=MOST_AUDITORS)] = ()
 
 
+LONGEST_FETCH = 30
+"""Seconds that `windows.fetch` is by default, where the windows are long enough."""
+FETCHES = 16
+"""How often that fits into the shortest of `attest`, `challenge` and `answer` at least."""
+
+
 class WindowsSection(Section):
     """How long each phase may take, in seconds of chain time."""
 
@@ -259,8 +265,15 @@ class WindowsSection(Section):
     idle: Window = 86_400
     batch: UInt32 = 0
     unbonding: UInt32 = 0
+    fetch: UInt32 = 0
     attempts: Annotated[StrictInt, Field(ge=1, le=255)] = 3
     confirmations: Annotated[StrictInt, Field(ge=1, le=1000)] = 1
+
+    @property
+    def fetching(self) -> int:
+        """Seconds that a node waits for all bytes that one piece of work needs."""
+        shortest = min(self.attest, self.challenge, self.answer)
+        return self.fetch or max(1, min(LONGEST_FETCH, shortest // FETCHES))
 
     @property
     def least_idle(self) -> int:

@@ -74,7 +74,8 @@ class Charger:
         """Find out, once, whom a result calls unavailable; without its nodes it is for others."""
         if accepted.result not in self._found:
             try:
-                self._found[accepted.result] = list(self._unavailable(accepted))
+                with self._federation.waiting():
+                    self._found[accepted.result] = list(self._unavailable(accepted))
             except (BlockUnavailable, MalformedRecord, NotForUs) as error:
                 log.warning("nobody is charged for result %s: %s", _name(accepted), error)
                 self._found[accepted.result] = []

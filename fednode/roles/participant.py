@@ -93,7 +93,8 @@ class Participant:
             return end(self._federation) if progress is Progress.DONE else progress
         own = turn_of(state, self._account.address, beside=False)
         try:
-            acted = bool(state.rounds) and self._act(member, state.round)
+            with self._federation.waiting():
+                acted = bool(state.rounds) and self._act(member, state.round)
         except (BlockUnavailable, MalformedRecord):
             # What keeps a node from going on may be the very thing to dispute, and to end.
             disputed = self._watcher.see_to_disputes()
@@ -206,7 +207,7 @@ class Participant:
         if self._collected != (round_.index, round_.parent):
             self._collected = (round_.index, round_.parent)
             self._noted = self._held(round_)
-        claims = self._federation.replica.claims(round_)
+        claims = self._federation.claims(round_)
         batch = enumerate(claims[: round_.batched])
         there = [place for place, slot in batch if slot.unbound is not Reason.MISSING]
         self._note(round_, *(_leaf(round_, place) for place in there))
@@ -263,10 +264,13 @@ class Participant:
                 return True
             self._judged = seen
         assert round_.closed is not None
-        last = proposal.attest_deadline - self._federation.replica.policy.attest_window // 4
-        patience = max(last, round_.closed.reveal_deadline)
-        if lacking != (False, False) and self._federation.chain.now() < patience:
-            return None
+        now, window = self._federation.chain.now(), self._federation.replica.policy.attest_window
+        if lacking != (False, False):
+            if now < proposal.attest_deadline - window // 4:
+                return None
+            if now < round_.closed.reveal_deadline:
+                # What is lacking may still come, so nothing is conceded yet; a vote must be.
+                return False
         conceded = self._conceded(round_, slots, proposal)
         unopened = self._concedes_slice(round_, proposal)
         return self._agrees(round_, conceded, proposal, content, unopened=unopened)

@@ -60,7 +60,8 @@ class Proposer:
         if finished(self._federation):
             return end(self._federation)
         try:
-            acted = state.phase is Phase.PROPOSE and self._propose(state.round)
+            with self._federation.waiting():
+                acted = state.phase is Phase.PROPOSE and self._propose(state.round)
         except (BlockUnavailable, MalformedRecord):
             # As in a participant: what keeps it from going on may be the very thing to dispute.
             if self._watcher.see_to_disputes():

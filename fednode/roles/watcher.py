@@ -29,7 +29,8 @@ from ledger.proceedings import Proposal
 from ledger.proofs import Demand, NoProof, Proof, Target, Wanted, answer
 from ledger.sealing import NotForUs
 from ledger.state import FederationState
-from ledger.stores import BlockUnavailable
+from ledger.stores import BlockUnavailable, Budget
+from ledger.stores.budget import spending
 from ledger.types import Address, Digest, Wei
 
 log = logging.getLogger("fednode")
@@ -69,13 +70,20 @@ class Secret:
 
 @dataclass(slots=True)
 class Look:
-    """An examination, and when it was made. Hopeless: the result is not ours, but nothing that was
-    there shows it.
+    """An examination, when it was made, and what it came to with what had been demanded by then.
+    Hopeless: the result is not ours, but nothing that was there shows it.
     """
 
     examination: Examination
     at: int
     hopeless: bool = False
+    found: tuple[list[Target], Proof | Demand | None] | None = None
+
+    def find(self, demanded: list[Target]) -> Proof | Demand | None:
+        """Find what shows that the result is wrong, once for what was demanded."""
+        if self.found is None or self.found[0] != demanded:
+            self.found = demanded, self.examination.find(demanded)
+        return self.found[1]
 
     @property
     def final(self) -> bool:
@@ -140,6 +148,7 @@ class Watcher:
         self._at_once = at_once
         self._sent: dict[Key, int] = {}
         self._looks: dict[Key, Look] = {}
+        self._budgets: dict[Key, Budget] = {}
         self._right: set[Key] = set()
         self._unread: dict[Digest, str] = {}
 
@@ -180,16 +189,33 @@ class Watcher:
         keys = {proposal.key for proposal in live}
         self._looks = {key: look for key, look in self._looks.items() if key in keys}
         self._sent = {key: at for key, at in self._sent.items() if key in keys}
+        self._budgets = {key: budget for key, budget in self._budgets.items() if key in keys}
         for proposal in live:
+            budget = self._budget(proposal)
+            before = budget.left
             try:
-                if self._attack(proposal) or self._defend(proposal):
-                    return Progress.ACTED
+                with spending(budget):
+                    if self._attack(proposal) or self._defend(proposal):
+                        return Progress.ACTED
             except NotForUs as error:
                 self._pass_over(proposal, error)
             except (BlockUnavailable, MalformedRecord, NoProof) as error:
                 name = proposal.result.hex()[:16]
                 log.warning("result %s cannot be judged yet: %s", name, error)
+            if before - budget.left > self._patience / LOOKS:
+                # Other results must not make what is due against this one wait as long again.
+                break
         return Progress.WAITING
+
+    @property
+    def _patience(self) -> int:
+        return self._federation.policy.windows.fetching
+
+    def _budget(self, proposal: Proposal) -> Budget:
+        """Give what fetching for a result may still cost: all of it once, little for each look
+        after the first.
+        """
+        return self._budgets.setdefault(proposal.key, Budget(self._patience))
 
     def see_to_disputes(self) -> bool:
         """Do what `step` does, for a node that has other things to do as well: a bond that cannot
@@ -215,8 +241,10 @@ class Watcher:
             return False
         own = self._own(proposal)
         if own is None:
-            due = not self._judged(proposal) and self._is_time(proposal)
-            return due and self._press(proposal)
+            if self._judged(proposal):
+                return False
+            self._look(proposal)
+            return self._is_time(proposal) and self._press(proposal)
         if not self._leads(proposal, own):
             return False
         if own.waiting is Waiting.PROOF:
@@ -275,12 +303,27 @@ class Watcher:
 
     def _find(self, proposal: Proposal, own: Challenge | None) -> Proof | Demand | None:
         """Find what shows that a result is wrong, with what challenges brought to light. No bond is
-        paid for a demand on the word of an old look: bytes may have come since.
+        paid for a demand while the budget of its examination lasts, nor before what it demands was
+        asked for once more: bytes may have come since.
         """
-        found = self._shown(self._look(proposal), own)
-        if own is None and isinstance(found, Demand):
-            found = self._shown(self._look(proposal, patience=0), own)
+        look = self._look(proposal)
+        found = self._shown(look, own)
+        if own is not None or not isinstance(found, Demand):
+            return found
+        if self._federation.chain.now() < self._demanding(proposal):
+            return None
+        self._budget(proposal).renew(self._patience / LOOKS)
+        if look.examination.has_come(found):
+            self._budget(proposal).renew(self._patience / 2)
+            found = self._shown(self._anew(proposal), own)
         return found
+
+    def _demanding(self, proposal: Proposal) -> int:
+        """Say from when on missing bytes are demanded: `windows.fetch` after the examination could
+        begin.
+        """
+        begin = bytes_due(self._federation.state, proposal)
+        return begin + self._patience
 
     def _shown(self, look: Look, own: Challenge | None) -> Proof | Demand | None:
         examination = look.examination
@@ -291,7 +334,7 @@ class Watcher:
             return None
         if look.hopeless:
             return None
-        found = examination.find(_demanded(proposal))
+        found = look.find(_demanded(proposal))
         if own is None and isinstance(found, Demand) and self._is_spent(proposal):
             found = None
         if found is None:
@@ -299,15 +342,22 @@ class Watcher:
             look.hopeless = True
         return found
 
-    def _look(self, proposal: Proposal, *, patience: int | None = None) -> Look:
+    def _look(self, proposal: Proposal) -> Look:
         """Look at a result; again after a while, as long as bytes are missing that may come."""
-        key, now = proposal.key, self._federation.chain.now()
-        policy = self._federation.replica.policy
-        if patience is None:
-            patience = min(policy.challenge_window, policy.answer_window) // LOOKS
-        look = self._looks.get(key)
-        if look is None or (not look.final and now > look.at + patience):
-            look = self._looks[key] = Look(Examination(self._federation, proposal), now)
+        policy, look = self._federation.replica.policy, self._looks.get(proposal.key)
+        if look is None:
+            return self._anew(proposal)
+        patience = min(policy.challenge_window, policy.answer_window) // LOOKS
+        if look.final or self._federation.chain.now() <= look.at + patience:
+            return look
+        self._budget(proposal).renew(self._patience / LOOKS)
+        return self._anew(proposal)
+
+    def _anew(self, proposal: Proposal) -> Look:
+        """Look at a result, on what is left of its budget."""
+        look = Look(Examination(self._federation, proposal), self._federation.chain.now())
+        self._looks[proposal.key] = look
+        look.examination.gather()
         return look
 
     def _own(self, proposal: Proposal) -> Challenge | None:
@@ -329,8 +379,12 @@ class Watcher:
         due = self._turn(proposal).between(*challenge_time(self._federation.state, proposal))
         if not due <= now < proposal.challenge_deadline:
             return False
-        since = self._sent.get(proposal.key, due)
-        patience = since + (proposal.challenge_deadline - since) // 2
+        end, sent = proposal.challenge_deadline, self._sent.get(proposal.key)
+        if sent is None:
+            last = end - self._federation.replica.policy.challenge_window // 4
+            patience = min(due + (end - due) // 2, last)
+        else:
+            patience = sent + (end - sent) // 2
         return now >= patience or self._is_read(proposal)
 
     def _is_read(self, proposal: Proposal) -> bool:
@@ -411,15 +465,23 @@ class Watcher:
 
 
 def challenge_time(state: FederationState, proposal: Proposal) -> tuple[int, int]:
-    """Say from when to when watchers challenge a wrong result: while bytes may still come nothing
-    is demanded, and while there is time it is left to those who have challenged already.
+    """Say from when to when watchers challenge a wrong result. It is left to challengers that were
+    earlier, until half of the window has passed.
     """
-    policy, closed = state.policy, state.rounds[proposal.round].closed
-    others = any(not challenge.resolved for challenge in proposal.challenges.all)
-    wait = policy.challenge_window // 2 if others else policy.attest_window // 4
-    end = proposal.challenge_deadline if others else proposal.attest_deadline
+    end, begin = proposal.challenge_deadline, bytes_due(state, proposal)
+    if any(not challenge.resolved for challenge in proposal.challenges.all):
+        begin = max(begin, end - state.policy.challenge_window // 2)
+    return begin, end
+
+
+def bytes_due(state: FederationState, proposal: Proposal) -> int:
+    """Say when all bytes of a proposed result and its updates should be there: at the proposal, or
+    at the round's reveal deadline if that comes later, but not so late that a challenge is.
+    """
+    closed, window = state.rounds[proposal.round].closed, state.policy.challenge_window
     assert closed is not None
-    return max(end - wait, closed.reveal_deadline), proposal.challenge_deadline
+    proposed = proposal.challenge_deadline - window
+    return max(proposed, min(closed.reveal_deadline, proposed + window // 4))
 
 
 def _name(commitment: Digest) -> str:

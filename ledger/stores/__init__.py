@@ -15,6 +15,7 @@ from ledger.stores.base import (
     StoreError,
     StoreUnreachable,
 )
+from ledger.stores.budget import Budget, BudgetedStore
 from ledger.stores.counting import CountingStore
 from ledger.stores.directory import DirectoryStore
 from ledger.stores.local import LocalStore
@@ -27,6 +28,8 @@ __all__ = [
     "BlockCorrupt",
     "BlockNotFound",
     "BlockUnavailable",
+    "Budget",
+    "BudgetedStore",
     "ContentStore",
     "CountingStore",
     "DirectoryStore",

@@ -35,6 +35,7 @@ from ledger.stores.base import (
     too_long,
     verified,
 )
+from ledger.stores.budget import patience
 from ledger.stores.car import write_car
 from ledger.urls import shown
 
@@ -53,7 +54,8 @@ _MISSING = re.compile("not found|could not find|deadline exceeded|context cancel
 class KuboStore:
     """Blocks in a Kubo node, reached at a multiaddr or an http URL.
 
-    `timeout` is how many seconds the node may look for a block among its peers.
+    `timeout` is how many seconds the node may look for a block among its peers; where fetches draw
+    on a budget, it has no longer than what is left.
     """
 
     def __init__(self, address: str, *, timeout: float = 30.0) -> None:
@@ -178,8 +180,9 @@ class KuboStore:
 
     def _patience(self, options: dict[str, str] | None = None) -> dict[str, Any]:
         """Let the node give up first, so that its own reason arrives."""
-        opts = {"timeout": f"{int(self._timeout * 1000)}ms", **(options or {})}
-        return {"opts": opts, "timeout": self._timeout + _GRACE}
+        seconds = patience(self._timeout)
+        opts = {"timeout": f"{int(seconds * 1000)}ms", **(options or {})}
+        return {"opts": opts, "timeout": seconds + _GRACE}
 
     def _read(self, cid: CID, chunks: Iterable[bytes]) -> bytes:
         data = bytearray()

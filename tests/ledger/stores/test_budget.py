@@ -1,0 +1,191 @@
+"""What withheld blocks may cost whoever asks for them: one budget, whatever their number."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ledger.cid import CID, Codec
+from ledger.stores import (
+    Artefact,
+    BlockNotFound,
+    BlockUnavailable,
+    Budget,
+    BudgetedStore,
+    MemoryStore,
+    StoreUnreachable,
+)
+from ledger.stores.budget import GRACE, current, in_turns, patience, spending, spending_part
+
+SECONDS = 1.0
+
+
+class Hanging(MemoryStore):
+    """A store that gives no answer for what it does not have, until the test is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[CID] = []
+        self.patience: list[float] = []
+        self.over = threading.Event()
+
+    def get(self, cid: CID) -> bytes:
+        self.asked.append(cid)
+        self.patience.append(patience(999))
+        if not self.has(cid):
+            self.over.wait()
+        return super().get(cid)
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    store = Hanging()
+    yield store
+    store.over.set()
+
+
+def cids(count: int) -> list[CID]:
+    return [CID.of(Codec.RAW, b"withheld %d" % number) for number in range(count)]
+
+
+def here(store: MemoryStore, data: bytes = b"here") -> CID:
+    artefact = Artefact.of(Codec.RAW, data)
+    store.put(artefact)
+    return artefact.roots[0]
+
+
+def took(work: Callable[[], object]) -> float:
+    start = time.monotonic()
+    with pytest.raises(BlockUnavailable):
+        work()
+    return time.monotonic() - start
+
+
+def test_without_a_budget_the_store_is_asked_as_it_is() -> None:
+    store = MemoryStore()
+    assert BudgetedStore(store).get(here(store)) == b"here"
+    with pytest.raises(BlockNotFound, match="memory"):
+        BudgetedStore(store).get(cids(1)[0])
+
+
+def test_all_that_hangs_costs_one_budget_together(hanging: Hanging) -> None:
+    store = BudgetedStore(hanging)
+    start = time.monotonic()
+    with spending(Budget(SECONDS)) as budget:
+        for cid in cids(3):
+            with pytest.raises(BlockNotFound, match="did not come within"):
+                store.get(cid)
+        assert time.monotonic() - start < SECONDS + 3 * GRACE
+        assert budget.left == 0
+    assert hanging.patience[0] == pytest.approx(SECONDS, abs=0.1)
+    assert hanging.patience[1:] == [GRACE] * 2
+
+
+def test_a_block_that_was_missed_is_not_asked_for_again(hanging: Hanging) -> None:
+    store, (cid,) = BudgetedStore(hanging), cids(1)
+    with spending(Budget(SECONDS)) as budget:
+        took(lambda: store.get(cid))
+        assert took(lambda: store.get(cid)) < GRACE / 2
+        budget.renew(GRACE)
+        assert took(lambda: store.get(cid)) > GRACE / 2
+    # While the first read hangs there is no second one of the same block.
+    assert hanging.asked == [cid]
+
+
+def test_what_the_store_has_is_read_on_a_spent_budget(hanging: Hanging) -> None:
+    store, cid = BudgetedStore(hanging), here(hanging)
+    with spending(Budget(0)):
+        assert [store.get(cid) for _ in range(20)] == [b"here"] * 20
+
+
+def test_a_block_that_comes_late_comes(hanging: Hanging) -> None:
+    store, artefact = BudgetedStore(hanging), Artefact.of(Codec.RAW, b"late")
+
+    def come() -> None:
+        hanging.put(artefact)
+        hanging.over.set()
+
+    threading.Timer(0.2, come).start()
+    with spending(Budget(5)) as budget:
+        assert store.get(artefact.roots[0]) == b"late"
+        assert 4 < budget.left < 5
+
+
+def test_who_waits_longer_asks_again_where_another_gave_up() -> None:
+    class Brief(MemoryStore):
+        def get(self, cid: CID) -> bytes:
+            time.sleep(min(0.3, patience(0.3)))
+            return super().get(cid)
+
+    inner = Brief()
+    store, artefact = BudgetedStore(inner), Artefact.of(Codec.RAW, b"late")
+
+    def hasty() -> None:
+        with spending(Budget(0.05)), pytest.raises(BlockNotFound):
+            store.get(artefact.roots[0])
+
+    thread = threading.Thread(target=hasty)
+    thread.start()
+    threading.Timer(0.4, lambda: inner.put(artefact)).start()
+    with spending(Budget(5)):
+        time.sleep(0.1)
+        thread.join()
+        time.sleep(0.2)
+        inner.put(artefact)
+        assert store.get(artefact.roots[0]) == b"late"
+
+
+def test_waiting_at_the_same_time_counts_once(hanging: Hanging) -> None:
+    store = BudgetedStore(hanging)
+    with spending(Budget(SECONDS)) as budget, ThreadPoolExecutor(8) as pool:
+
+        def missed(cid: CID) -> float:
+            with spending(budget):
+                return took(lambda: store.get(cid))
+
+        assert all(seconds < SECONDS + GRACE for seconds in pool.map(missed, cids(8)))
+
+
+def test_a_part_ends_earlier_and_is_charged_to_the_whole(hanging: Hanging) -> None:
+    store, (one, other) = BudgetedStore(hanging), cids(2)
+    with spending(Budget(4 * SECONDS)) as budget:
+        with spending_part(1 / 4):
+            assert took(lambda: store.get(one)) < SECONDS + GRACE
+        assert 2.5 * SECONDS < budget.left < 3.1 * SECONDS
+        assert current() is budget
+        budget.renew(0)
+        with spending_part(1):
+            assert took(lambda: store.get(other)) < 2 * GRACE
+
+
+@pytest.mark.parametrize("withheld", [4, 200])
+def test_what_hangs_keeps_nothing_else_from_coming(hanging: Hanging, withheld: int) -> None:
+    """However many are asked for first, and hang, what is there comes before the budget ends."""
+    store = BudgetedStore(hanging)
+    wanted = [*cids(withheld), *(here(hanging, b"%d" % number) for number in range(50))]
+
+    def read(cid: CID) -> bytes | None:
+        try:
+            return store.get(cid)
+        except BlockNotFound:
+            return None
+
+    tasks = {cid: (lambda cid=cid: read(cid)) for cid in wanted}
+    start = time.monotonic()
+    with ThreadPoolExecutor(8) as pool, spending(Budget(2 * SECONDS)) as budget:
+        found = dict(in_turns(pool, tasks, at_once=8, done=lambda data: data is not None))
+        assert budget.left > 0
+    assert time.monotonic() - start < 2 * SECONDS
+    assert set(found) == set(wanted)
+    assert sum(data is not None for data in found.values()) == 50
+
+
+def test_an_unreachable_store_is_an_outage_at_once() -> None:
+    class Down(MemoryStore):
+        def get(self, cid: CID) -> bytes:
+            raise StoreUnreachable("down", "refused")
+
+    with spending(Budget(60)), pytest.raises(StoreUnreachable, match="refused"):
+        BudgetedStore(Down()).get(cids(1)[0])
