@@ -28,7 +28,7 @@ from ledger.history import DemandOpened, ProofCommitted
 from ledger.proceedings import Proposal
 from ledger.proofs import Demand, NoProof, Proof, Target, Wanted, answer
 from ledger.sealing import NotForUs
-from ledger.state import FederationState
+from ledger.state import FederationState, Phase
 from ledger.stores import BlockUnavailable, Budget
 from ledger.stores.budget import spending
 from ledger.types import Address, Digest, Wei
@@ -40,6 +40,7 @@ SALTED = b"\x19FedNode proof\n"
 """What an account signs to hide a proof begins with this, as no transaction does (EIP-191)."""
 LOOKS = 8
 """In the shorter of challenge and answer window, how often a result is looked at again."""
+OF_UPDATES = (Wanted.BATCH, Wanted.HEADER, Wanted.INPUT)
 LATE = "its challenge window is over, and it will settle with the next `advance`"
 Key = tuple[Digest, int, bytes]
 
@@ -310,7 +311,7 @@ class Watcher:
         found = self._shown(look, own)
         if own is not None or not isinstance(found, Demand):
             return found
-        if self._federation.chain.now() < self._demanding(proposal):
+        if self._federation.chain.now() < self._demanding(proposal, found):
             return None
         self._budget(proposal).renew(self._patience / LOOKS)
         if look.examination.has_come(found):
@@ -318,12 +319,16 @@ class Watcher:
             found = self._shown(self._anew(proposal), own)
         return found
 
-    def _demanding(self, proposal: Proposal) -> int:
-        """Say from when on missing bytes are demanded: `windows.fetch` after the examination could
-        begin.
+    def _demanding(self, proposal: Proposal, demand: Demand) -> int:
+        """Say from when on missing bytes are demanded: when the budget of the examination is over.
+        An update is not demanded as long as votes may decide about it, which cost nothing.
         """
-        begin = bytes_due(self._federation.state, proposal)
-        return begin + self._patience
+        state = self._federation.state
+        due = bytes_due(state, proposal) + self._patience
+        is_decided = state.phase is not Phase.ATTEST or state.round.proposal.key != proposal.key
+        if is_decided or demand.target.kind not in OF_UPDATES:
+            return due
+        return max(due, proposal.attest_deadline - state.policy.attest_window // 4)
 
     def _shown(self, look: Look, own: Challenge | None) -> Proof | Demand | None:
         examination = look.examination
