@@ -544,9 +544,11 @@ class RpcEngine:
         else:
             reason = "the state changed before it was mined"
             try:
-                self.call(call)
+                self._simulate("eth_call", call, terms={"gas": gas})
             except Reverted as reverted:
                 data, reason = reverted.data, reverted.reason
+            except TransactionTooLarge as error:
+                reason = str(error)
         raise TransactionFailed(receipt.transaction, receipt.gas_used, reason, data)
 
     def _simulate(

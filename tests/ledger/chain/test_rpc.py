@@ -22,7 +22,7 @@ from ledger.chain.errors import (
     TransactionTooLarge,
     Unfunded,
 )
-from ledger.chain.rpc import ATTEMPTS, Json, RpcEngine, TransportFailure
+from ledger.chain.rpc import ATTEMPTS, DISTINCT, Json, RpcEngine, TransportFailure
 
 TARGET = new_account().address
 HASH = "0x" + "ab" * 32
@@ -44,6 +44,7 @@ class Node:
     mining: bool = True
     prices: dict[str, int] = field(default_factory=dict)
     blocks: int = 0
+    called: list[Json] = field(default_factory=list)
     strict: bool = False
     """Whether it takes no transaction that the next block could not hold."""
 
@@ -131,6 +132,7 @@ class Node:
         return {"hash": hash_} if known else None
 
     def eth_call(self, call: Json, tag: str) -> object:
+        self.called.append(call)
         data = "0x08c379a0" + "20".rjust(64, "0") + "02".rjust(64, "0") + "6e6f".ljust(64, "0")
         return {"error": {"code": 3, "message": "execution reverted: no", "data": data}}
 
@@ -357,10 +359,28 @@ def test_legacy_chain_without_base_fee() -> None:
 
 
 def test_mined_without_effect_says_why() -> None:
-    _, chain, account = setup(status="0x0")
+    node, chain, account = setup(status="0x0")
     with pytest.raises(TransactionFailed, match="no") as failed:
         chain.send(account, TARGET, b"\1")
     assert failed.value.gas_used == 21_000
+    # Why it failed is asked with no more gas: the code of strangers may have run.
+    assert int(str(node.called[0]["gas"]), 16) < 1_000_000
+
+
+@pytest.mark.parametrize("base_fee", [7, None])
+def test_fixed_gas_is_simulated_at_the_price_that_is_offered(base_fee: int | None) -> None:
+    node, chain, account = setup(base_fee=base_fee)
+    with pytest.raises(Reverted):
+        chain.send(account, TARGET, b"\1", gas=600_000)
+    assert node.raws == []
+    assert "eth_estimateGas" not in node.requests
+    (call,) = node.called
+    prices = {"gasPrice": "0x9"}
+    if base_fee is not None:
+        prices = {"maxFeePerGas": hex(2 * base_fee + 1), "maxPriorityFeePerGas": "0x1"}
+    assert prices.items() <= call.items()
+    assert call["from"] == account.address
+    assert 600_000 <= int(str(call["gas"]), 16) <= 600_000 + DISTINCT
 
 
 ERRORS = [
