@@ -189,7 +189,7 @@ def _destroy(federation: Following, journal: Path, planned: Plan) -> LetGo:
     sweep(journal)
     own = Journal(journal, federation.id)
     known = list(declarations(LocalStore(federation.store), federation.state))
-    updates = filter(None, map(own.update, planned.rounds))
+    updates = filter(None, map(own.usable, planned.rounds))
     made = {cid for update in updates for cid in update.artefact.blocks}
     blocks = honour(federation.store, federation.replica, known, made=made)
     for round_ in planned.rounds:

@@ -39,7 +39,7 @@ from ledger.history import (
     verify,
 )
 from ledger.stores import Artefact, BlockNotFound, ContentStore, StoreError
-from ledger.stores.car import MAX_CAR, car_parts, read_car
+from ledger.stores.car import MAX_CAR, car_parts, read_car, require_whole
 from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Address, Digest, FederationId
 
 KIND = "bundle"
@@ -301,7 +301,7 @@ def open_bundle(path: Path | str, trust_block: bytes, *, limit: int = MAX_CAR) -
     """
     try:
         with Path(path).open("rb") as file:
-            artefact = read_car(file, limit=limit)
+            artefact = require_whole(read_car(file, limit=limit))
     except OSError as error:
         raise BundleRefused(f"reading {path}", "a file", error.strerror or str(error)) from error
     return _Opener(artefact).open(trust_block)

@@ -33,7 +33,7 @@ def carried_over(
     have copied them.
     """
     for earlier in reversed(federation.state.rounds[: round_.index]):
-        update = journal.update(earlier.index)
+        update = journal.usable(earlier.index)
         if update is None:
             continue
         context = federation.replica.context(round_)

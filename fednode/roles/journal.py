@@ -7,6 +7,7 @@ all of an entry or nothing; lists grow line by line, and a line that was cut off
 """
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -29,8 +30,10 @@ from ledger.cid import CID, Codec
 from ledger.errors import LedgerError
 from ledger.headers import UpdateHeader
 from ledger.stores import Artefact
-from ledger.stores.car import read_car, write_car
+from ledger.stores.car import read_car, require_whole, write_car
 from ledger.types import Digest, FederationId
+
+log = logging.getLogger("fednode")
 
 Tensors = dict[str, NDArray[np.int32]]
 
@@ -125,6 +128,16 @@ class Journal:
             return _read(entry)
         except (OSError, ValueError, SafetensorError, LedgerError) as error:
             raise JournalDamaged(entry, str(error)) from error
+
+    def usable(self, round_index: int) -> PreparedUpdate | None:
+        """Give a round's update, if there is one that can be read; half of one is none, and must
+        not keep a node from its other duties.
+        """
+        try:
+            return self.update(round_index)
+        except JournalDamaged as error:
+            log.error("round %d: %s", round_index, error)
+            return None
 
     def private(self, round_index: int) -> Tensors:
         """Give the private tensors that a round's update left, also of one that was forgotten."""
@@ -260,7 +273,7 @@ def private_tensors(federation: Federation, journal: Journal, height: int) -> Te
 def _read(entry: Path) -> PreparedUpdate:
     """Read an entry, as far as anybody will rely on it later."""
     digest = Digest(bytes.fromhex((entry / "digest").read_text()))
-    artefact = read_car((entry / "artefact.car").read_bytes())
+    artefact = require_whole(read_car((entry / "artefact.car").read_bytes()))
     header = artefact.blocks.get(CID(Codec.RAW, digest))
     if header is None:
         raise ValueError("its digest is not that of a header in it")

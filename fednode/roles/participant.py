@@ -156,9 +156,10 @@ class Participant:
 
     def _prepare(self, member: Member, round_: Round) -> PreparedUpdate | None:
         """Give this round's update from the journal, or train it."""
-        update = self._journal.update(round_.index)
-        if update is not None and update.parent != round_.parent:
-            # The chain was reorganised: what was trained on another result counts for nothing.
+        update = self._journal.usable(round_.index)
+        if update is None or update.parent != round_.parent:
+            # Half of an update, or one that was trained on another result before the chain was
+            # reorganised, counts for nothing.
             self._journal.unmark(round_.index, PUBLISHED)
             self._journal.forget_update(round_.index)
             update = None
@@ -189,7 +190,7 @@ class Participant:
         round_ = self._federation.state.round
         if round_.closed is None or self._journal.marked(round_.index, PUBLISHED):
             return False
-        update = self._journal.update(round_.index)
+        update = self._journal.usable(round_.index)
         replica = self._federation.replica
         if update is None or not replica.committed(round_, member.index, update.digest):
             return False

@@ -55,6 +55,25 @@ def read_car(source: bytes | BinaryIO, *, limit: int = MAX_CAR) -> Artefact:
     return Artefact(roots, blocks)
 
 
+def require_whole(artefact: Artefact) -> Artefact:
+    """Refuse an artefact from which a block is missing that a root links to, directly or not.
+
+    A CAR that was cut between two blocks reads well otherwise.
+    """
+    waiting = list(artefact.roots)
+    seen = set(waiting)
+    while waiting:
+        cid = waiting.pop()
+        if cid not in artefact.blocks:
+            raise MalformedRecord("CAR", f"block {cid}, which another one links to, is missing")
+        if cid.codec is not Codec.DAG_CBOR:
+            continue
+        linked = set(links(cbor.decode(artefact.blocks[cid]))) - seen
+        seen |= linked
+        waiting.extend(linked)
+    return artefact
+
+
 def collect(store: ContentStore, roots: Sequence[CID], *, limit: int = MAX_CAR) -> Artefact:
     """Fetch the roots and everything they link to, directly or not, up to `limit` bytes."""
     blocks: dict[CID, bytes] = {}

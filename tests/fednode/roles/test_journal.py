@@ -20,7 +20,7 @@ from fednode.roles.journal import Journal, JournalDamaged, JournalUnwritable, Pr
 from ledger import artefacts
 from ledger.headers import Common, UpdateHeader
 from ledger.payload import Payload
-from ledger.stores.car import write_car
+from ledger.stores.car import car_parts, write_car
 from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Digest, FederationId, RoundIndex
 
 FEDERATION = FederationId(bytes(range(32)))
@@ -253,6 +253,16 @@ def _truncate(entry: Path) -> None:
     car.write_bytes(car.read_bytes()[:-5])
 
 
+def _cut_between_blocks(kept: int) -> Callable[[Path], None]:
+    """Keep so many of a CAR's blocks."""
+
+    def cut(entry: Path) -> None:
+        parts = list(car_parts(prepared().artefact))  # a header, then two for each block
+        (entry / "artefact.car").write_bytes(b"".join(parts[: 1 + 2 * kept]))
+
+    return cut
+
+
 def _flip(entry: Path) -> None:
     car = entry / "artefact.car"
     data = bytearray(car.read_bytes())
@@ -300,6 +310,7 @@ def _floats(entry: Path) -> None:
 
 DAMAGES = [
     _truncate,
+    *(_cut_between_blocks(kept) for kept in range(len(prepared().artefact.blocks))),
     _flip,
     _another_digest,
     _no_hex,
@@ -322,6 +333,7 @@ def test_damaged_entry_is_one_line(tmp_path: Path, damage: Callable[[Path], None
         Journal(tmp_path, FEDERATION).update(3)
     assert "\n" not in str(caught.value)
     assert str(caught.value.path) in str(caught.value)
+    assert Journal(tmp_path, FEDERATION).usable(3) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1,", "\udcff"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fednode.roles.journal import PreparedUpdate
+from fednode.roles.journal import Journal, PreparedUpdate
 from fednode.roles.participant import NotAMember
 from fednode.roles.role import Progress, Role
 from fednode.training.run import LocalRun
@@ -13,6 +13,8 @@ from fednode.training.task import SgdTask
 from ledger.cid import CID, Codec
 from ledger.proceedings import Outcome
 from ledger.state import FederationState, Phase
+from ledger.stores import Artefact
+from ledger.stores.car import read_car, write_car
 from tests.engines import embedded
 from tests.federations import Cast, Stage, found, in_phase, peers, play, story
 from tests.fednode.roles.conftest import Found
@@ -199,3 +201,38 @@ def test_one_that_cannot_train_sits_out_and_votes(start: Found) -> None:
     assert list(sick.failures) == [1, 2]
     assert all(0 in round_.proposal.votes for round_ in state.rounds[1:])
     assert cast.hospitals[0].journal.update(1) is None
+
+
+def cut(journal: Journal, round_index: int) -> None:
+    """Cut a journal's update between two blocks, as a disk that lost its tail does."""
+    car = next(journal.folder.glob(f"{round_index:06d}/update/artefact.car"))
+    artefact = read_car(car.read_bytes())
+    last = max(cid for cid in artefact.blocks if cid not in artefact.roots)
+    left = {cid: data for cid, data in artefact.blocks.items() if cid != last}
+    car.write_bytes(write_car(Artefact(artefact.roots, left)))
+
+
+def test_half_an_update_is_trained_again(start: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast = start()
+    hospital = cast.hospitals[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(type(hospital.contract), "commit_update", _dies)
+        with pytest.raises(Killed):
+            hospital.participant().step()
+    cut(hospital.journal, 0)
+    play(cast, lambda: cast.roles(), until=in_phase(Phase.PROPOSE, 0))
+    assert [c.participant for c in cast.state().round.commits] == [0, 1, 2, 3]
+    assert hospital.journal.update(0) is not None
+
+
+def test_half_a_committed_update_is_not_published_and_stops_nothing(start: Found) -> None:
+    cast = start()
+    hospital = cast.hospitals[0]
+    roles = cast.roles()
+    play(cast, lambda: roles, until=lambda state: len(state.round.commits) == 4)
+    update = hospital.journal.update(0)
+    assert update is not None
+    cut(hospital.journal, 0)
+    state = play(cast, lambda: cast.roles(), until=in_phase(Phase.COMMIT, 1))
+    assert not hospital.store.has(CID(Codec.RAW, update.digest))
+    assert 0 in state.rounds[0].proposal.votes

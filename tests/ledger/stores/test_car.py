@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import cbor
+from ledger.artefacts import raw, record
 from ledger.cid import CID, Codec
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.stores import MAX_BLOCK, Artefact, BlockNotFound, MemoryStore
-from ledger.stores.car import collect, read_car, write_car
+from ledger.stores.car import collect, read_car, require_whole, write_car
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "kubo.json").read_text())
 BLOCKS = st.dictionaries(st.binary(max_size=40), st.sampled_from(Codec), min_size=1, max_size=6)
@@ -57,6 +58,24 @@ def test_a_truncated_car_is_an_error_or_lacks_blocks(artefact: Artefact, cut: in
         return
     assert found.roots == artefact.roots
     assert set(found.blocks) < set(artefact.blocks)
+
+
+def linked() -> Artefact:
+    """Make an artefact of three levels: a root, a record under it, and two blocks under that."""
+    blocks = dict([raw(b"one"), raw(b"two")])
+    inner = record({"blocks": sorted(blocks)})
+    outer = record({"deep": [{"inner": inner[0]}]})
+    return Artefact((outer[0],), {**blocks, **dict([inner, outer])})
+
+
+def test_a_car_is_whole_with_every_block_that_is_linked_to() -> None:
+    whole = linked()
+    assert require_whole(whole) == whole
+    for cid in whole.blocks:
+        if cid not in whole.roots:
+            left = {c: block for c, block in whole.blocks.items() if c != cid}
+            with pytest.raises(MalformedRecord, match=f"{cid}.* is missing"):
+                require_whole(read_car(write_car(Artefact(whole.roots, left))))
 
 
 @settings(max_examples=300)
