@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-import rlp
-from eth_account import Account as EthAccount
 from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from ledger import cbor
-from ledger.chain.blocks import header_rlp, receipt_bytes, trie_root
+from ledger.causes import cause
+from ledger.chain.blocks import header_rlp, receipt_bytes, trie_proof, trie_root, trie_value
+from ledger.chain.bounded_rlp import LIST, decode_list
 from ledger.chain.federations import find_deployment
+from ledger.chain.transactions import Sent, read_transaction
 from ledger.chain.types import Block, Log, Receipt
 from ledger.cid import CID, Codec
 from ledger.contracts import Deployment, deployment
@@ -43,22 +44,20 @@ from ledger.stores.car import MAX_CAR, car_parts, read_car, require_whole
 from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Address, Digest, FederationId
 
 KIND = "bundle"
-VERSION = 1
+VERSION = 2
 PAGE = 1_000
 CHUNK = 1 << 20
-RECEIPTS_ROOT, NUMBER, TIMESTAMP = 5, 8, 11
+TRANSACTIONS_ROOT, RECEIPTS_ROOT, NUMBER, TIMESTAMP = 4, 5, 8, 11
 OLDEST_HEADER = 15
 T = TypeVar("T")
 
 
-class _Sent(NamedTuple):
-    """Who signed a transaction, and what it called."""
+class _Carried(NamedTuple):
+    """A transaction as a bundle holds it; `witness` shows that its block has it."""
 
-    sender: Address
-    call: bytes
-
-
-_UNKNOWN = _Sent(ZERO_ADDRESS, b"")
+    raw: bytes
+    sent: Sent
+    witness: CID | None
 
 
 class BundleRefused(LedgerError):
@@ -152,7 +151,7 @@ class BundleStore:
 
 @dataclass(frozen=True, slots=True)
 class BundleHistory:
-    """An opened bundle. `broken` says why the events do not lead to the trusted `h`, if so.
+    """An opened bundle, whose events lead to the trusted `h`.
 
     `gas` is what each transaction used, by the bundle's word.
     """
@@ -162,7 +161,6 @@ class BundleHistory:
     events: tuple[Event, ...]
     store: ContentStore
     gas: Mapping[bytes, int]
-    broken: str | None = None
 
 
 def write_bundle(
@@ -214,7 +212,7 @@ def write_bundle(
         "events": parts.pages(
             [_event_row(log, e) for log, e in zip(reader.logs, events, strict=True)]
         ),
-        "transactions": parts.pages(_transaction_rows(parts, chain, events)),
+        "transactions": parts.pages(_transaction_rows(parts, chain, ledger, events)),
     }
     root = parts.record(manifest)
     _write(Path(path), Artefact((root,), {**blocks, **parts.blocks}))
@@ -266,13 +264,40 @@ def _event_row(log: Log, event: Event) -> cbor.Value:
     return [*place, meta.transaction, meta.log_index, log.topics[0], log.data]
 
 
-def _transaction_rows(parts: _Parts, chain: Source, events: Sequence[Event]) -> list[cbor.Value]:
+def _transaction_rows(
+    parts: _Parts, chain: Source, ledger: Address, events: Sequence[Event]
+) -> list[cbor.Value]:
+    wrapped = {e.meta.transaction for e in events if cause(e, ledger) is None}
+    places = {event.meta.transaction: event.meta.block_hash for event in events}
     rows: list[cbor.Value] = []
-    for hash_ in dict.fromkeys(event.meta.transaction for event in events):
+    for hash_, block in places.items():
         receipt, transaction = chain.receipt(hash_), chain.transaction(hash_)
-        raw = transaction.raw if transaction else None
-        rows.append([hash_, receipt.gas_used if receipt else 0, parts.raw(raw) if raw else None])
+        if transaction is None or transaction.raw is None:
+            raise _unwritable(hash_, "the node does not give it, or it is of an unknown type")
+        witness = _witness(parts, chain, hash_, block) if hash_ in wrapped else None
+        gas = receipt.gas_used if receipt else 0
+        rows.append([hash_, gas, parts.raw(transaction.raw), witness])
     return rows
+
+
+def _witness(parts: _Parts, chain: Source, hash_: bytes, place: bytes) -> CID:
+    """Write what shows that a transaction is part of its block, and what it did there."""
+    block = chain.block(place)
+    if block is None or hash_ not in block.transactions:
+        raise _unwritable(hash_, f"the node has no block 0x{place.hex()} with it")
+    raw = [found.raw if found else None for found in chain.transactions(block.transactions)]
+    sent = [data for data in raw if data is not None]
+    receipts = [receipt_bytes(receipt) for receipt in chain.receipts(place)]
+    roots = (block.header["transactionsRoot"], block.header["receiptsRoot"])
+    if len(sent) != len(raw) or (trie_root(sent), trie_root(receipts)) != roots:
+        raise _unwritable(hash_, f"block {block.number} has transactions of unknown types")
+    index = block.transactions.index(hash_)
+    proofs = [list(trie_proof(items, index)) for items in (sent, receipts)]
+    return parts.record([parts.raw(header_rlp(block)), index, *proofs])
+
+
+def _unwritable(transaction: bytes, reason: str) -> BundleRefused:
+    return BundleRefused(f"transaction 0x{transaction.hex()}", "its signed bytes", reason)
 
 
 def _write(path: Path, artefact: Artefact) -> None:
@@ -295,9 +320,8 @@ def _write(path: Path, artefact: Artefact) -> None:
 def open_bundle(path: Path | str, trust_block: bytes, *, limit: int = MAX_CAR) -> BundleHistory:
     """Open a bundle and verify it against the hash of its last event's block.
 
-    Raise MalformedRecord for what is not a bundle and BundleRefused for one that does not prove its
-    block; a history that does not hash to the trusted `h` comes back with `broken` set, so that an
-    audit can say where.
+    Raise MalformedRecord for what is not a bundle and BundleRefused for one that contradicts
+    itself: its block, its history or its transactions.
     """
     try:
         with Path(path).open("rb") as file:
@@ -334,7 +358,10 @@ class _Opener:
         self._manifest = cbor.decode_map(artefact.blocks[artefact.roots[0]], KIND, _KEYS)
         kind, version = self._field("kind", str), self._field("version", int)
         if (kind, version) != ("fednode.bundle", VERSION):
-            raise MalformedRecord(KIND, f"kind {kind[:40]!r} version {version}, not known here")
+            raise MalformedRecord(
+                KIND,
+                f"kind {kind[:40]!r} version {version}, where this program reads version {VERSION}",
+            )
         self._subject = Subject(
             chain_id=self._field("chain", int),
             ledger=_address(self._field("ledger", bytes)),
@@ -345,21 +372,19 @@ class _Opener:
 
     def open(self, trust_block: bytes) -> BundleHistory:
         header = self._header(trust_block)
-        number = int.from_bytes(_item(header, NUMBER), "big")
-        timestamp = int.from_bytes(_item(header, TIMESTAMP), "big")
+        number, timestamp = _number(header, NUMBER), _number(header, TIMESTAMP)
         last = self._last_logs(_item(header, RECEIPTS_ROOT))
         trusted = Trusted(number, trust_block, timestamp, Digest(last[-1][1][-32:]))
-        sent, gas = self._transactions()
-        rows = [self._row(row, sent) for row in self._pages("events")]
-        events = tuple(event for _, event in rows)
-        broken = self._broken(rows, trusted, last)
+        carried, gas = self._transactions()
+        rows = [self._row(row, carried) for row in self._pages("events")]
+        self._check_history(rows, trusted, last)
+        self._check_transactions(rows, carried)
         return BundleHistory(
             subject=self._subject,
             block=trusted,
-            events=events,
+            events=tuple(event for _, event in rows),
             store=BundleStore(self._blocks),
             gas=gas,
-            broken=broken,
         )
 
     def _header(self, trust_block: bytes) -> Sequence[object]:
@@ -367,10 +392,7 @@ class _Opener:
         found = keccak(encoded)
         if found != trust_block:
             raise BundleRefused("the trusted block", f"0x{trust_block.hex()}", f"0x{found.hex()}")
-        header = rlp.decode(encoded)
-        if not isinstance(header, list) or len(header) < OLDEST_HEADER:
-            raise MalformedRecord(KIND, "the trusted block's header has an unknown layout")
-        return header
+        return _decoded_header(encoded)
 
     def _last_logs(self, root: bytes) -> list[tuple[bytes, bytes]]:
         """Give topic and data of the federation's logs in the trusted block, in order."""
@@ -378,18 +400,15 @@ class _Opener:
             b"".join(self._raw(cid) for cid in _typed(parts, list, "receipts"))
             for parts in self._field("receipts", list)
         ]
+        if not all(receipts):
+            # A trie takes an empty value for none at all, so its root says nothing about them.
+            raise MalformedRecord(KIND, "a receipt without bytes")
         found = trie_root(receipts)
         if found != root:
             raise BundleRefused(
                 "receipts of the trusted block", f"root 0x{root.hex()}", f"0x{found.hex()}"
             )
-        address = to_canonical_address(self._subject.ledger)
-        logs = [
-            (topics[0], data)
-            for receipt in receipts
-            for emitter, topics, data in _receipt_logs(receipt)
-            if emitter == address and topics[1:] == [self._subject.federation]
-        ]
+        logs = [log for receipt in receipts for log in self._own_logs(receipt)]
         if not logs or len(logs[-1][1]) < 32:
             raise BundleRefused(
                 "the trusted block",
@@ -398,18 +417,44 @@ class _Opener:
             )
         return logs
 
-    def _transactions(self) -> tuple[dict[bytes, _Sent], dict[bytes, int]]:
-        sent: dict[bytes, _Sent] = {}
+    def _own_logs(self, receipt: bytes) -> list[tuple[bytes, bytes]]:
+        address = to_canonical_address(self._subject.ledger)
+        return [
+            (topics[0], data)
+            for emitter, topics, data in _receipt_logs(receipt)
+            if emitter == address and topics[1:] == [self._subject.federation]
+        ]
+
+    def _transactions(self) -> tuple[dict[bytes, _Carried], dict[bytes, int]]:
+        carried: dict[bytes, _Carried] = {}
         gas: dict[bytes, int] = {}
         for row in self._pages("transactions"):
-            hash_, used, link = _columns(row, 3, "transactions")
+            hash_, used, link, witness = _columns(row, 4, "transactions")
             name = _sized(_typed(hash_, bytes, "transactions"), "transactions")
             gas[name] = _typed(used, int, "transactions")
-            if link is not None:
-                sent[name] = _recover(name, self._raw(_typed(link, CID, "transactions")))
-        return sent, gas
+            if gas[name] < 0:
+                raise MalformedRecord(KIND, "transactions: a negative number")
+            if link is None:
+                raise BundleRefused(
+                    f"transaction 0x{name.hex()}", "its signed bytes", "not in this bundle"
+                )
+            shown = None if witness is None else _typed(witness, CID, "transactions")
+            carried[name] = _Carried(*self._signed(name, self._raw(link)), shown)
+        return carried, gas
 
-    def _row(self, row: cbor.Value, sent: Mapping[bytes, _Sent]) -> tuple[Log, Event]:
+    def _signed(self, hash_: bytes, raw: bytes) -> tuple[bytes, Sent]:
+        if keccak(raw) != hash_:
+            raise BundleRefused("a transaction", f"0x{hash_.hex()}", f"0x{keccak(raw).hex()}")
+        sent = read_transaction(raw)
+        if sent.chain_id not in (None, self._subject.chain_id):
+            raise BundleRefused(
+                f"transaction 0x{hash_.hex()}",
+                f"one of chain {self._subject.chain_id}",
+                f"one of chain {sent.chain_id}",
+            )
+        return raw, sent
+
+    def _row(self, row: cbor.Value, carried: Mapping[bytes, _Carried]) -> tuple[Log, Event]:
         number, block, timestamp, transaction, index, topic, data = _columns(row, 7, "events")
         log = Log(
             address=self._subject.ledger,
@@ -423,47 +468,56 @@ class _Opener:
         when = _typed(timestamp, int, "events")
         if min(when, log.block_number, log.log_index) < 0:
             raise MalformedRecord(KIND, "events: a negative number")
-        sender, call = sent.get(log.transaction, _UNKNOWN)
+        if log.transaction not in carried:
+            raise BundleRefused(
+                f"transaction 0x{log.transaction.hex()}", "its signed bytes", "not in this bundle"
+            )
+        sent = carried[log.transaction].sent
         meta = EventMeta(
             block_number=log.block_number,
             block_hash=log.block_hash,
             timestamp=when,
             transaction=log.transaction,
             log_index=log.log_index,
-            sender=sender,
-            call=call,
+            sender=sent.sender,
+            call=sent.data,
+            to=sent.to,
         )
         return log, decode(log, meta)
 
-    def _broken(
+    def _check_history(
         self,
         rows: Sequence[tuple[Log, Event]],
         trusted: Trusted,
         last: Sequence[tuple[bytes, bytes]],
-    ) -> str | None:
-        """Say the first thing that keeps the events from leading to the trusted `h`."""
+    ) -> None:
+        """Refuse events that do not lead to the trusted `h`."""
         if not rows or not isinstance(created := rows[0][1], FederationCreated):
-            return "the history does not begin with the federation's creation"
-        h, place = ZERO_DIGEST, (0, -1)
+            raise BundleRefused("the history", "a creation first", "none")
+        h, place, time = ZERO_DIGEST, (0, -1), 0
         for log, event in rows:
             try:
                 h = verify(h, event.meta.timestamp, log, event)
             except BrokenHistory as error:
-                return str(error)
-            if (log.block_number, log.log_index) <= place:
-                return f"{type(event).__name__} in block {log.block_number} is out of order"
-            place = (log.block_number, log.log_index)
+                expected, found = f"h 0x{error.expected.hex()}", f"0x{error.found.hex()}"
+                raise BundleRefused(_named(event), expected, found) from None
+            here = (log.block_number, log.log_index)
+            if here <= place or event.meta.timestamp < time:
+                raise BundleRefused(_named(event), f"a place behind {place}", str(here))
+            place, time = here, event.meta.timestamp
         if h != trusted.h:
-            return f"the events hash to 0x{h.hex()}, the trusted block has 0x{trusted.h.hex()}"
-        return self._broken_ends(created, rows, trusted, last)
+            raise BundleRefused(
+                "the history", f"events that hash to 0x{trusted.h.hex()}", f"0x{h.hex()}"
+            )
+        self._check_ends(created, rows, trusted, last)
 
-    def _broken_ends(
+    def _check_ends(
         self,
         created: FederationCreated,
         rows: Sequence[tuple[Log, Event]],
         trusted: Trusted,
         last: Sequence[tuple[bytes, bytes]],
-    ) -> str | None:
+    ) -> None:
         """Check the first event against the federation's id and the last against the block."""
         subject = self._subject
         derived = federation_id(
@@ -474,14 +528,53 @@ class _Opener:
             salt=Digest(created.salt),
         )
         if derived != subject.federation:
-            return f"chain, ledger, creator and policy give federation 0x{derived.hex()}"
+            named = f"0x{subject.federation.hex()}"
+            raise BundleRefused("the federation's id", f"0x{derived.hex()}", named)
         ending = [(log, event) for log, event in rows if log.block_hash == trusted.hash]
         if [(log.topics[0], log.data) for log, _ in ending] != list(last):
-            return "the last events are not those of the trusted block"
+            raise BundleRefused("the last events", "those of the trusted block", "others")
         known = (trusted.number, trusted.timestamp)
         if any((e.meta.block_number, e.meta.timestamp) != known for _, e in ending):
-            return "the last events have another number or time than the trusted block"
-        return None
+            raise BundleRefused("the last events", f"number and time {known}", "others")
+
+    def _check_transactions(
+        self, rows: Sequence[tuple[Log, Event]], carried: Mapping[bytes, _Carried]
+    ) -> None:
+        """Refuse a transaction that is not the event's, by its call or by its block's word."""
+        blocks: dict[int, tuple[bytes, int]] = {}
+        places: dict[bytes, int] = {}
+        for log, event in rows:
+            block = (log.block_hash, event.meta.timestamp)
+            known = blocks.setdefault(log.block_number, block)
+            number = places.setdefault(log.transaction, log.block_number)
+            if known != block or number != log.block_number:
+                raise BundleRefused(_named(event), "one block of each number", "two")
+            if cause(event, self._subject.ledger) is None:
+                self._check_witness(log, event, carried[log.transaction])
+
+    def _check_witness(self, log: Log, event: Event, carried: _Carried) -> None:
+        subject = f"the transaction of {_named(event)}"
+        if carried.witness is None:
+            raise BundleRefused(subject, "the event's call, or its block", "neither")
+        link, index, *proofs = _columns(self._record(carried.witness), 4, "witness")
+        header = _decoded_header(self._raw(link))
+        place = _typed(index, int, "witness")
+        if keccak(self._raw(link)) != log.block_hash:
+            raise BundleRefused(subject, f"block 0x{log.block_hash.hex()}", "another header")
+        known = (_number(header, NUMBER), _number(header, TIMESTAMP))
+        if known != (log.block_number, event.meta.timestamp):
+            raise BundleRefused(subject, f"number and time {known}", "others")
+        raw, receipt = (
+            trie_value(_item(header, root), place, _nodes(proof))
+            for root, proof in zip((TRANSACTIONS_ROOT, RECEIPTS_ROOT), proofs, strict=True)
+        )
+        if raw != carried.raw or not receipt:
+            raise BundleRefused(subject, "one that its block has", "one that it has not")
+        if (log.topics[0], log.data) not in self._own_logs(receipt):
+            raise BundleRefused(subject, "one that logs the event", "one that does not")
+
+    def _record(self, link: CID) -> cbor.Value:
+        return cbor.decode(self._block(link, Codec.DAG_CBOR))
 
     def _pages(self, name: str) -> Iterator[cbor.Value]:
         for link in self._field(name, list):
@@ -496,7 +589,7 @@ class _Opener:
 
     def _block(self, cid: CID, codec: Codec) -> bytes:
         if cid.codec is not codec or cid not in self._blocks:
-            raise MalformedRecord(KIND, f"block {cid}, which it names, is missing")
+            raise MalformedRecord(KIND, f"block {cid}, which it names, is not in this bundle")
         data = self._blocks[cid]
         self._left -= len(data)
         if self._left < 0:
@@ -528,32 +621,42 @@ def _columns(row: cbor.Value, count: int, where: str) -> Sequence[cbor.Value]:
     return row
 
 
+def _decoded_header(encoded: bytes) -> Sequence[object]:
+    header = decode_list(encoded)
+    if len(header) < OLDEST_HEADER:
+        raise MalformedRecord(KIND, "a block's header has an unknown layout")
+    return header
+
+
 def _item(header: Sequence[object], index: int) -> bytes:
     return _typed(header[index], bytes, "header")
 
 
+def _number(header: Sequence[object], index: int) -> int:
+    return int.from_bytes(_item(header, index), "big")
+
+
+def _nodes(proof: cbor.Value) -> list[bytes]:
+    return [_typed(node, bytes, "witness") for node in _typed(proof, list, "witness")]
+
+
+def _named(event: Event) -> str:
+    return f"{type(event).__name__} in block {event.meta.block_number}"
+
+
 def _receipt_logs(receipt: bytes) -> list[tuple[bytes, list[bytes], bytes]]:
-    """Read a receipt's logs; the receipts root has vouched for its bytes."""
-    body = rlp.decode(receipt if receipt[0] >= 0xC0 else receipt[1:])
-    return [(bytes(a), [bytes(t) for t in topics], bytes(data)) for a, topics, data in body[3]]
-
-
-def _recover(hash_: bytes, raw: bytes) -> _Sent:
-    """Recover who signed a transaction, and read what it calls. The bytes are anybody's: whatever
-    goes wrong is refused.
+    """Read a receipt's logs; a receipts root has vouched for its bytes, and a bundle for the
+    root.
     """
-    if keccak(raw) != hash_:
-        raise BundleRefused("a transaction", f"0x{hash_.hex()}", f"0x{keccak(raw).hex()}")
-    try:
-        sender = Address(EthAccount.recover_transaction(raw))
-        return _Sent(sender, _called(raw))
-    except Exception as error:
-        raise MalformedRecord(KIND, f"transaction 0x{hash_.hex()} cannot be read") from error
+    body = decode_list(receipt if receipt[0] >= LIST else receipt[1:])
+    logs = _typed(body[3], list, "receipt") if len(body) > 3 else []
+    return [_receipt_log(log) for log in logs]
 
 
-def _called(raw: bytes) -> bytes:
-    """Give a signed transaction's data, from where its type has them (EIP-2718)."""
-    typed = raw[0] < 0xC0
-    fields = rlp.decode(raw[1:] if typed else raw)
-    place = {0x01: 6}.get(raw[0], 7) if typed else 5
-    return bytes(fields[place])
+def _receipt_log(log: object) -> tuple[bytes, list[bytes], bytes]:
+    fields = _typed(log, list, "receipt's log")
+    if len(fields) != 3:
+        raise MalformedRecord(KIND, f"a receipt's log of {len(fields)} fields")
+    emitter, topics, data = fields
+    named = [_typed(topic, bytes, "topic") for topic in _typed(topics, list, "topics")]
+    return _typed(emitter, bytes, "emitter"), named, _typed(data, bytes, "receipt's log")

@@ -61,8 +61,8 @@ class Reorganised(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class EventMeta:
-    """Where an event stands in the chain, and what transaction caused it: who signed it, and what
-    it called. The sender is zero, the call empty where a reader does not look for them.
+    """Where an event stands in the chain, and what transaction caused it: who signed it, whom and
+    what it called. The sender is zero, the rest empty where a reader does not look for them.
     """
 
     block_number: int
@@ -72,6 +72,7 @@ class EventMeta:
     log_index: int
     sender: Address
     call: bytes = field(default=b"", repr=False)
+    to: Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -624,6 +625,12 @@ def encode(event: Event) -> bytes:
     return abi_encode([*event.words, "bytes32"], [*values, event.h])
 
 
+def words_of(event: Event) -> dict[str, bytes]:
+    """Give an event's fields as the words that the contract logs, by name."""
+    data = encode(event)
+    return {name: data[WORD * i : WORD * (i + 1)] for i, name in enumerate(_NAMES[type(event)])}
+
+
 def follows(h: Digest, event: Event) -> Digest:
     """Compute the accumulator after an event from the one before it and the event's fields."""
     return accumulate(h, event.meta.timestamp, TOPIC_OF[type(event)], encode(event))
@@ -790,4 +797,5 @@ class _Metas:
             log_index=log.log_index,
             sender=sent.sender if sent else ZERO_ADDRESS,
             call=sent.data if sent else b"",
+            to=sent.to if sent else None,
         )

@@ -24,8 +24,9 @@ class Deployment:
 class Evidence:
     """A federation's history up to a trusted block, and a store that has (or has not) the bytes.
 
-    `h` is the accumulator that the trusted block vouches for; `broken` says why the events do not
-    hash to what they carry, where they do not. `gas` has what a transaction used, where known.
+    `h` is the accumulator that the trusted block vouches for. `gas` has what a transaction used,
+    where known. If the evidence is `bundled`, a file vouches for what the accumulator does not
+    cover, and what does not fit is the file's fault.
     """
 
     origin: Origin
@@ -35,4 +36,4 @@ class Evidence:
     h: Digest
     store: ContentStore
     gas: Mapping[bytes, int]
-    broken: str | None = None
+    bundled: bool = False

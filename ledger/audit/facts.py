@@ -23,6 +23,7 @@ class Facts:
     erased: dict[int, set[int]] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    wrapped: list[str] = field(default_factory=list)
 
     def passed(self, step: Step, round_: int | None, detail: str) -> None:
         """Note a check that holds."""
@@ -35,6 +36,17 @@ class Facts:
     def lacks(self, step: Step, round_: int | None, detail: str, lack: Lack) -> None:
         """Note a check that could not be made."""
         self.checks.append(Check(step, round_, detail, ok=False, lack=lack))
+
+    def note_wrapped(self) -> None:
+        """Note how many events have outer calls that do not show who signed."""
+        if not self.wrapped:
+            return
+        count, first = len(self.wrapped), self.wrapped[0]
+        events = f"{first} was" if count == 1 else f"{count} events, {first} first, were"
+        self.note(
+            f"{events} brought about through another contract, so who signed is not visible in the "
+            "outer call. The contract itself checked it."
+        )
 
     def note(self, text: str) -> None:
         """Note something that is no failure, and that whoever reads the verdict should know."""

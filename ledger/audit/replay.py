@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn, TypeVar
 
-from ledger import artefacts, committee, payload
+from ledger import artefacts, payload
 from ledger import history as ev
 from ledger.audit import signers
 from ledger.audit.compare import PublishedResult, comparisons
@@ -40,6 +40,7 @@ from ledger.audit.verdict import (
     Terms,
     Verdict,
 )
+from ledger.bundle import BundleRefused
 from ledger.cid import CID, Codec
 from ledger.erasure import declarations
 from ledger.errors import LedgerError, MalformedRecord
@@ -65,7 +66,7 @@ from ledger.sealing import NO_KEYS, NotForUs, Vault
 from ledger.signatures import Domain
 from ledger.stores import BlockUnavailable
 from ledger.strict import HistoryViolation
-from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Address, Digest
+from ledger.types import ZERO_DIGEST, Address, Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,11 @@ class _Run:
         self._contract()
         self._history()
         self._look_ahead()
-        for event in self._evidence.events:
-            self._event(event)
+        try:
+            for event in self._evidence.events:
+                self._event(event)
+        finally:
+            self.facts.note_wrapped()
 
     # -- the contract and the whole list of events
 
@@ -149,10 +153,6 @@ class _Run:
 
     def _history(self) -> None:
         events = self._evidence.events
-        broken = self._evidence.broken
-        subject = f"the chain of {len(events)} events"
-        expected = "events that hash to what they carry"
-        self._hold(HISTORY, None, subject, expected, broken, holds=broken is None)
         h = ZERO_DIGEST
         for place, event in enumerate(events):
             h = ev.follows(h, event)
@@ -214,22 +214,15 @@ class _Run:
                 self._replica.take(event)
         except HistoryViolation as violation:
             self._fail(
-                step, round_, subject, violation.expected, violation.found, event.meta.sender
+                step, round_, subject, violation.expected, violation.found, self._caller(event)
             )
         self.facts.passed(step, round_, subject)
+        self._signed(event, round_, subject)
         match event:
             case ev.FederationCreated():
                 self._created(event)
             case ev.ParticipantJoined():
                 self._joined(event)
-            case ev.UpdateCommitted():
-                participant = self._replica.state.participants[event.participant]
-                signer = participant.signer_in(event.round)
-                self._signed(event.round, subject, signer, event.meta.sender)
-            case ev.Voted():
-                self._voted(event, subject)
-            case ev.ResultProposed():
-                self._proposed(event, subject)
             case ev.ResultAccepted():
                 if event.h not in self._fallen:
                     self._accepted(event)
@@ -247,51 +240,30 @@ class _Run:
             case ev.PayoutClaimed():
                 self._claimed(event)
 
-    def _signed(self, round_: int, subject: str, who: Address, sender: Address) -> None:
-        if sender == ZERO_ADDRESS:
-            # The contract was called by an account itself; which one, its event says.
-            self.facts.note(
-                f"{subject}: its transaction is of a type whose signer is not recovered."
-            )
+    def _signed(self, event: ev.Event, round_: int | None, subject: str) -> None:
+        """Check that the outer call shows the signatures that the contract counted, if it shows
+        any.
+        """
+        voices = list(signers.entitled(event, self._replica.state))
+        if not voices:
             return
-        self._hold(SIGNERS, round_, subject, who, sender, signer=sender)
-
-    def _proposed(self, event: ev.ResultProposed, subject: str) -> None:
-        """A participant signs its proposals, in a transaction or for somebody who pays the bond.
-        Who else may propose may do so through a contract of its own, and must not fail everybody's
-        audit by that.
-        """
-        sender = event.meta.sender
-        known = {s for p in self._replica.state.participants for _, s in p.signers}
-        if event.signer in (event.proposer, sender):
-            found: Address | None = sender
-        else:
-            found = signers.proposer(event, self._domain)
-        if event.signer in known or event.signer == found:
-            self._signed(event.round, subject, event.signer, found or sender)
-        else:
-            self.facts.note(
-                f"{subject}: no participant proposed it, but {event.proposer}, a contract that "
-                f"{sender} called."
-            )
-
-    def _voted(self, event: ev.Voted, subject: str) -> None:
-        """Members of the committee vote in transactions of their own, or sign votes that anybody
-        posts.
-        """
-        state, sender = self._replica.state, event.meta.sender
-        places = state.rounds[event.round].proposal.committee.places
-        voices = signers.voices(event, self._domain)
-        for place, support in committee.places(event.ballots):
-            member = state.participants[places[place]].signer_in(event.round)
-            if voices is None:
-                self._signed(event.round, subject, member, sender)
-            else:
-                signed = f"a signature of {member}"
-                holds = (member, support) in voices
-                self._hold(
-                    SIGNERS, event.round, subject, signed, "none", holds=holds, signer=sender
+        found = signers.shown(event, self._domain)
+        if found is None:
+            self.facts.wrapped.append(subject)
+            return
+        accounts = ", ".join(sorted(account for account, _ in found)) or "none"
+        for voice in voices:
+            holds = voice in found
+            if not holds and self._evidence.bundled:
+                raise BundleRefused(
+                    f"the transaction of {subject}", "who signed by the contract's word", "another"
                 )
+            expected = f"a signature of {voice[0]}"
+            sender = event.meta.sender
+            self._hold(SIGNERS, round_, subject, expected, accounts, holds=holds, signer=sender)
+
+    def _caller(self, event: ev.Event) -> Address | None:
+        return signers.caller(event, self._domain)
 
     @property
     def _domain(self) -> Domain:
@@ -346,6 +318,10 @@ class _Run:
                 raise
             self.facts.checks.pop()
             self.facts.note(f"{stop.finding.subject} is not to be believed: {stop.finding.found}")
+        except BundleRefused as refused:
+            if not self._replica.policy.open:
+                raise
+            self.facts.note(f"{refused.what} is not in this bundle, so its name is not shown.")
 
     def _identity(self, event: ev.ParticipantJoined) -> str:
         subject = f"the identity of participant {event.participant}"
@@ -370,7 +346,7 @@ class _Run:
         last = state.training_index(len(state.lineage)) == state.policy.rounds
         expected = "the federation's end" if head.stop or last else "another round"
         found = "another round" if isinstance(event, ev.RoundOpened) else "the federation's end"
-        self._hold(ORDER, round_, subject, expected, found, signer=event.meta.sender)
+        self._hold(ORDER, round_, subject, expected, found, signer=self._caller(event))
 
     def _accepted(self, event: ev.ResultAccepted) -> None:
         """Check an accepted result: all of it, or what can be seen of it from outside."""
@@ -614,7 +590,7 @@ class _Run:
             subject = f"the update of participant {slots[place].participant}"
             if entries[place].reason == Reason.UNAVAILABLE:
                 self._note_if_had(round_, slots[place], subject)
-            with self._bytes(round_.index, subject, self._author(round_, place, slots[place])):
+            with self._bytes(round_.index, subject, self._author(round_, slots[place])):
                 try:
                     slots[place] = self._slot(round_, slots[place], entries[place])
                 except NotForUs:
@@ -646,15 +622,14 @@ class _Run:
             subject = f"leaf {place} of the batch"
             stated, lost = entries[place].reason == Reason.MISSING, slot.unbound is Reason.MISSING
             if lost and not stated:
+                self._require_whole(subject)
                 self._fail(BYTES, round_.index, subject, "its bytes", "not to be had", proposer)
             if stated and not lost:
                 self._note_late(round_, f"{subject} was left out as missing")
         return claims
 
-    def _author(self, round_: Round, place: int, slot: Slot) -> Address:
-        """Say who answers for a slot's update: who sent the commit, or signed the leaf."""
-        if place >= round_.batched:
-            return round_.commits[place - round_.batched].meta.sender
+    def _author(self, round_: Round, slot: Slot) -> Address:
+        """Say who answers for a slot's update: who signed the commit, or the leaf."""
         return self._replica.state.participants[slot.participant].signer_in(round_.index)
 
     def _available(
@@ -675,8 +650,10 @@ class _Run:
             named = found.digest == slot.digest and found.reason != Reason.UNAVAILABLE
             if named and entry.reason == Reason.UNAVAILABLE:
                 subject = f"the update of participant {slot.participant}"
+                if not slot.published.hopeless:
+                    self._require_whole(subject)
                 expected = f"the bytes behind {slot.digest.hex()}"
-                signer = self._author(round_, place, slot)
+                signer = self._author(round_, slot)
                 self._fail(BYTES, round_.index, subject, expected, "not to be had", signer)
         count = round_.slots - erased
         self.facts.passed(BYTES, round_.index, f"{count} updates and their result")
@@ -717,7 +694,7 @@ class _Run:
         leaves = result.records.payouts
         due = leaves[event.participant].amount if event.participant < len(leaves) else 0
         paid = state.participants[event.participant].paid
-        self._hold(CLAIMS, None, subject, due, paid, signer=event.meta.sender)
+        self._hold(CLAIMS, None, subject, due, paid, signer=self._caller(event))
 
     # -- what a check comes to
 
@@ -756,7 +733,16 @@ class _Run:
         try:
             yield
         except (BlockUnavailable, MalformedRecord) as error:
+            if isinstance(error, BlockUnavailable):
+                self._require_whole(subject)
             self._fail(BYTES, round_, subject, "the bytes behind its digest", error, signer)
+
+    def _require_whole(self, subject: str) -> None:
+        """Refuse a bundle that lacks what the audit needs: of what is not in a file nothing follows
+        about who published it.
+        """
+        if self._evidence.bundled:
+            raise BundleRefused(subject, "all of its blocks", "some that are not in this bundle")
 
 
 T = TypeVar("T")

@@ -1,20 +1,33 @@
 """Where an audit's evidence comes from: a chain node and a content store, or a bundle."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ledger.audit.evidence import Deployment, Evidence
 from ledger.audit.verdict import TrustedBlock
-from ledger.bundle import open_bundle, write_bundle
+from ledger.bundle import Subject, open_bundle, write_bundle
 from ledger.chain.client import Chain
 from ledger.chain.errors import UnknownContract
 from ledger.chain.federations import Federations, find_deployment
 from ledger.contracts import DETERMINISTIC_DEPLOYER, deployment
 from ledger.contracts import Deployment as Create2
-from ledger.history import BrokenHistory, Event, HistoryReader
+from ledger.errors import LedgerError
+from ledger.history import Event, HistoryReader
 from ledger.replica import Origin, UnknownFederation
 from ledger.stores import ContentStore, RecordingStore
 from ledger.types import Address, Digest, FederationId
+
+
+class IncompleteLogs(LedgerError):
+    """A node whose logs end before what the contract itself has recorded."""
+
+    def __init__(self, endpoint: str, block: int) -> None:
+        self.endpoint = endpoint
+        self.block = block
+        super().__init__(
+            f"{endpoint}: this node's logs are incomplete: they do not lead to what the contract "
+            f"had recorded by block {block}; ask another node"
+        )
 
 
 def evidence_from_chain(
@@ -26,18 +39,17 @@ def evidence_from_chain(
 ) -> Evidence:
     """Read everything that an audit needs from a chain node; the newest event's block is trusted.
 
-    Raise UnknownFederation where the contract has no event of the federation.
+    Raise UnknownFederation where the contract has no event of the federation, and BrokenHistory or
+    IncompleteLogs where the node's logs are not what the contract wrote: of a node's fault nothing
+    follows about the federation.
     """
     chain = contract.chain
     reader = HistoryReader(chain, contract.address, federation)
-    events: list[Event] = []
-    broken = None
-    try:
-        events += reader.poll()
-        h = contract.accumulator(federation, block=reader.cursor - 1)
-    except BrokenHistory as error:
-        broken, h = str(error), error.expected
-    if not events and broken is None:
+    events = reader.poll()
+    h = contract.accumulator(federation, block=reader.cursor - 1)
+    if h != reader.h:
+        raise IncompleteLogs(chain.endpoint, reader.cursor - 1)
+    if not events:
         raise UnknownFederation(federation)
     accounts = {event.meta.sender for event in events}
     found = find_deployment(contract.address, deployers=deployers, accounts=accounts)
@@ -49,7 +61,6 @@ def evidence_from_chain(
         h=h,
         store=store,
         gas=_gas(chain, events),
-        broken=broken,
     )
 
 
@@ -60,13 +71,22 @@ def evidence_from_bundle(path: Path, trust_block: bytes) -> Evidence:
     return Evidence(
         origin=Origin(subject.chain_id, subject.ledger, subject.federation),
         block=TrustedBlock(block.number, Digest(block.hash), block.timestamp),
-        deployment=_deployment(subject.ledger, subject.deployment),
+        deployment=_deployment(subject.ledger, _claimed(subject, history.events)),
         events=history.events,
         h=block.h,
         store=history.store,
         gas=history.gas,
-        broken=history.broken,
+        bundled=True,
     )
+
+
+def _claimed(subject: Subject, events: Sequence[Event]) -> Create2:
+    """Find how the contract was deployed. What the bundle claims is a hint, and may be wrong."""
+    if subject.ours:
+        return subject.deployment
+    accounts = {event.meta.sender for event in events}
+    found = find_deployment(subject.ledger, deployers=[subject.deployer], accounts=accounts)
+    return found or subject.deployment
 
 
 def bundle_evidence(path: Path, evidence: Evidence, chain: Chain) -> TrustedBlock:
@@ -97,14 +117,14 @@ def _deployment(address: Address, found: Create2 | None) -> Deployment:
     )
 
 
-def _block(chain: Chain, events: list[Event]) -> TrustedBlock:
-    number = events[-1].meta.block_number if events else chain.block_number()
+def _block(chain: Chain, events: Sequence[Event]) -> TrustedBlock:
+    number = events[-1].meta.block_number
     block = chain.block(number)
     if block is None:
         raise UnknownContract(Address(""), f"the node has no block {number}")
     return TrustedBlock(number, Digest(block.hash), block.timestamp)
 
 
-def _gas(chain: Chain, events: list[Event]) -> dict[bytes, int]:
+def _gas(chain: Chain, events: Sequence[Event]) -> dict[bytes, int]:
     receipts = (chain.receipt(t) for t in dict.fromkeys(e.meta.transaction for e in events))
     return {receipt.transaction: receipt.gas_used for receipt in receipts if receipt is not None}

@@ -5,7 +5,7 @@ present, and its hash decides whether that was right. The last two fields are th
 EIP-7843, in go-ethereum's order (core/types/block.go).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import rlp
 from eth_bloom.bloom import BloomFilter
@@ -13,6 +13,7 @@ from eth_utils.address import to_canonical_address
 from eth_utils.crypto import keccak
 from trie.hexary import HexaryTrie
 
+from ledger.chain.bounded_rlp import decode_list
 from ledger.chain.types import Block, Log, Receipt
 from ledger.errors import LedgerError
 
@@ -114,12 +115,34 @@ def receipt_bytes(receipt: Receipt) -> bytes:
     return prefix + bytes(rlp.encode(body))
 
 
-def trie_root(items: list[bytes]) -> bytes:
+def trie_root(items: Sequence[bytes]) -> bytes:
     """Give the root of the trie that maps rlp(index) to each item."""
+    return bytes(_trie(items).root_hash)
+
+
+def trie_proof(items: Sequence[bytes], index: int) -> list[bytes]:
+    """Give the nodes on the way from the root of such a trie to an item."""
+    nodes = _trie(items).get_proof(rlp.encode(index))  # type: ignore[no-untyped-call]
+    return [bytes(rlp.encode(node)) for node in nodes]
+
+
+def trie_value(root: bytes, index: int, proof: Sequence[bytes]) -> bytes | None:
+    """Give the item that a proof shows under a root; None for a proof that shows none."""
+    try:
+        nodes = [decode_list(node) for node in proof]
+        key = rlp.encode(index)
+        found = HexaryTrie.get_from_proof(root, key, nodes)  # type: ignore[no-untyped-call]
+    except Exception:
+        # The nodes are anybody's, and the trie has no errors of its own for most of what they hold.
+        return None
+    return bytes(found) or None
+
+
+def _trie(items: Sequence[bytes]) -> HexaryTrie:
     trie = HexaryTrie({})
     for index, item in enumerate(items):
         trie[rlp.encode(index)] = item
-    return bytes(trie.root_hash)
+    return trie
 
 
 def raw_transaction(fields: Mapping[str, object], expected: bytes) -> bytes | None:
@@ -141,16 +164,19 @@ def _encode_transaction(fields: Mapping[str, object]) -> bytes | None:
         price = _quantity(fields["gasPrice"])
         return bytes(rlp.encode([nonce, price, gas, *message, _quantity(fields["v"]), r, s]))
     parity = _quantity(fields.get("yParity", fields.get("v")))
-    tail = [*message, _access_list(fields.get("accessList")), parity, r, s]
-    chain = _quantity(fields["chainId"])
+    head: list[object] = [_quantity(fields["chainId"]), nonce]
     if kind == 1:
-        items = [chain, nonce, _quantity(fields["gasPrice"]), gas, *tail]
-    elif kind == 2:
-        tip, fee = _quantity(fields["maxPriorityFeePerGas"]), _quantity(fields["maxFeePerGas"])
-        items = [chain, nonce, tip, fee, gas, *tail]
+        head.append(_quantity(fields["gasPrice"]))
     else:
+        head += [_quantity(fields["maxPriorityFeePerGas"]), _quantity(fields["maxFeePerGas"])]
+    items = [*head, gas, *message, _access_list(fields.get("accessList"))]
+    if kind == 3:
+        items += [_quantity(fields["maxFeePerBlobGas"]), _hashes(fields["blobVersionedHashes"])]
+    elif kind == 4:
+        items.append(_authorisations(fields["authorizationList"]))
+    elif kind > 4:
         return None
-    return bytes([kind]) + bytes(rlp.encode(items))
+    return bytes([kind]) + bytes(rlp.encode([*items, parity, r, s]))
 
 
 def _number(value: object) -> int:
@@ -169,3 +195,24 @@ def _access_list(entries: object) -> list[list[object]]:
     if not isinstance(entries, list):
         return []
     return [[_data(e["address"]), [_data(key) for key in e["storageKeys"]]] for e in entries]
+
+
+def _hashes(values: object) -> list[bytes]:
+    return [_data(value) for value in values] if isinstance(values, list) else []
+
+
+def _authorisations(entries: object) -> list[list[bytes]]:
+    """Encode what EIP-7702 lets accounts authorise in a transaction of type 4."""
+    if not isinstance(entries, list):
+        return []
+    return [
+        [
+            _quantity(e["chainId"]),
+            _data(e["address"]),
+            _quantity(e["nonce"]),
+            _quantity(e["yParity"]),
+            _quantity(e["r"]),
+            _quantity(e["s"]),
+        ]
+        for e in entries
+    ]

@@ -34,6 +34,11 @@ def arguments(name: str, data: bytes) -> tuple[Any, ...] | None:
         return None
 
 
+def selector_of(name: str) -> bytes:
+    """Give the selector of one of `Federations`' own functions."""
+    return _function(name)[0]
+
+
 @cache
 def _selector(signature: str) -> bytes:
     return keccak(text=signature)[:4]

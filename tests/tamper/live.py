@@ -57,7 +57,7 @@ class Live:
     def __init__(self, on: Chain, ledger: Address, accounts: Sequence[Account]) -> None:
         self.creator, self.stranger, *self.members = accounts[: MEMBERS + 2]
         self.rng = random.Random(7)
-        self.contract = Federations(on, ledger)
+        self.contract = self.reach(Federations(on, ledger))
         self.chain = on
         self.terms = policy_terms()
         self.setting = Setting.draw(self.rng, self.terms, chain_id=on.chain_id, ledger=ledger)
@@ -73,6 +73,22 @@ class Live:
         for number, member in enumerate(self.members):
             self.join(member, rows=20 + 10 * number)
 
+    def reach(self, contract: Federations) -> Federations:
+        """Give the contract as the accounts call it."""
+        return contract
+
+    def member(self, who: Account, invitation: Invitation, signature: bytes) -> Membership:
+        """Give what a participant joins with."""
+        return Membership(
+            who.address,
+            who.address,
+            invitation.identity,
+            invitation.dataset_root,
+            invitation.rows,
+            expires=invitation.expires,
+            invitation=signature,
+        )
+
     def join(self, who: Account, *, rows: int) -> None:
         record = identity_artefact(sign_identity(who, f"Hospital {rows}"))
         self.store.put(record)
@@ -86,15 +102,7 @@ class Live:
         )
         domain = Domain(self.chain.chain_id, self.contract.address)
         signature = domain.sign(self.creator, invitation).full
-        membership = Membership(
-            who.address,
-            who.address,
-            invitation.identity,
-            invitation.dataset_root,
-            invitation.rows,
-            expires=invitation.expires,
-            invitation=signature,
-        )
+        membership = self.member(who, invitation, signature)
         stake = Wei(self.setting.header.stake)
         self.contract.join(who, self.federation, membership, stake=stake)
 
@@ -119,13 +127,18 @@ class Live:
         turn = state.in_turn(round_)
         assert turn is not None
         proposer = self.members[turn.index]
+        self.propose(proposer, outcome, index)
+        self.outcomes.append(outcome)
+        self.vote(Ballot(round_.index, 0, outcome.header.digest(), support=True))
+
+    def propose(self, proposer: Account, outcome: Outcome, index: Digest) -> None:
         bond = Wei(self.setting.header.proposer_bond)
         self.contract.propose_result(proposer, outcome.header, index, bond=bond)
-        self.outcomes.append(outcome)
-        for member in range(MEMBERS):
+
+    def vote(self, ballot: Ballot) -> None:
+        for member in self.members:
             if self.replica.refresh().phase is Phase.ATTEST:
-                ballot = Ballot(round_.index, 0, outcome.header.digest(), support=True)
-                self.contract.vote(self.members[member], self.federation, ballot)
+                self.contract.vote(member, self.federation, ballot)
 
     def update(self, index: int) -> tuple[Digest, Artefact]:
         context = self.replica.context(self.replica.state.round)

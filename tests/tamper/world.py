@@ -7,7 +7,7 @@ without a chain. What an honest node would do with it is a `Story`.
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cache
 from typing import TypeVar
 
@@ -252,10 +252,15 @@ class World:
                 log_index=len(self.events),
                 sender=self._sender,
                 call=self._call,
+                to=LEDGER,
             ),
             "federation": self.federation,
             "h": ZERO_DIGEST,
         }
+
+    def _calls(self, function: str, *arguments: object) -> None:
+        """Let the current transaction call a function of the contract."""
+        self._call = call(function, self.federation, *arguments)
 
     def _emit(self, kind: type[E], /, **fields: object) -> None:
         self.emit(kind(**self.base, **fields))  # type: ignore[arg-type]
@@ -264,6 +269,7 @@ class World:
 
     def create(self) -> None:
         self.begin(account(CREATOR).address)
+        self._call = call("createFederation", astuple(self.header), ZERO_DIGEST, b"")
         self._emit(
             ev.FederationCreated,
             creator=account(CREATOR).address,
@@ -288,39 +294,44 @@ class World:
         self.begin(who.address)
         self.members.append(number)
         self._accounts[who.address] = who
-        self._emit(
-            ev.ParticipantJoined,
-            participant=ParticipantId(len(self.members) - 1),
-            signer=who.address,
-            controller=who.address,
-            payout=account(number + 1000).address,
-            identity=record.roots[0].digest,
-            key=key,
-            dataset_root=root or digest_of("data", number),
-            rows=rows,
-        )
+        application = {
+            "controller": who.address,
+            "signer": who.address,
+            "payout": account(number + 1000).address,
+            "identity": record.roots[0].digest,
+            "key": key,
+            "dataset_root": root or digest_of("data", number),
+            "rows": rows,
+        }
+        self._calls("join", (*application.values(), 0), b"", b"")
+        participant = ParticipantId(len(self.members) - 1)
+        self._emit(ev.ParticipantJoined, participant=participant, **application)
         active = sum(p.until is None for p in self.replica.state.participants)
         if not self.replica.state.rounds and active == self.header.start_participants:
             self._open()
 
     def leave(self, index: int) -> None:
         self.begin(account(self.members[index]).address)
+        self._calls("leave", index)
         self._emit(ev.ParticipantLeft, participant=ParticipantId(index))
 
     def rotate(self, index: int, number: int) -> None:
         self.begin(account(self.members[index]).address)
         signer = account(number)
         self._accounts[signer.address] = signer
+        self._calls("rotateSigner", index, signer.address)
         self._emit(ev.SignerRotated, participant=ParticipantId(index), signer=signer.address)
 
     def commit_dataset(self, index: int, rows: int) -> None:
         self.begin(account(self.members[index]).address)
         known = self.replica.state.participants[index].datasets
+        root = digest_of("data", index, len(known))
+        self._calls("commitDataset", index, root, rows, 0, b"")
         self._emit(
             ev.DatasetCommitted,
             participant=ParticipantId(index),
             dataset=len(known),
-            root=digest_of("data", index, len(known)),
+            root=root,
             rows=rows,
         )
 
@@ -334,18 +345,23 @@ class World:
     ) -> None:
         self.begin(account(self.members[index]).address)
         known = self.replica.state.participants[index].datasets
+        root = root or digest_of("less data", index, len(known))
+        rows = known[-1].rows // 2 if rows is None else rows
+        erasure = erasure or digest_of("erasure")
+        self._calls("amendDataset", index, root, rows, erasure)
         self._emit(
             ev.DatasetAmended,
             participant=ParticipantId(index),
             dataset=len(known),
-            root=root or digest_of("less data", index, len(known)),
-            rows=known[-1].rows // 2 if rows is None else rows,
-            erasure=erasure or digest_of("erasure"),
+            root=root,
+            rows=rows,
+            erasure=erasure,
         )
 
     def register_key(self, index: int, key: bytes | None = None) -> None:
         self.begin(account(self.members[index]).address)
         key = key or digest_of("key", self.time)
+        self._calls("registerKey", index, key)
         self._emit(ev.KeyRegistered, participant=ParticipantId(index), key=key)
 
     def withdraw_stake(self, index: int) -> None:
@@ -358,6 +374,7 @@ class World:
     def commit(self, index: int, digest: Digest) -> None:
         round_ = self.replica.state.round
         self.begin(self.signer(index))
+        self._calls("commitUpdate", round_.index, digest)
         if self.header.draws(round_.known) and round_.seed is None:
             self._emit(ev.SeedDrawn, round=round_.index, seed=digest_of("seed", round_.index))
         self._emit(
@@ -375,12 +392,10 @@ class World:
         self.store.put(artefact)
         holder = account(CREATOR).address
         self.begin(holder)
-        self._emit(
-            ev.SliceOpened,
-            round=self.replica.state.round.index,
-            account=holder,
-            digest=artefact.roots[0].digest,
-        )
+        digest = artefact.roots[0].digest
+        round_ = self.replica.state.round.index
+        self._calls("openSlice", round_, digest)
+        self._emit(ev.SliceOpened, round=round_, account=holder, digest=digest)
 
     def post_batch(self, leaves: Sequence[tuple[int, Digest, Account]]) -> None:
         """Let the relay post commits, each with who signs it."""
@@ -395,9 +410,10 @@ class World:
         batch = Batch.of(signed)
         self.store.put(batch.artefact())
         self.begin(self.header.relay)
+        posted = batch.posted
+        self._calls("postBatch", round_.index, posted.root, posted.leaves, posted.index)
         if self.header.draws(round_.known) and round_.seed is None:
             self._emit(ev.SeedDrawn, round=round_.index, seed=digest_of("seed", round_.index))
-        posted = batch.posted
         self._emit(
             ev.BatchPosted,
             round=round_.index,
@@ -432,6 +448,7 @@ class World:
     def propose(self, sender: Address, header: ResultHeader, index: Digest) -> None:
         round_ = self.replica.state.round
         self.begin(sender)
+        self._calls("proposeResult", astuple(header), index, b"")
         digest = header.digest()
         self.headers[digest] = header
         self._bases[digest] = self._base_of_head()
@@ -450,7 +467,10 @@ class World:
     def vote(self, index: int, support: bool) -> None:
         round_ = self.replica.state.round
         self.begin(self.signer(index))
-        self._vote(round_.proposal.committee.ballot(index, support=support))
+        proposal = round_.proposal
+        vacant = proposal.committee.vacant([index])
+        self._calls("vote", round_.index, proposal.attempt, proposal.result, vacant, support)
+        self._vote(proposal.committee.ballot(index, support=support))
 
     def vote_together(self, voters: Sequence[int], support: bool, sender: Address) -> None:
         """Let somebody post votes that their owners signed."""
@@ -464,7 +484,7 @@ class World:
             ballots |= proposal.committee.ballot(index, support=support)
         self.begin(sender)
         vacant = proposal.committee.vacant(voters)
-        self._call = call("postVotes", *place, vacant, posted)
+        self._calls("postVotes", *place[1:], vacant, posted)
         self._vote(ballots)
 
     def _vote(self, ballots: int) -> None:
