@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from fednode.data.salted import SaltedRows
 from fednode.federation import read_rulebook
-from fednode.models.errors import ModelDescriptionError
+from fednode.models.errors import ModelDescriptionError, OwnModelError
 from fednode.policy import Policy
 from fednode.policy.errors import PolicyError
 from fednode.remeasuring import remeasure
@@ -31,6 +31,9 @@ def run_audit(
     def rulebook(replica: Replica) -> Rulebook:
         try:
             book = read_rulebook(replica, evidence.store, own=own)
+        except OwnModelError:
+            # The auditor's own copy: nothing follows from it about anybody else.
+            raise
         except (PolicyError, ModelDescriptionError) as error:
             raise PolicyRefused(str(error)) from error
         exact = book.task.utility_tolerance == 0

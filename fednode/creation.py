@@ -11,6 +11,9 @@ from fednode.evaluation.slices import LINK as SLICES
 from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import require_tolerance
 from fednode.models.layout import Tensors
+from fednode.models.pinning import LINK as SOURCE
+from fednode.models.pinning import source_digest
+from fednode.models.registry import is_own
 from fednode.policy import Cost, Policy, PolicyError, predict, require_windows
 from fednode.policy.document import NO_FEDERATION
 from fednode.policy.worst import WorstCase, require_worst_case, worst_case
@@ -83,6 +86,8 @@ def plan(
         links["evaluation"] = parts[1].roots[0]
     if slices is not None:
         links[SLICES] = slices.record()
+    if is_own(policy.task.model):
+        links[SOURCE] = source_digest(policy.task.model)
     rest = record({"policy": policy.rest_record(), **links})
     header = policy.header(
         chain_id,

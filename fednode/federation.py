@@ -5,7 +5,7 @@ rules of a round.
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,11 @@ from fednode.evaluation.opener import Opener
 from fednode.evaluation.slices import LINK as SLICES
 from fednode.evaluation.slices import SliceCommitment, SliceTree
 from fednode.honouring import Honouring
+from fednode.models.errors import OwnModelError
 from fednode.models.layout import Layout
+from fednode.models.pinning import LINK as SOURCE
+from fednode.models.pinning import require_pinned
+from fednode.models.registry import is_own
 from fednode.policy import Policy, PolicyError, require_header
 from fednode.rounds import FederationRules
 from fednode.training.task import TrainingTask, layout_of, open_task
@@ -74,10 +78,12 @@ def read_rulebook(replica: Replica, store: ContentStore, *, own: Collection[str]
     `own` names the users' model factories that may run here.
     """
     policy = Policy.from_record(replica.rest().get("policy"))
+    require_pinned(policy.task.model, replica.rest().get(SOURCE), own)
     task = open_task(policy.model_spec, own=own)
     layout = layout_of(task, policy.numeric_columns)
-    require_header(policy, replica.policy, leaves=layout.leaves, coordinates=layout.writable)
-    require_tolerance(policy, task)
+    with _naming_own_model(policy):
+        require_header(policy, replica.policy, leaves=layout.leaves, coordinates=layout.writable)
+        require_tolerance(policy, task)
 
     def measuring(rows: EvaluationSet) -> Evaluator:
         metric = policy.evaluation.metric
@@ -92,6 +98,24 @@ def read_rulebook(replica: Replica, store: ContentStore, *, own: Collection[str]
         opener = Opener(SliceTree(promised, policy.slices, policy.schema), measuring)
     rules = FederationRules(policy, replica.policy, evaluator, opener=opener)
     return Rulebook(policy, task, layout, rules, measuring, opener)
+
+
+@contextmanager
+def _naming_own_model(policy: Policy) -> Iterator[None]:
+    """Say that it is this machine's model which does not fit the policy, where it is a user's own:
+    its pinned code was good when the federation was created.
+    """
+    try:
+        yield
+    except PolicyError as error:
+        if is_own(policy.task.model) and error.key in OF_THE_MODEL:
+            raise OwnModelError(
+                error.key, f"{policy.task.model!r} makes others here: {error}"
+            ) from error
+        raise
+
+
+OF_THE_MODEL = ("header.leaves", "header.coordinates", "evaluation.utility_tolerance")
 
 
 def require_tolerance(policy: Policy, task: TrainingTask) -> None:

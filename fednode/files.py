@@ -6,15 +6,15 @@ The modes of private files and folders do not depend on the umask: they are set 
 import logging
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from fednode.errors import FedNodeError
+from ledger import whole_file
+from ledger.whole_file import NEW, write_whole
 
 log = logging.getLogger("fednode")
 
-NEW = ".new-"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 _OTHERS = 0o077
@@ -74,17 +74,21 @@ def open_private(path: Path, flags: int) -> int:
 def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
     """Write a file whole, replacing an older one; `private` lets only its owner read it."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=NEW)
-        try:
-            os.fchmod(descriptor, FILE_MODE if private else 0o644)
-            _fill(descriptor, data)
-            Path(scratch).replace(path)
-        except BaseException:
-            Path(scratch).unlink(missing_ok=True)
-            raise
+        write_whole(path, [data], mode=FILE_MODE if private else 0o644)
     except OSError as error:
-        raise FedNodeError(f"{path} cannot be written: {error.strerror}") from None
+        raise _unwritable(path, error) from None
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a file that cannot be written, before work is done for it."""
+    try:
+        whole_file.require_writable(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> FedNodeError:
+    return FedNodeError(f"{path} cannot be written: {error.strerror}")
 
 
 def write_new(path: Path, data: bytes, *, private: bool = False) -> None:

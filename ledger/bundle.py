@@ -8,8 +8,6 @@ good as the bundle's word: numbers, hashes and transactions of the blocks before
 and gas. A sender is recovered from the signed transaction; without one it is the zero address.
 """
 
-import os
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +40,7 @@ from ledger.history import (
 from ledger.stores import Artefact, BlockNotFound, ContentStore, StoreError
 from ledger.stores.car import MAX_CAR, car_parts, read_car, require_whole
 from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Address, Digest, FederationId
+from ledger.whole_file import write_whole
 
 KIND = "bundle"
 VERSION = 2
@@ -302,17 +301,7 @@ def _unwritable(transaction: bytes, reason: str) -> BundleRefused:
 
 def _write(path: Path, artefact: Artefact) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.writelines(car_parts(artefact))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        write_whole(path, car_parts(artefact))
     except OSError as error:
         raise LedgerError(f"bundle {path} cannot be written: {error.strerror}") from error
 

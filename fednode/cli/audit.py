@@ -16,7 +16,7 @@ from fednode.cli.edge import (
 )
 from fednode.cli.open import address, federation_id, open_content, open_contract, open_vault
 from fednode.errors import FedNodeError
-from fednode.files import write_file
+from fednode.files import require_writable, write_file
 from fednode.remeasuring import read_rows
 from fednode.report_terminal import terminal
 from ledger.audit.evidence import Evidence
@@ -101,6 +101,9 @@ def audit(
     Either from a chain node, a content store and the contract's address (--rpc, --ledger,
     --federation, --ipfs or --store), or from an evidence bundle (--bundle, --trust-block).
     """
+    for output in (html_file, write_bundle):
+        if output is not None:
+            require_writable(output)
     vault = open_vault(key_files)
     if bundle is not None:
         if write_bundle is not None:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from fednode.cli.console import simplify
 from fednode.cli.scrub import NO_SECRETS, Scrub
 from fednode.errors import FedNodeError
 from fednode.lines import one_line, printable
@@ -48,6 +49,11 @@ class Failing(click.Group):
 
     Usage errors stay click's own: the usage, then the error, exit code 2.
     """
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401
+        """Run as a program, on a console of any encoding."""
+        simplify()
+        return super().main(*args, **extra)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Learn from the whole command line what must not be printed."""

@@ -1,6 +1,9 @@
 """What can go wrong with a model: how it is described, what its tensors hold, how it is stored."""
 
+from pathlib import Path
+
 from fednode.errors import FedNodeError
+from ledger.types import Digest
 
 
 class ModelError(FedNodeError):
@@ -14,6 +17,25 @@ class ModelDescriptionError(ModelError):
         self.key = key
         self.reason = reason
         super().__init__(f"{key}: {reason}")
+
+
+class OwnModelError(ModelDescriptionError):
+    """A user's own model whose code on this machine cannot be used. It says nothing about whoever
+    wrote the policy.
+    """
+
+
+class SourceDiffers(OwnModelError):
+    """A copy of a user's own model that is not the one that the policy's records pin."""
+
+    def __init__(self, model: str, path: Path, *, expected: Digest, found: Digest) -> None:
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            "task.model",
+            f"your copy of {model!r} in {path} has digest {found.hex()}, which differs from the "
+            f"policy's {expected.hex()}: get the files that the federation was created with",
+        )
 
 
 class ModelNotAllowed(ModelError):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from fednode.models.base import Model, ModelSpec
 from fednode.models.cnn import CnnOptions, cnn
-from fednode.models.errors import ModelDescriptionError, ModelNotAllowed
+from fednode.models.errors import ModelDescriptionError, ModelNotAllowed, OwnModelError
 from fednode.models.layout import WEIGHT_BITS
 from fednode.models.logistic import LogisticOptions, logistic
 from fednode.models.mlp import MlpOptions, mlp
@@ -75,7 +75,7 @@ def open_model(spec: ModelSpec, *, own: Collection[str] = ()) -> Model:
     """
     made = open_spec(spec, own=own)
     if not isinstance(made, Model):
-        raise ModelDescriptionError(
+        raise OwnModelError(
             "task.model", f"{spec.model!r} makes a {type(made).__name__}, not an exact model"
         )
     return made
@@ -112,31 +112,29 @@ def call_factory(spec: ModelSpec, allowed: Collection[str]) -> object:
     try:
         factory = getattr(import_module(module_name), name)
     except ImportError as error:
-        raise ModelDescriptionError(
+        raise OwnModelError(
             "task.model", f"cannot import {module_name!r} ({error}); put its folder on PYTHONPATH"
         ) from error
     except AttributeError as error:
-        raise ModelDescriptionError(
-            "task.model", f"module {module_name!r} has no {name!r}"
-        ) from error
-    except Exception as error:
-        raise ModelDescriptionError(
+        raise OwnModelError("task.model", f"module {module_name!r} has no {name!r}") from error
+    except (Exception, SystemExit) as error:
+        raise OwnModelError(
             "task.model", f"module {module_name!r} cannot be imported: {_told(error)}"
         ) from error
     if not callable(factory):
-        raise ModelDescriptionError("task.model", f"{spec.model!r} is not a function")
+        raise OwnModelError("task.model", f"{spec.model!r} is not a function")
     try:
         made: object = factory(spec)
-    except ModelDescriptionError:
+    except OwnModelError:
         raise
-    except Exception as error:
-        raise ModelDescriptionError(
+    except (Exception, SystemExit) as error:
+        raise OwnModelError(
             "task.model", f"{spec.model!r} refuses the description: {_told(error)}"
         ) from error
     return made
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 

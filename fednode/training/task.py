@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fednode.evaluation.metrics import Rows, utility
 from fednode.models.base import Model, ModelSpec
-from fednode.models.errors import ModelDescriptionError, TensorError
+from fednode.models.errors import OwnModelError, TensorError
 from fednode.models.layout import (
     FloatTensors,
     Layout,
@@ -150,14 +150,14 @@ def open_task(spec: ModelSpec, *, own: Collection[str] = ()) -> TrainingTask:
     if isinstance(made, Model):
         return SgdTask(made)
     if not isinstance(made, TrainingTask):
-        raise ModelDescriptionError(
+        raise OwnModelError(
             "task.model",
             f"{spec.model!r} makes a {type(made).__name__}: neither an exact model nor a training "
             "task (utility_tolerance, tensors, initial, private_initial, get_tensors, set_tensors, "
             "fit, evaluate)",
         )
     if made.utility_tolerance < 1:
-        raise ModelDescriptionError(
+        raise OwnModelError(
             "task.model",
             f"{spec.model!r} states a utility tolerance of {made.utility_tolerance} ppm; a model "
             "without the exact forward pass needs at least 1",

@@ -7,7 +7,12 @@ import pytest
 
 from fednode.auditing import run_audit
 from fednode.exporting import export_version
-from fednode.models.errors import ModelDescriptionError, ModelNotAllowed
+from fednode.models.errors import (
+    ModelDescriptionError,
+    ModelNotAllowed,
+    OwnModelError,
+    SourceDiffers,
+)
 from fednode.models.export import read_export, write_export
 from fednode.policy import PolicyError
 from fednode.training.task import open_task
@@ -70,6 +75,57 @@ def test_a_federation_trains_a_model_of_ones_own(name: str, tolerance: int, tmp_
     assert read_export(path).model.model == model
     with pytest.raises(ModelNotAllowed, match="--allow-model"):
         audited(cast)
+
+
+def test_another_copy_of_the_model_is_refused_by_nodes_and_audits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other copy computes the very same: what counts is that it is not what was agreed to."""
+    model = "own_model:narrow"
+    cast = cast_of(model, tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    text = (EXAMPLES / "own_model.py").read_text(encoding="utf-8")
+    (other / "own_model.py").write_text(text + "\nprint('ran')\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(other)
+    monkeypatch.delitem(sys.modules, "own_model")
+    with pytest.raises(SourceDiffers, match="differs from the policy's"):
+        cast.hospitals[0].view()
+    with pytest.raises(SourceDiffers, match="differs from the policy's"):
+        audited(cast, model)
+    assert "own_model" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        ("import no_such_library\n", "no_such_library"),
+        ("raise RuntimeError('no GPU')\n", "no GPU"),
+        ("", "has no 'make'"),
+        ("raise SystemExit(0)\n", "SystemExit"),
+        ("def make(spec): raise SystemExit(0)\n", "SystemExit"),
+        ("def make(spec): raise MemoryError('too large')\n", "too large"),
+        ("def make(spec): return 7\n", "makes a int"),
+    ],
+)
+def test_a_model_that_does_not_work_here_accuses_nobody(
+    spoilt: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same files, on a machine that lacks something: the audit says so of itself."""
+    good = (EXAMPLES / "own_model.py").read_text(encoding="utf-8").replace("def narrow", "def make")
+    switch = "import os\nif os.environ.get('SPOILT'):\n"
+    body = "".join(f"    {line}\n" for line in spoilt.splitlines()) or "    pass\n"
+    indented = "".join(f"    {line}\n" if line else "\n" for line in good.splitlines())
+    folder = tmp_path / "switching"
+    folder.mkdir()
+    (folder / "switching_model.py").write_text(f"{switch}{body}else:\n{indented}", "utf-8")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "switching_model", raising=False)
+    cast = cast_of("switching_model:make", tmp_path)
+    monkeypatch.setenv("SPOILT", "1")
+    monkeypatch.delitem(sys.modules, "switching_model")
+    with pytest.raises(OwnModelError, match=reason):
+        audited(cast, "switching_model:make")
 
 
 def test_the_policy_must_state_the_tolerance(tmp_path: Path) -> None:
