@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fednode.relay.chain import OnChain
+from fednode.relay.chain import FUNDS_SECONDS, OnChain
 from fednode.relay.situation import Application
 from ledger.chain.accounts import Account, new_account
 from ledger.chain.client import Chain
@@ -161,3 +161,17 @@ def test_what_is_invited_is_not_refused(open_: bool) -> None:
     transaction = world.chain.transaction(receipt.transaction)
     assert transaction is not None
     assert 2 * receipt.gas_used < world.side.gas.join
+
+
+def test_a_relay_without_ether_says_so() -> None:
+    """What it can pay for is looked at from time to time, whatever the rounds do."""
+    world = World(open_=True)
+    assert world.side.situation().able
+    fee = 21_000 * 3 * 10**9
+    rest = world.chain.balance(world.relay.address) - fee
+    world.chain.send(world.relay, world.first.address, value=rest, gas=21_000)
+    world.chain.wait_until(world.chain.now() + FUNDS_SECONDS)
+    assert not world.side.situation().able
+    world.chain.send(world.first, world.relay.address, value=10**18)
+    world.chain.wait_until(world.chain.now() + FUNDS_SECONDS)
+    assert world.side.situation().able

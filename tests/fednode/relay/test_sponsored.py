@@ -148,6 +148,18 @@ def test_a_join_that_the_relay_does_not_pay_for(
     assert not cast.state().participants
 
 
+def test_a_join_through_a_relay_that_sends_none(
+    cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = desk(cast, monkeypatch)
+    with office(cast, tmp_path / "relay", Desk) as relay:
+        asking(relay, monkeypatch)
+        relay.sponsor._allowance = replace(relay.sponsor._allowance, joins=False)
+        result = table.run(f"{joining(cast.hospitals[0])} --relay http://desk")
+        require_one_line(result, 1, "this relay sends no joins")
+    assert not cast.state().participants
+
+
 class Liar(RelayClient):
     """A relay that says that it did what it was asked."""
 

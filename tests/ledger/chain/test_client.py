@@ -162,6 +162,14 @@ def test_unfunded_account_is_named(engine: Engine) -> None:
     assert refused.value.needed >= 10
 
 
+def test_what_an_account_affords(engine: Engine) -> None:
+    chain, pauper = engine.chain, new_account().address
+    assert chain.affords(engine.accounts[0].address, MAX_GAS)
+    assert not chain.affords(pauper, 21_000)
+    chain.send(engine.accounts[0], pauper, value=21_000)
+    assert not chain.affords(pauper, 1_000_000)
+
+
 def test_limits_are_checked_by_us(engine: Engine) -> None:
     chain, account = engine.chain, engine.accounts[0]
     target = new_account().address
