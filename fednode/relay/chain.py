@@ -3,8 +3,10 @@ contract.
 """
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from fednode.relay.admission import refusal
+from fednode.relay.errors import SHORT_OF_ETHER, Refused
 from fednode.relay.gas import Gas
 from fednode.relay.situation import (
     Application,
@@ -182,6 +184,7 @@ class OnChain:
 
     def propose(self, result: SignedResult) -> Receipt:
         """Propose a result in its signer's name, with a bond of the relay's."""
+        self._check_reserve(self.gas.proposal, self.bond)
         signature = result.signature.full
         return self._contract.limited(self.gas.proposal).propose_result(
             self._account, result.header, result.index, bond=self.bond, signature=signature
@@ -189,6 +192,7 @@ class OnChain:
 
     def join(self, application: Application) -> Receipt:
         """Let a site join, with a stake of the relay's."""
+        self._check_reserve(self.gas.join, self.stake)
         join = application.join
         membership = Membership(
             signer=join.signer,
@@ -209,6 +213,21 @@ class OnChain:
 
     def advance(self) -> Receipt:
         """Do what is due."""
-        unsettled = sum(not accepted.settled for accepted in self._state.lineage)
-        contract = self._contract.limited(self.gas.advance(unsettled))
+        contract = self._contract.limited(self._advance_gas)
         return contract.advance(self._account, self._federation)
+
+    @property
+    def _advance_gas(self) -> int:
+        return self.gas.advance(sum(not accepted.settled for accepted in self._state.lineage))
+
+    def _check_reserve(self, gas: int, value: Wei) -> None:
+        """Keep what a round's batch, votes and moving on cost: receipts were given for them."""
+        kept = self.gas.batch + self.gas.votes + self._advance_gas
+        address = self._account.address
+        if not self._contract.chain.affords(address, kept + gas, value=value):
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the relay keeps the ether that it has for batches and votes; send the transaction "
+                "yourself",
+                retry_after=SHORT_OF_ETHER,
+            )

@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from fednode.relay.book import Book, HeldVote, Key
-from fednode.relay.errors import RETRY, Refused
+from fednode.relay.errors import RETRY, SHORT_OF_ETHER, Refused
 from fednode.relay.messages import SignedBallot, SignedCommit, SignedReceipt
 from fednode.relay.situation import Collecting, Phase, Proposing, SignedVote, Situation, Voting
 from ledger.batch import Batch, Leaf
 from ledger.chain.accounts import Account
 from ledger.signatures import Domain, Receipt, Signature
 from ledger.types import Address, Digest, FederationId
-
-SHORT_OF_ETHER = 60
-"""Seconds after which it is worth asking again whether the relay has ether."""
 
 P = TypeVar("P", Collecting, Proposing, Voting)
 

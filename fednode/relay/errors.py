@@ -8,6 +8,9 @@ from fednode.errors import FedNodeError
 RETRY = 1
 """Seconds after which it is worth asking again."""
 
+SHORT_OF_ETHER = 60
+"""Seconds after which it is worth asking again whether a relay has ether."""
+
 
 class RelayError(FedNodeError):
     """Base of the relay's errors, on both sides."""

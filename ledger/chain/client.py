@@ -222,9 +222,11 @@ class Chain:
         """
         return self._engine.call(Call(to, data, value, sender, block))
 
-    def affords(self, address: Address, gas: int) -> bool:
-        """Say whether an account can pay for this much gas at the price that it would offer now."""
-        return self._engine.affords(address, gas)
+    def affords(self, address: Address, gas: int, *, value: int = 0) -> bool:
+        """Say whether an account can pay a value and this much gas, at the price that it would
+        offer now.
+        """
+        return self._engine.affords(address, gas, value)
 
     def estimate(self, sender: Address, to: Address | None, data: bytes, *, value: int = 0) -> int:
         """Say how much gas a message needs on the pending state. Raise Reverted."""

@@ -171,10 +171,11 @@ class EmbeddedEngine:
         with self._lock:
             return int(self._evm.get_vm().state.get_balance(to_canonical_address(address)))
 
-    def affords(self, address: Address, gas: int) -> bool:
-        """Say whether an account can pay for this much gas now."""
+    def affords(self, address: Address, gas: int, value: int) -> bool:
+        """Say whether an account can pay a value and this much gas now."""
         with self._lock:
-            return self.balance(address) >= gas * 2 * int(self._evm.header.base_fee_per_gas)
+            fee = 2 * int(self._evm.header.base_fee_per_gas)
+            return self.balance(address) >= value + gas * fee
 
     def code(self, address: Address) -> bytes:
         """Give a contract's code."""

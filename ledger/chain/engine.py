@@ -75,8 +75,8 @@ class Engine(Protocol):
         """Give an account's balance in wei."""
         ...
 
-    def affords(self, address: Address, gas: int) -> bool:
-        """Say whether an account can pay for this much gas now."""
+    def affords(self, address: Address, gas: int, value: int) -> bool:
+        """Say whether an account can pay a value and this much gas now."""
         ...
 
     def code(self, address: Address) -> bytes:

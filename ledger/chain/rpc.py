@@ -259,11 +259,11 @@ class RpcEngine:
         """Give an account's balance in wei."""
         return self._integer("eth_getBalance", [address, "pending"])
 
-    def affords(self, address: Address, gas: int) -> bool:
-        """Say whether an account can pay for this much gas now."""
+    def affords(self, address: Address, gas: int, value: int) -> bool:
+        """Say whether an account can pay a value and this much gas now."""
         quote = self._quote(address)
-        price, _ = self._price(quote, gas, 0)
-        return quote.balance >= gas * price
+        price, _ = self._price(quote, gas, value)
+        return quote.balance >= value + gas * price
 
     def code(self, address: Address) -> bytes:
         """Give a contract's code."""

@@ -4,10 +4,12 @@ gas that it is sent with.
 
 from collections.abc import Callable
 from dataclasses import replace
+from http import HTTPStatus
 
 import pytest
 
 from fednode.relay.chain import FUNDS_SECONDS, OnChain
+from fednode.relay.errors import Refused
 from fednode.relay.situation import Application
 from ledger.chain.accounts import Account, new_account
 from ledger.chain.client import Chain
@@ -175,3 +177,19 @@ def test_a_relay_without_ether_says_so() -> None:
     world.chain.send(world.first, world.relay.address, value=10**18)
     world.chain.wait_until(world.chain.now() + FUNDS_SECONDS)
     assert world.side.situation().able
+
+
+def test_joins_do_not_use_up_what_batches_and_votes_need() -> None:
+    world = World(open_=True)
+    application = world.applying(world.creator)
+    gas = world.side.gas
+    price = 2 * int.from_bytes(world.chain.newest().header["baseFeePerGas"], "big")
+    rest = world.chain.balance(world.relay.address)
+    kept = price * 2 * gas.join
+    world.chain.send(world.relay, world.first.address, value=rest - kept, gas=21_000)
+    assert world.chain.affords(world.relay.address, gas.join, value=world.side.stake)
+    with pytest.raises(Refused, match="for batches and votes") as refused:
+        world.side.join(application)
+    assert refused.value.status == HTTPStatus.SERVICE_UNAVAILABLE
+    world.chain.send(world.first, world.relay.address, value=price * gas.join * 2)
+    world.side.join(application)
