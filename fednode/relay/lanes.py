@@ -54,6 +54,9 @@ OWN = Limits(UNLIMITED, 4, UNLIMITED, 4, pending=False)
 keeps such a transaction pending, and the relay's word is still to be kept.
 """
 
+IN_TURN = Limits(refusals=32)
+"""For proposals: no account's code runs in them, and a node without ether has no other way."""
+
 
 class Budget:
     """Counts failures, and says when no more are borne."""
@@ -176,7 +179,7 @@ class Lanes:
         self.batch = Lane("batches", 1, OWN)
         self.votes = Lane("posted votes", 1, OWN)
         self.advance = Lane("advances", 1, OWN)
-        self.proposals = Lane("proposals", 4, Limits())
+        self.proposals = Lane("proposals", 4, IN_TURN)
         self.joins = Lane("joins", joins, Limits())
         self.coded_joins = Lane("joins of accounts with code", 4, Limits())
 

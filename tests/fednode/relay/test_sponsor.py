@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from fednode.relay.errors import Refused
-from fednode.relay.lanes import DAY, Lanes, Limits
+from fednode.relay.lanes import DAY, IN_TURN, Lanes, Limits
 from fednode.relay.messages import SignedJoin, SignedProposal
 from fednode.relay.situation import Application, Proposing, SignedResult, Situation
 from fednode.relay.sponsor import Allowance, Sponsor
@@ -244,6 +244,15 @@ def test_an_applicant_fails_so_often_in_a_round(
     done(sponsor.join(joining(MEMBERS[1], controller=MEMBERS[1])))
     lanes.begin(1, 2_000)
     done(sponsor.join(joining()))
+
+
+def test_a_proposer_may_try_longer(tmp_path: Path) -> None:
+    """Without ether it has no other way, and its simulations run no account's code."""
+    ledger = FakeLedger(failure=REFUSING)
+    sponsor = sponsor_at(tmp_path, ledger)
+    for _ in range(IN_TURN.refusals):
+        assert refusal(sponsor.propose(proposing())).status == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert refusal(sponsor.propose(proposing())).status == HTTPStatus.TOO_MANY_REQUESTS
 
 
 def test_a_forger_does_not_use_up_an_applicants_budget(tmp_path: Path) -> None:
