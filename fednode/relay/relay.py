@@ -45,13 +45,18 @@ class Relay:
         self._margin = margin
 
     async def run(self, *, poll: float) -> None:
-        """Step until the federation is over; outages pass, so they are logged and outlived."""
+        """Step until the federation is over. Outages pass, so they are logged and outlived; a fault
+        that was not foreseen is logged in full, and the next step may do without it.
+        """
         while True:
             try:
                 if await self.step():
                     return
             except (LedgerError, FedNodeError) as error:
                 log.warning("trying again: %s", error)
+            except Exception:
+                # A relay that ends keeps no word, and its desk answers whatever fails here.
+                log.exception("a step failed; trying again")
             await asyncio.sleep(poll)
 
     async def step(self) -> bool:

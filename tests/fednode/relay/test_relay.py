@@ -180,7 +180,7 @@ def test_outages_are_outlived_until_the_federation_is_over(
 ) -> None:
     async def run() -> None:
         world = start(None)
-        looks = iter([StoreUnreachable("store", "away"), None])
+        looks = iter([StoreUnreachable("store", "away"), ZeroDivisionError("a fault"), None])
         real = world.ledger.situation
 
         def situation() -> object:
@@ -196,6 +196,7 @@ def test_outages_are_outlived_until_the_federation_is_over(
     with caplog.at_level(logging.WARNING, logger="fednode"):
         asyncio.run(run())
     assert "trying again: content store store is unreachable: away" in caplog.text
+    assert "ZeroDivisionError: a fault" in caplog.text
 
 
 def test_what_is_due_is_advanced(start: Start) -> None:
