@@ -191,6 +191,7 @@ class Watcher:
         self._looks = {key: look for key, look in self._looks.items() if key in keys}
         self._sent = {key: at for key, at in self._sent.items() if key in keys}
         self._budgets = {key: budget for key, budget in self._budgets.items() if key in keys}
+        waited = 0.0
         for proposal in live:
             budget = self._budget(proposal)
             before = budget.left
@@ -203,8 +204,9 @@ class Watcher:
             except (BlockUnavailable, MalformedRecord, NoProof) as error:
                 name = proposal.result.hex()[:16]
                 log.warning("result %s cannot be judged yet: %s", name, error)
-            if before - budget.left > self._patience / LOOKS:
-                # Other results must not make what is due against this one wait as long again.
+            waited += max(0.0, before - budget.left)
+            if waited > self._patience / 2:
+                # What is due against these results must not wait for bytes of all the others too.
                 break
         return Progress.WAITING
 

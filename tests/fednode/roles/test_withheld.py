@@ -1,0 +1,362 @@
+"""Whatever is withheld, and however many blocks: a node waits for all of it once, votes in time,
+and challenges well inside the window.
+
+The store of these tests gives no answer for a withheld block until the patience is over that it was
+asked with, or half a minute, as a Kubo node does whose peers do not have the block.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from fednode.creation import plan
+from fednode.federation import Federation
+from fednode.roles.journal import Journal
+from fednode.roles.participant import Participant
+from fednode.roles.trainer import Trainer
+from fednode.roles.watcher import Watcher, challenge_time
+from fednode.training.task import layout_of, open_task
+from ledger import payload
+from ledger.artefacts import ResultReader
+from ledger.chain.federations import Ballot
+from ledger.chain.types import Receipt
+from ledger.cid import CID, Codec
+from ledger.headers import ResultHeader, UpdateHeader
+from ledger.proceedings import Round
+from ledger.replica import Origin, Replica
+from ledger.round import Slot
+from ledger.state import Phase
+from ledger.stores import BlockNotFound, MemoryStore
+from ledger.stores.budget import patience
+from ledger.types import Digest, ParticipantId
+from tests.federations import policy_of
+from tests.fednode.roles.reference import Contract, Events, Theatre
+from tests.fednode.roles.test_disputes import another_model
+from tests.tamper.policies import Terms
+from tests.tamper.world import (
+    CHAIN_ID,
+    FIRST_MEMBER,
+    LEDGER,
+    Setting,
+    World,
+    account,
+    digest_of,
+    identity,
+)
+
+TIMEOUT = 30.0
+FETCH = 1
+LIMIT = 8.0
+"""Seconds that a step may take on a machine that is busy with other tests."""
+HONEST = 3
+
+
+class Hanging(MemoryStore):
+    """A store that does not answer for what is withheld while it is waited for."""
+
+    def __init__(self, blocks: dict[CID, bytes], withheld: Callable[[CID], bool]) -> None:
+        super().__init__()
+        self.blocks.update(blocks)
+        self.withheld = withheld
+        self.over = threading.Event()
+
+    def get(self, cid: CID) -> bytes:
+        if self.withheld(cid) or not self.has(cid):
+            self.over.wait(patience(TIMEOUT))
+            raise BlockNotFound(cid, "hanging")
+        return super().get(cid)
+
+    def has(self, cid: CID) -> bool:
+        return super().has(cid) and not self.withheld(cid)
+
+
+class Disputing(Contract):
+    """The reference contract, as far as watchers ask it; what they send is only noted."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.known = world
+
+    def evidence(self, result: Digest, since: int) -> list[bytes]:
+        return [self.known.headers[result].encode()]
+
+    def result(self, federation: object, result: Digest) -> object:
+        (found,) = (p for p in self.known.replica.state.live() if p.result == result)
+        return SimpleNamespace(attempt=found.attempt, challenges=len(found.challenges.all))
+
+    def demand(self, *_: object, **__: object) -> Receipt:
+        raise AssertionError("only noted")
+
+    commit_proof = redemand = recommit_proof = demand
+
+
+class Watched(Federation):
+    """A federation that follows a world, with a store that hangs."""
+
+    def __init__(self, world: World, store: Hanging) -> None:
+        self._world = world
+        super().__init__(cast("Disputing", Disputing(world)), world.federation, store)  # type: ignore[arg-type]
+
+    def _open(self, *, confirmations: int) -> Replica:
+        origin = Origin(CHAIN_ID, LEDGER, self._world.federation)
+        return Replica(Events(self._world), self.store, origin=origin)
+
+
+class Slip:
+    """A carrier that only notes what it is given."""
+
+    def __init__(self) -> None:
+        self.votes: list[bool] = []
+
+    def commit(self, round_: Round, participant: ParticipantId, digest: Digest) -> bool:
+        return False
+
+    def vote(self, round_: Round, participant: ParticipantId, ballot: Ballot) -> bool:
+        self.votes.append(ballot.support)
+        return True
+
+
+@dataclass
+class Node:
+    """A node of the honest participant, whose store lacks something."""
+
+    world: World
+    store: Hanging
+    folder: Path
+    who: int = HONEST
+
+    def __post_init__(self) -> None:
+        self.told: list[str] = []
+        self.slip = Slip()
+        self.view = Watched(self.world, self.store)
+
+    @property
+    def watcher(self) -> Watcher:
+        def send(what: str, _: Callable[[], Receipt]) -> bool:
+            self.told.append(what)
+            return True
+
+        return Watcher(self.view, account(FIRST_MEMBER + self.who), send=send, beside=False)
+
+    @property
+    def participant(self) -> Participant:
+        journal = Journal(self.folder, self.world.federation)
+        trainer = cast("Trainer", None)
+        member = account(FIRST_MEMBER + self.who)
+        return Participant(self.view, member, trainer, journal, self.slip)
+
+
+def took(work: Callable[[], object]) -> float:
+    start = time.monotonic()
+    work()
+    return time.monotonic() - start
+
+
+# -- one kind of blocks
+
+
+@dataclass
+class Wrong:
+    """A federation of four whose second result has a wrong model, and stands to the vote."""
+
+    theatre: Theatre
+    header: ResultHeader
+    index: Digest
+
+    @property
+    def world(self) -> World:
+        return self.theatre.world
+
+    @property
+    def blocks(self) -> dict[CID, bytes]:
+        return {cid: data for s in self.theatre.stores for cid, data in s.own.blocks.items()}
+
+    def reader(self) -> ResultReader:
+        return ResultReader(self.theatre.blocks, self.header.digest(), self.index, participants=4)
+
+    def named(self, name: str) -> set[CID]:
+        """Name the blocks of a kind."""
+        view, digest = self.theatre.view(), self.header.digest()
+        round_ = view.refresh().round
+        entries = self.reader()._entries
+        ancestor = view.state.lineage[-1]
+        earlier = view.replica.reader(ancestor)._entries
+        update = round_.commits[1].digest
+        theirs = UpdateHeader.decode(self.blocks[CID(Codec.RAW, update)])
+        model = cast("CID", entries["model"])
+        kinds: dict[str, list[object]] = {
+            "header": [CID(Codec.RAW, digest)],
+            "index": [CID(Codec.DAG_CBOR, self.index)],
+            "a node": [cast("list[CID]", entries["nodes"])[-1]],
+            "a sum": [cast("list[CID]", entries["sums"])[-1]],
+            "the model's index": [model],
+            "the model": self.linked(model),
+            "the update's header": [CID(Codec.RAW, update)],
+            "the update's payload": [CID(Codec.DAG_CBOR, theirs.index)],
+            "the ancestor's lists": [earlier["values"], earlier["payouts"]],
+            "the ancestor's index": [CID(Codec.DAG_CBOR, ancestor.proposal.index)],
+            "the ancestor's model": [earlier["model"]],
+            **{kind: [entries[kind]] for kind in ("utilities", "values", "payouts")},
+        }
+        kinds["all of the result"] = [
+            *kinds["index"],
+            *kinds["the model"],
+            *cast("list[CID]", entries["nodes"]),
+            *cast("list[CID]", entries["sums"]),
+            *(entries[kind] for kind in ("utilities", "values", "payouts", "model")),
+        ]
+        kinds["all updates"] = [CID(Codec.RAW, commit.digest) for commit in round_.commits]
+        return set(cast("list[CID]", kinds[name]))
+
+    def linked(self, index: CID) -> list[object]:
+        return list(payload.Index.decode(self.blocks[index]).blocks)
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory: pytest.TempPathFactory) -> Wrong:
+    windows = {"fetch": FETCH, "attest": 300, "challenge": 600, "answer": 600}
+    policy = policy_of(
+        "digits",
+        task={"model": "logistic", "options": {}},
+        training={"rounds": 3},
+        evaluation={"rows": 60},
+        windows=windows,
+    )
+    theatre = Theatre.found(policy, tmp_path_factory.mktemp("wrong"))
+    roles = theatre.roles()
+    in_second = lambda state: (state.phase, state.round.index) == (Phase.PROPOSE, 1)  # noqa: E731
+    theatre.play(roles, until=lambda state: bool(state.rounds) and in_second(state))
+    for role in roles[:4]:
+        for _ in range(3):
+            role.step()
+    view = theatre.view(0)
+    round_ = view.refresh().round
+    forged = another_model(view.compose(round_, view.slots(round_)))
+    artefact, index = view.bundle(forged)
+    theatre.blocks.put(artefact)
+    world = theatre.world
+    world.propose(account(FIRST_MEMBER + 1).address, forged.header, index)
+    for place in range(HONEST - 1):
+        world.vote(place, True)
+    return Wrong(theatre, forged.header, index)
+
+
+KINDS = [
+    "header",
+    "index",
+    "a node",
+    "a sum",
+    "the model's index",
+    "the model",
+    "utilities",
+    "values",
+    "payouts",
+    "the update's header",
+    "the update's payload",
+    "all of the result",
+    "all updates",
+]
+ANCESTORS = ["the ancestor's index", "the ancestor's lists", "the ancestor's model"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_watcher_waits_once_and_challenges(wrong: Wrong, kind: str, tmp_path: Path) -> None:
+    withheld = wrong.named(kind)
+    node = Node(wrong.world, Hanging(wrong.blocks, withheld.__contains__), tmp_path)
+    proposal = node.view.refresh().round.proposal
+    watcher = node.watcher
+    wrong.world.time = proposal.attest_deadline - 75
+    assert took(lambda: [watcher.step() for _ in range(3)]) < LIMIT
+    assert node.told
+    assert node.told[0].startswith(("demanded a", "committed to a proof"))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *ANCESTORS])
+def test_a_participant_votes_in_time(wrong: Wrong, kind: str, tmp_path: Path) -> None:
+    """It votes for no result that it has not computed itself."""
+    withheld = wrong.named(kind)
+    node = Node(wrong.world, Hanging(wrong.blocks, withheld.__contains__), tmp_path)
+    proposal = node.view.refresh().round.proposal
+    wrong.world.time = proposal.attest_deadline - 75
+    participant = node.participant
+    start = time.monotonic()
+    try:
+        participant.step()
+    except BlockNotFound:
+        assert kind in ANCESTORS
+    assert time.monotonic() - start < LIMIT
+    assert node.slip.votes == ([] if kind in ANCESTORS else [False])
+
+
+@pytest.mark.parametrize("kind", ANCESTORS)
+def test_an_ancestors_bytes_are_waited_for_once(wrong: Wrong, kind: str, tmp_path: Path) -> None:
+    node = Node(wrong.world, Hanging(wrong.blocks, wrong.named(kind).__contains__), tmp_path)
+    node.view.refresh()
+    watcher = node.watcher
+    assert took(lambda: [watcher.step() for _ in range(5)]) < LIMIT
+
+
+# -- everything, among many
+
+
+def crowd(size: int, folder: Path) -> Node:
+    """Found a federation of many in which a committee votes for a result of which, as of all
+    updates, not one block is published.
+    """
+    policy = policy_of(
+        "digits",
+        federation={"start_participants": size, "max_participants": size, "least_updates": 1},
+        task={"model": "logistic", "options": {}},
+        evaluation={"mode": "none"},
+        valuation={"kind": "none"},
+        reward={"pool": "0", "target": 1},
+        stop={"patience": 0},
+        windows={"commit": 3600, "fetch": FETCH},
+    )
+    task = open_task(policy.model_spec)
+    layout = layout_of(task, policy.numeric_columns)
+    planned = plan(policy, task, None, chain_id=CHAIN_ID, ledger=LEDGER)
+    world = World(Setting(Terms(policy, task, layout), None, planned.header, planned.artefact))
+    world.create()
+    record = identity(FIRST_MEMBER)
+    for place in range(size):
+        world.join(FIRST_MEMBER + place, 1, record=record)
+    for place in range(size):
+        world.commit(place, digest_of("withheld", place))
+    blocks = dict(planned.artefact.blocks)
+    who = seat_of(world)
+    node = Node(world, Hanging(blocks, lambda cid: False), folder, who)
+    round_ = node.view.refresh().round
+    right = node.view.compose(round_, [Slot(c.participant, c.digest) for c in round_.commits])
+    forged = another_model(right)
+    world.propose(account(FIRST_MEMBER).address, forged.header, digest_of("index"))
+    return node
+
+
+def seat_of(world: World) -> int:
+    """Give a participant with a seat in the committee of the round."""
+    state = world.replica.state
+    return min(state.committee(state.round).seated)
+
+
+@pytest.mark.parametrize("size", [64, 1024])
+def test_among_many_everything_is_withheld(size: int, tmp_path: Path) -> None:
+    node = crowd(size, tmp_path)
+    proposal = node.view.refresh().round.proposal
+    watcher, participant = node.watcher, node.participant
+    start = proposal.challenge_deadline - node.view.policy.windows.challenge
+    node.world.time = proposal.attest_deadline - node.view.policy.windows.attest // 4
+    assert took(participant.step) < LIMIT
+    assert node.slip.votes == [False]
+
+    begin, end = challenge_time(node.view.state, proposal)
+    node.world.time = (begin + end) // 2
+    assert took(watcher.step) < LIMIT
+    assert node.told[0].startswith("demanded a")
+    assert node.world.time - start < (proposal.challenge_deadline - start) * 3 // 4
