@@ -305,21 +305,29 @@ class Watcher:
         )
 
     def _find(self, proposal: Proposal, own: Challenge | None) -> Proof | Demand | None:
-        """Find what shows that a result is wrong, with what challenges brought to light. No bond is
-        paid for a demand while the budget of its examination lasts, nor before what it demands was
-        asked for once more: bytes may have come since.
+        """Find what shows that a result is wrong, with what challenges brought to light. A
+        challenge that begins with a demand waits for the end of the examination's budget.
         """
         look = self._look(proposal)
         found = self._shown(look, own)
-        if own is not None or not isinstance(found, Demand):
+        if own is not None or found is None:
             return found
-        if self._federation.chain.now() < self._demanding(proposal, found):
+        if isinstance(found, Proof):
+            return found if self._is_clear(proposal) else None
+        now = self._federation.chain.now()
+        if now < self._demanding(proposal, found) or not self._is_clear(proposal):
             return None
+        return self._asked_again(proposal, look, found)
+
+    def _asked_again(self, proposal: Proposal, look: Look, demand: Demand) -> Proof | Demand | None:
+        """Ask once more for what is to be demanded: bytes may have come, and no bond is paid for
+        these. Nothing else is asked for.
+        """
         self._budget(proposal).renew(self._patience / LOOKS)
-        if look.examination.has_come(found):
-            self._budget(proposal).renew(self._patience / 2)
-            found = self._shown(self._anew(proposal), own)
-        return found
+        if not look.examination.has_come(demand):
+            return demand
+        self._budget(proposal).renew(self._patience / 2)
+        return self._shown(self._anew(proposal), None)
 
     def _demanding(self, proposal: Proposal, demand: Demand) -> int:
         """Say from when on missing bytes are demanded: when the budget of the examination is over.
@@ -381,18 +389,24 @@ class Watcher:
         return any(c.challenger == mine and c.resolved for c in proposal.challenges.all)
 
     def _is_time(self, proposal: Proposal) -> bool:
-        """Whether it is our turn to challenge a wrong result, and no challenge may be under way."""
-        now = self._federation.chain.now()
-        due = self._turn(proposal).between(*challenge_time(self._federation.state, proposal))
-        if not due <= now < proposal.challenge_deadline:
-            return False
+        """Whether it is our turn to challenge a wrong result."""
+        due, end = self._due(proposal), proposal.challenge_deadline
+        return due <= self._federation.chain.now() < end
+
+    def _due(self, proposal: Proposal) -> int:
+        return self._turn(proposal).between(*challenge_time(self._federation.state, proposal))
+
+    def _is_clear(self, proposal: Proposal) -> bool:
+        """Whether no challenge may be under way that this node has not read of, or there is no time
+        left to wait for that.
+        """
         end, sent = proposal.challenge_deadline, self._sent.get(proposal.key)
+        since = self._due(proposal) if sent is None else sent
+        patience = since + (end - since) // 2
         if sent is None:
-            last = end - self._federation.replica.policy.challenge_window // 4
-            patience = min(due + (end - due) // 2, last)
-        else:
-            patience = sent + (end - sent) // 2
-        return now >= patience or self._is_read(proposal)
+            window = self._federation.replica.policy.challenge_window
+            patience = min(patience, end - window // 4)
+        return self._federation.chain.now() >= patience or self._is_read(proposal)
 
     def _is_read(self, proposal: Proposal) -> bool:
         """Whether this node has read of every challenge that the contract knows: one that waits for

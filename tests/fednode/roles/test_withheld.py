@@ -24,7 +24,7 @@ from fednode.roles.watcher import Watcher, challenge_time
 from fednode.training.task import layout_of, open_task
 from ledger import payload
 from ledger.artefacts import ResultReader
-from ledger.chain.federations import Ballot
+from ledger.chain.federations import Ballot, Federations
 from ledger.chain.types import Receipt
 from ledger.cid import CID, Codec
 from ledger.headers import ResultHeader, UpdateHeader
@@ -35,7 +35,7 @@ from ledger.state import Phase
 from ledger.stores import BlockNotFound, MemoryStore
 from ledger.stores.budget import patience
 from ledger.types import Digest, ParticipantId
-from tests.federations import policy_of
+from tests.federations import in_phase, policy_of
 from tests.fednode.roles.reference import Contract, Events, Theatre
 from tests.fednode.roles.test_disputes import another_model
 from tests.tamper.policies import Terms
@@ -101,7 +101,7 @@ class Watched(Federation):
 
     def __init__(self, world: World, store: Hanging) -> None:
         self._world = world
-        super().__init__(cast("Disputing", Disputing(world)), world.federation, store)  # type: ignore[arg-type]
+        super().__init__(cast("Federations", Disputing(world)), world.federation, store)
 
     def _open(self, *, confirmations: int) -> Replica:
         origin = Origin(CHAIN_ID, LEDGER, self._world.federation)
@@ -230,8 +230,7 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Wrong:
     )
     theatre = Theatre.found(policy, tmp_path_factory.mktemp("wrong"))
     roles = theatre.roles()
-    in_second = lambda state: (state.phase, state.round.index) == (Phase.PROPOSE, 1)  # noqa: E731
-    theatre.play(roles, until=lambda state: bool(state.rounds) and in_second(state))
+    theatre.play(roles, until=in_phase(Phase.PROPOSE, 1))
     for role in roles[:4]:
         for _ in range(3):
             role.step()
