@@ -100,7 +100,18 @@ def test_a_dry_run_creates_nothing(world: World) -> None:
     text = (world.desk.folder / "open.toml").read_text(encoding="utf-8")
     paid = text.replace("stake = 5", 'stake = 5\nchallenge_bond = "0.01 ether"')
     (world.desk.folder / "paid.toml").write_text(paid, encoding="utf-8")
-    assert "warning" not in world.desk.run(line.replace("@open.toml", "@paid.toml")).stdout
+    paid_told = world.desk.run(line.replace("@open.toml", "@paid.toml")).stdout
+    assert "warning" not in paid_told
+    assert "worst case, with everything withheld: a node waits 3 s" in paid_told
+    assert "a slow but honest node risks its challenge bond, 10000000000000000 wei" in paid_told
+
+
+def test_windows_that_do_not_hold_the_worst_case_are_refused(world: World) -> None:
+    text = (world.desk.folder / "open.toml").read_text(encoding="utf-8")
+    slow = text.replace("commit = 600", "commit = 600\nfetch = 30")
+    (world.desk.folder / "slow.toml").write_text(slow, encoding="utf-8")
+    line = "create --account @0.json --policy @slow.toml --salt 09 --dry-run"
+    require_one_line(world.desk.run(line), 1, "windows.propose: 60 s do not hold", "at least 1")
 
 
 @pytest.mark.parametrize(("holder", "warned"), [("creator", False), ("north", True)])
