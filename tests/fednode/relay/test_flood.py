@@ -40,15 +40,15 @@ BURNER = "0x5b600056"
 """Uses up all gas that it is given."""
 
 
-@pytest.fixture
-def world(anvil: Anvil) -> World:
-    """Found an open federation on anvil: three are in its first round, others may join."""
+def start(anvil: Anvil, *, pool: int = 0) -> World:
+    """Found a federation on anvil, open unless it has a pool."""
     chain = Chain.connect(anvil.url)
-    creator, relay = keys()[6], new_account()
-    chain.send(creator, relay.address, value=10**19)
-    contract = Federations(chain, deploy(chain, creator))
+    funds, creator, relay = keys()[6], new_account(), new_account()
+    for account in (creator, relay):
+        chain.send(funds, account.address, value=10**19)
+    contract = Federations(chain, deploy(chain, funds))
     header = replace(
-        policy(chain.chain_id, contract.address, members=FOUNDERS),
+        policy(chain.chain_id, contract.address, members=FOUNDERS, pool=pool),
         relay=relay.address,
         batch_window=3_000,
         max_participants=FOUNDERS + HONEST + HOSTILE,
@@ -59,6 +59,12 @@ def world(anvil: Anvil) -> World:
     world = World(chain, contract, federation, header, relay, members, MemoryStore())
     world.store.put(world.artefact())
     return world
+
+
+@pytest.fixture
+def world(anvil: Anvil) -> World:
+    """Found an open federation: three are in its first round, others may join."""
+    return start(anvil)
 
 
 def delegate(world: World, account: Account) -> None:
@@ -220,3 +226,32 @@ def test_joins_that_fail_when_mined_have_a_limit(world: World, tmp_path: Path) -
     limit = Gas.of(world.policy).join + SPREAD
     assert sum(receipt.gas_used for receipt in lost) <= most * limit
     assert most * limit < most_lost(Gas.of(world.policy), joins=True)
+
+
+AGREES = "0x631626ba7e60e01b5f5260205ff3"
+"""Answers as ERC-1271 asks of a contract that signed."""
+
+
+@pytest.mark.parametrize(("code", "invites"), [(BURNER, False), (AGREES, True)])
+def test_a_creator_that_is_a_contract_is_asked_with_the_gas_of_a_join(
+    anvil: Anvil, tmp_path: Path, code: str, invites: bool
+) -> None:
+    """Its signatures only itself can check; its code comes no further than that of others."""
+    world = start(anvil, pool=7)
+    creator = world.replica().refresh().created
+    assert creator is not None
+    ask(world.chain.endpoint, "anvil_setCode", creator.creator, code)
+    since = world.chain.block_number() + 1
+    papers = {"invitation": b"by a contract", "expires": 1 << 40}
+    with relaying(world, tmp_path) as url:
+        statuses = []
+        for number in [0] * (Limits().refusals + 1):
+            message = joining(world, number).model_copy(update=papers)
+            body = message.model_dump_json()
+            statuses.append(requests.post(f"{url}/joins", body, timeout=60).status_code)
+    if invites:
+        assert statuses[0] == HTTPStatus.OK
+        return
+    refused, over = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS
+    assert statuses == [refused] * Limits().refusals + [over]
+    assert sent(world, since) == []
