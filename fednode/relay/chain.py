@@ -3,7 +3,9 @@ contract.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
+from threading import Lock
 
 from fednode.relay.admission import refusal
 from fednode.relay.errors import SHORT_OF_ETHER, Refused
@@ -22,7 +24,7 @@ from ledger.batch import Posted
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Ballot, Federations, Membership
 from ledger.chain.types import Receipt
-from ledger.errors import MalformedRecord
+from ledger.errors import LedgerError, MalformedRecord
 from ledger.members import Participant
 from ledger.proceedings import Fate
 from ledger.replica import Replica
@@ -118,24 +120,26 @@ class OnChain:
         code = contract.chain.code(self._state.created.creator)
         # A contract's signatures only itself can check; a delegated account has a key of its own.
         self._contract_invites = bool(code) and not code.startswith(DELEGATION)
+        self._reading = Lock()  # the history changes in place
         self._able = True
         self._looked = self._now = 0
 
     def situation(self) -> Situation:
         """Look where the federation stands now."""
-        state = self._state = self._replica.refresh()
-        now = self._now = self._contract.chain.now()
-        if not self._looked <= now < self._looked + FUNDS_SECONDS:
-            most = max(self.gas.batch, self.gas.votes)
-            self._able = self._contract.chain.affords(self._account.address, most)
-            self._looked = now
-        return Situation(
-            now=now,
-            phase=phase_of(state, self._domain, self._account.address),
-            due=state.advances is not None and now >= state.advances,
-            over=state.settled,
-            able=self._able,
-        )
+        with self._reading:
+            state = self._state = self._replica.refresh()
+            now = self._now = self._contract.chain.now()
+            if not self._looked <= now < self._looked + FUNDS_SECONDS:
+                most = max(self.gas.batch, self.gas.votes)
+                self._able = self._contract.chain.affords(self._account.address, most)
+                self._looked = now
+            return Situation(
+                now=now,
+                phase=phase_of(state, self._domain, self._account.address),
+                due=state.advances is not None and now >= state.advances,
+                over=state.settled,
+                able=self._able,
+            )
 
     def refusal(self, application: Application) -> str | None:
         """Say why the contract would refuse a join, as far as the history tells."""
@@ -206,9 +210,15 @@ class OnChain:
             controller=application.controller,
             consent=application.consent.full,
         )
-        _, receipt = self._contract.limited(self.gas.join).join(
-            self._account, self._federation, membership, stake=self.stake
-        )
+        contract = self._contract.limited(self.gas.join)
+        try:
+            _, receipt = contract.join(
+                self._account, self._federation, membership, stake=self.stake
+            )
+        finally:
+            # What it came to, the next one is refused for without a simulation.
+            with suppress(LedgerError), self._reading:
+                self._state = self._replica.refresh()
         return receipt
 
     def advance(self) -> Receipt:

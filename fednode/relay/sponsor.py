@@ -14,7 +14,7 @@ from fednode.relay.desk import Desk
 from fednode.relay.errors import RETRY, Refused
 from fednode.relay.lanes import REFUSALS, Lane, Lanes
 from fednode.relay.messages import SignedJoin, SignedProposal
-from fednode.relay.situation import Ledger, Proposing
+from fednode.relay.situation import Application, Ledger, Proposing
 from ledger.chain.errors import TransactionFailed
 from ledger.chain.types import Receipt
 from ledger.signatures import Proposal
@@ -69,11 +69,11 @@ class Sponsor:
                 HTTPStatus.FORBIDDEN,
                 f"the consent is not signed by {controller} itself, with its key (ECDSA)",
             )
-        reason = self._ledger.refusal(application)
-        if reason is not None:
-            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, reason)
+        self._check_history(application)
 
         def send() -> Receipt:
+            # Others may have joined while this one waited.
+            self._check_history(application)
             return self._ledger.join(application)
 
         def send_plain() -> Receipt:
@@ -113,6 +113,12 @@ class Sponsor:
         )
         log.info("proposed a result of %s (%d gas)", signer, receipt.gas_used)
         return receipt
+
+    def _check_history(self, application: Application) -> None:
+        """Refuse what needs no simulation: that costs no budget."""
+        reason = self._ledger.refusal(application)
+        if reason is not None:
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, reason)
 
     def _check_losses(self, phase: Proposing) -> None:
         """Lend no bond to a participant that lost one, and none to others after the limit."""

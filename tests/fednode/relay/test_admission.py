@@ -14,7 +14,7 @@ from fednode.relay.situation import Application
 from ledger.chain.accounts import Account, new_account
 from ledger.chain.client import Chain
 from ledger.chain.errors import ContractRejected
-from ledger.chain.federations import Federations, deploy
+from ledger.chain.federations import Federations, Membership, deploy
 from ledger.cid import Codec
 from ledger.history import HistoryReader
 from ledger.replica import Origin, Replica
@@ -193,3 +193,25 @@ def test_joins_do_not_use_up_what_batches_and_votes_need() -> None:
     assert refused.value.status == HTTPStatus.SERVICE_UNAVAILABLE
     world.chain.send(world.first, world.relay.address, value=price * gas.join * 2)
     world.side.join(application)
+
+
+def test_one_simulation_is_enough_for_what_the_history_then_shows() -> None:
+    """Accounts cost nothing: a hundred of them name a signer that has just been taken."""
+    world = World(open_=True, max_participants=3, start_participants=3)
+    mine, theirs = world.applying(world.relay), world.applying(world.creator)
+    contract, direct = world.contract, theirs.join
+    world.side.join(mine)
+    assert "is or was a signer" in (world.side.refusal(snatching(world, mine)) or "")
+    membership = Membership(
+        direct.signer, direct.payout, direct.identity, direct.dataset_root, direct.rows
+    )
+    contract.join(world.creator, world.federation, membership, stake=world.side.stake)
+    late = snatching(world, theirs)
+    assert world.side.refusal(late) is None
+    with pytest.raises(ContractRejected, match="FederationFull"):
+        world.side.join(late)
+    assert "has its 3 participants" in (world.side.refusal(late) or "")
+
+
+def snatching(world: World, application: Application) -> Application:
+    return world.applying(new_account(), signer=application.join.signer)

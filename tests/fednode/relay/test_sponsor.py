@@ -207,6 +207,26 @@ def test_what_the_history_refuses_is_not_simulated(tmp_path: Path) -> None:
         assert refused.reason == ledger.reason
 
 
+def test_the_history_is_asked_again_when_it_is_its_turn(tmp_path: Path) -> None:
+    """What came first may have taken what the next one wants: no failure of that one's."""
+    ledger = FakeLedger()
+    people = [from_key(bytes([50 + n]) * 32) for n in range(4)]
+
+    def taken(_: str) -> None:
+        ledger.reason = "the signer is taken"
+
+    ledger.before = taken
+
+    async def run() -> list[object]:
+        sponsor = sponsor_at(tmp_path, ledger)
+        work = [sponsor.join(joining(by, controller=by)) for by in people]
+        return await asyncio.gather(*work, return_exceptions=True)
+
+    refused = [found for found in asyncio.run(run()) if isinstance(found, Refused)]
+    assert [error.reason for error in refused] == ["the signer is taken"] * 3
+    assert len(ledger.sent) == 1
+
+
 FAILED = TransactionFailed(bytes(32), 600_000, "it ran out of gas")
 LATE = TransactionPending(bytes(32), 1, 180.0)
 REFUSING = ContractRejected("ConsentRefused", {})
