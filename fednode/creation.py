@@ -15,7 +15,7 @@ from fednode.models.pinning import LINK as SOURCE
 from fednode.models.pinning import source_digest
 from fednode.models.registry import is_own
 from fednode.policy import Cost, Policy, PolicyError, predict, require_windows
-from fednode.policy.document import NO_FEDERATION
+from fednode.policy.document import NO_FEDERATION, require_leaves
 from fednode.policy.worst import WorstCase, require_worst_case, worst_case
 from fednode.training.task import TrainingTask, layout_of
 from ledger import cbor
@@ -69,6 +69,7 @@ def plan(
     require_tolerance(policy, task)
     _require_slices(policy, slices)
     layout = layout_of(task, policy.numeric_columns)
+    require_leaves(layout.leaves)
     model = layout.pack(_initial(policy, task)) if ancestor is None else ancestor.model
     initial = Payload(pad(model, layout.leaves))
     cost = predict(

@@ -24,9 +24,9 @@ class PartitionSpec(Section):
 
     kind: Literal["natural", "iid", "dirichlet", "classes"] = "natural"
     alpha: ExactDecimal | None = None
-    classes: Annotated[StrictInt, Field(ge=1)] | None = None
+    classes: Annotated[StrictInt, Field(ge=1, le=1000)] | None = None
     seed: Annotated[StrictInt, Field(ge=0, lt=1 << 63)] = 0
-    least_rows: Annotated[StrictInt, Field(ge=1)] = 10
+    least_rows: Annotated[StrictInt, Field(ge=1, lt=1 << 32)] = 10
 
     @model_validator(mode="after")
     def _consistent(self) -> PartitionSpec:

@@ -33,15 +33,28 @@ def canonical_token(text: str) -> str:
     return stripped if number is None else plain(number)
 
 
+MOST_DIGITS = 64
+
+
 def decimal_or_none(text: str) -> Decimal | None:
     """Parse a finite decimal of at most 64 characters; None for anything else."""
-    if len(text) > 64 or "_" in text or not text.isascii():
+    if len(text) > MOST_DIGITS or "_" in text or not text.isascii():
         return None
     try:
         number = Decimal(text)
     except InvalidOperation:
         return None
-    return number if number.is_finite() and abs(number.adjusted()) <= 64 else None
+    return number if number.is_finite() and abs(number.adjusted()) <= MOST_DIGITS else None
+
+
+def writable(number: Decimal) -> bool:
+    """Whether a decimal, written without an exponent, is one that `decimal_or_none` reads.
+
+    The size is looked at before anything is written: `1e999999999` would take a gigabyte.
+    """
+    if not number.is_finite() or abs(number.adjusted()) > MOST_DIGITS:
+        return False
+    return len(number.as_tuple().digits) <= MOST_DIGITS and len(plain(number)) <= MOST_DIGITS
 
 
 def plain(number: Decimal) -> str:
@@ -57,11 +70,14 @@ def _decimal(value: object) -> object:
         raise ValueError("a number, not true or false")
     if isinstance(value, float):
         value = repr(value)
+    if isinstance(value, int):
+        value = Decimal(value)
     if isinstance(value, str):
-        number = decimal_or_none(value.strip())
-        if number is None:
-            raise ValueError("not a finite decimal number")
-        return number
+        value = decimal_or_none(value.strip())
+    if not isinstance(value, Decimal) or not value.is_finite():
+        raise ValueError(f"not a finite decimal number of at most {MOST_DIGITS} characters")
+    if not writable(value):
+        raise ValueError(f"has more than {MOST_DIGITS} characters, written out without an exponent")
     return value
 
 

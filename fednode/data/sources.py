@@ -119,7 +119,7 @@ class DataSpec(Section):
     sites: Annotated[tuple[SiteName, ...], BeforeValidator(_sites)] = ()
     partition: PartitionSpec = PartitionSpec()
     split: SplitSpec = SplitSpec()
-    rows: Annotated[StrictInt, Field(ge=1)] | None = None
+    rows: Annotated[StrictInt, Field(ge=1, lt=1 << 32)] | None = None
     header: StrictBool = True
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     statistics: StrictBool = True

@@ -14,11 +14,13 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fednode.data.evaluation_set import MOST_BYTES
 from fednode.data.schema import Schema, SchemaField, plain
 from fednode.data.sources import DataSpec
 from fednode.data.statistics import LEAST_CELL, STATISTICS_BITS
 from fednode.evaluation.shards import LEAST_ROWS
 from fednode.evaluation.shards import METRICS as SHARD_METRICS
+from fednode.evaluation.slices import MOST_ROWS as MOST_SLICE_ROWS
 from fednode.models.base import ModelSpec
 from fednode.models.layout import Layout
 from fednode.models.registry import build, describe
@@ -155,6 +157,12 @@ class Policy(BaseModel):
                 f"'{self.evaluation.metric}' is for two classes, "
                 f"the schema has {self.data_schema.classes}",
             ),
+            (
+                "evaluation.rows",
+                not unmeasured and self.measured_bytes > MOST_BYTES,
+                f"rows of {self.data_schema.features} features come to {self.measured_bytes} "
+                f"bytes, and no node reads more than {MOST_BYTES}; lower it",
+            ),
             *self._measured_apart(),
             (
                 "windows.attest",
@@ -250,6 +258,11 @@ class Policy(BaseModel):
                 "a slice is opened to everybody; choose 'shards', or visibility = 'public'",
             ),
             (
+                "evaluation.rows",
+                evaluation.mode == "slices" and evaluation.rows > MOST_SLICE_ROWS,
+                f"a slice has at most {MOST_SLICE_ROWS} rows; lower it",
+            ),
+            (
                 "evaluation.holder",
                 evaluation.holder not in (CREATOR, *self.data.site_names),
                 f"must be '{CREATOR}' or one of data.sites",
@@ -326,6 +339,11 @@ class Policy(BaseModel):
         return results * (self.fees.proposer + ballots + self.fees.relay)
 
     @property
+    def measured_bytes(self) -> int:
+        """Bytes of the features of all rows that utilities are measured on at a time."""
+        return 4 * self.evaluation.rows * self.data_schema.features
+
+    @property
     def most_rows(self) -> int:
         """Rows whose statistics a participant's update can hold within the bound."""
         return self.aggregation.bound_units >> STATISTICS_BITS
@@ -381,8 +399,7 @@ class Policy(BaseModel):
         the federation and the settled result that this one goes on from.
         """
         leaves = self.leaves() if leaves is None else leaves
-        if leaves > MOST_LEAVES:
-            raise PolicyError("task.model", f"its payload has {leaves} KiB, at most {MOST_LEAVES}")
+        require_leaves(leaves)
         windows, stake, fees, reward = self.windows, self.stake, self.fees, self.reward
         relay = self.federation.relay
         return PolicyHeader(
@@ -435,6 +452,12 @@ class Policy(BaseModel):
             evaluation=_EVALUATIONS[self.evaluation.mode],
             staleness=self.aggregation.staleness,
         )
+
+
+def require_leaves(leaves: int) -> None:
+    """Refuse a model whose payload has too many leaves, before anything of its size is made."""
+    if leaves > MOST_LEAVES:
+        raise PolicyError("task.model", f"its payload has {leaves} KiB, at most {MOST_LEAVES}")
 
 
 def require_same(mine: Policy, published: Policy, *, source: str) -> None:

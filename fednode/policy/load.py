@@ -12,9 +12,12 @@ from pydantic import ValidationError
 
 from fednode.models.errors import ModelDescriptionError
 from fednode.models.registry import build
-from fednode.policy.document import Policy
+from fednode.policy.bounds import check_keys, check_values
+from fednode.policy.document import Policy, require_leaves
 from fednode.policy.errors import PolicyError
 from fednode.policy.messages import first_error
+from ledger import cbor
+from ledger.errors import MalformedRecord
 
 MOST_BYTES: Final = 1 << 20
 
@@ -39,16 +42,34 @@ def load_policy(path: Path | str) -> Policy:
 
 def parse_policy(text: str, *, source: str = "policy") -> Policy:
     """Check a policy's TOML text; its fractions stay the decimals that were written."""
+    check_keys(text, source=source)
     try:
         document = tomllib.loads(text, parse_float=Decimal)
-    except (tomllib.TOMLDecodeError, RecursionError, ArithmeticError) as error:
-        raise PolicyError("policy", f"not TOML: {error}", source=source) from None
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        raise PolicyError("policy", f"not TOML: {_reason(error)}", source=source) from None
+    check_values(document, source=source)
     try:
         policy = Policy.model_validate(document)
     except ValidationError as error:
         raise first_error(Policy, error, document, source=source) from None
+    _require_readable(policy, source)
     _require_model(policy, source)
     return policy
+
+
+def _reason(error: Exception) -> str:
+    """Say why a text is no TOML; Python words its limit of digits for programmers."""
+    return "a number of too many digits" if "int_max_str" in str(error) else str(error)[:300]
+
+
+def _require_readable(policy: Policy, source: str) -> None:
+    """Refuse a policy whose record no node could read back."""
+    try:
+        record = cbor.decode(cbor.encode(policy.rest_record()))
+    except MalformedRecord as error:
+        raise PolicyError("policy", f"is too large for a record: {error}", source=source) from None
+    if Policy.from_record(record, source=source) != policy:
+        raise PolicyError("policy", "another policy comes back from its record", source=source)
 
 
 def built_in(name: str) -> Policy:
@@ -70,7 +91,7 @@ def _require_model(policy: Policy, source: str) -> None:
     if policy.task.own:
         return
     try:
-        build(policy.model_spec).layout(policy.numeric_columns)
+        require_leaves(build(policy.model_spec).layout(policy.numeric_columns).leaves)
     except ModelDescriptionError as error:
         known = error.key.partition(".")[0] in ("task", "schema", "aggregation")
         key = error.key if known else f"task.{error.key}"

@@ -41,9 +41,16 @@ def _explain(model: type[BaseModel], detail: ErrorDetails, value: object) -> tup
     if detail["type"] == "value_error" and inner is not None:
         return ".".join(part for part in (key, inner[1]) if part), inner[2]
     found = detail.get("input")
-    if isinstance(found, str | int | float) and len(repr(found)) <= _SHOWN:
+    if isinstance(found, str | int | float) and _short(found):
         message += f" (found {found!r})"
     return key, message
+
+
+def _short(found: str | int | float) -> bool:
+    # Python refuses to write an integer of thousands of digits.
+    if isinstance(found, int) and found.bit_length() > 256:
+        return False
+    return len(repr(found)) <= _SHOWN
 
 
 def _path(loc: Sequence[int | str], value: object, *, absent: bool) -> list[int | str]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from fednode.data.evaluation_set import MOST_ROWS
 from fednode.data.schema import ExactDecimal, Name, Section, StrictBool, StrictInt
 from ledger.address import parse_address
 from ledger.sealing import usable
@@ -21,6 +23,7 @@ USUAL_COMMITTEE: Final = 16
 MOST_WEIGHT: Final = 1 << 31
 MOST_TOLERANCE: Final = 1_000_000
 MILLION: Final = 1_000_000
+MOST_SLICES: Final = 1 << 20
 CREATOR: Final = "creator"
 MOST_AUDITORS: Final = 64
 
@@ -82,7 +85,7 @@ class FederationSection(Section):
             raise ValueError(f"max_participants: at most {MOST_PARTICIPANTS}")
         if self.committee > MOST_COMMITTEE:
             raise ValueError(f"committee_size: at most {MOST_COMMITTEE} seats")
-        if self.quorum * 10_000 % 1:
+        if (Fraction(self.quorum) * 10_000).denominator > 1:
             raise ValueError("quorum: four decimals at most")
         return self
 
@@ -96,7 +99,7 @@ class FederationSection(Section):
     @property
     def quorum_bps(self) -> int:
         """Quorum in ten-thousandths."""
-        return int(self.quorum * 10_000)
+        return int(Fraction(self.quorum) * 10_000)
 
 
 def _options(value: object) -> object:
@@ -110,11 +113,12 @@ def _options(value: object) -> object:
     return value
 
 
+OptionInt = Annotated[StrictInt, Field(ge=-(1 << 63), lt=1 << 63)]
 Option = (
     Annotated[bool, Field(strict=True)]
-    | StrictInt
+    | OptionInt
     | Text
-    | tuple[Annotated[bool, Field(strict=True)] | StrictInt | Text, ...]
+    | tuple[Annotated[bool, Field(strict=True)] | OptionInt | Text, ...]
 )
 
 
@@ -167,19 +171,19 @@ class AggregationSection(Section):
             raise ValueError("trim: missing; say what share to cut off at each end, such as 0.1")
         if self.rule != "trimmed-mean" and self.trim > 0:
             raise ValueError("trim: only for rule = 'trimmed-mean'")
-        if self.trim * MILLION % 1:
+        if (Fraction(self.trim) * MILLION).denominator > 1:
             raise ValueError("trim: six decimals at most")
         return self
 
     @property
     def rule_parameter(self) -> int:
         """The rule's parameter: the trimmed mean's share in millionths."""
-        return int(self.trim * MILLION)
+        return int(Fraction(self.trim) * MILLION)
 
     @property
     def bound_units(self) -> int:
         """Bound of a coordinate in units of 2^-fraction_bits."""
-        return int(self.bound * (1 << self.fraction_bits))
+        return int(Fraction(self.bound) * (1 << self.fraction_bits))
 
 
 class EvaluationSection(Section):
@@ -189,9 +193,9 @@ class EvaluationSection(Section):
 
     mode: Literal["none", "public", "slices", "shards"] = "none"
     metric: Literal["accuracy", "auc", "auc_within", "log_loss"] = "accuracy"
-    rows: Count = 1000
+    rows: Annotated[StrictInt, Field(ge=1, le=MOST_ROWS)] = 1000
     holder: Name = CREATOR
-    slices: UInt32 = 0
+    slices: Annotated[StrictInt, Field(ge=0, le=MOST_SLICES)] = 0
     least_shards: Annotated[StrictInt, Field(ge=2, lt=1 << 32)] = 2
     utility_tolerance: Annotated[StrictInt, Field(ge=0, le=MOST_TOLERANCE)] = 0
 
