@@ -69,6 +69,15 @@ class BundleRefused(LedgerError):
         super().__init__(f"bundle: {what}: expected {expected}, found {found}")
 
 
+class BundleUnwritable(LedgerError):
+    """A bundle that this chain's node does not give enough for: what is missing, and why."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        self.what = what
+        self.reason = reason
+        super().__init__(f"no bundle can be written: {what}: {reason}; another node may give it")
+
+
 class Source(LogSource, Protocol):
     """What a bundle is written from: a chain."""
 
@@ -176,7 +185,7 @@ def write_bundle(
     """Write a federation's history and content as one CAR; return the block to trust.
 
     `blocks` is the content, as `RecordingStore` collects it. Raise UnknownHeaderLayout or
-    BundleRefused if the trusted block could not be verified from the bundle. The file appears whole
+    BundleUnwritable if the bundle could not be verified. The file appears whole
     or not at all.
     """
     reader = HistoryReader(
@@ -184,7 +193,7 @@ def write_bundle(
     )
     events = reader.poll()
     if not events:
-        raise BundleRefused("history", "at least one event", "none at this ledger address")
+        raise BundleUnwritable("the history", "the contract has no event of the federation")
     found = find_deployment(ledger, deployers=deployers, accounts=[events[0].meta.sender])
     subject = Subject(
         chain_id=chain.chain_id,
@@ -195,9 +204,7 @@ def write_bundle(
     )
     block = chain.block(events[-1].meta.block_hash)
     if block is None:
-        raise BundleRefused(
-            "the last event's block", f"0x{events[-1].meta.block_hash.hex()}", "none"
-        )
+        raise BundleUnwritable("the last event's block", "the node does not have it")
     parts = _Parts()
     manifest = {
         "kind": "fednode.bundle",
@@ -244,12 +251,9 @@ class _Parts:
 
 def _proof(parts: _Parts, chain: Source, block: Block) -> dict[str, cbor.Value]:
     encoded = [receipt_bytes(receipt) for receipt in chain.receipts(block.hash)]
-    root = trie_root(encoded)
-    if root != block.header["receiptsRoot"]:
-        raise BundleRefused(
-            f"receipts of block {block.number}, whose kinds may not be known here",
-            f"root 0x{block.header['receiptsRoot'].hex()}",
-            f"0x{root.hex()}",
+    if trie_root(encoded) != block.header["receiptsRoot"]:
+        raise BundleUnwritable(
+            f"receipts of block {block.number}", "they are not all there, or of unknown kinds"
         )
     return {
         "header": parts.raw(header_rlp(block)),
@@ -295,8 +299,8 @@ def _witness(parts: _Parts, chain: Source, hash_: bytes, place: bytes) -> CID:
     return parts.record([parts.raw(header_rlp(block)), index, *proofs])
 
 
-def _unwritable(transaction: bytes, reason: str) -> BundleRefused:
-    return BundleRefused(f"transaction 0x{transaction.hex()}", "its signed bytes", reason)
+def _unwritable(transaction: bytes, reason: str) -> BundleUnwritable:
+    return BundleUnwritable(f"transaction 0x{transaction.hex()}", reason)
 
 
 def _write(path: Path, artefact: Artefact) -> None:

@@ -35,8 +35,9 @@ ADVICE = {
     "BlockNotFound": "check --ipfs or --store: a node that has the block must be connected to it",
     "BlockCorrupt": "remove it there, so that it is fetched again from a node that has it",
     "StoreUnreachable": "check --ipfs or --store",
-    "BundleRefused": "check --trust-block, or get the bundle again",
-    "RpcRefused": "check --rpc",
+    "BundleRefused": "check --trust-block, or get another bundle: nothing follows from this one "
+    "about the federation",
+    "RpcRefused": "check --rpc: the node may have limits, or keep no history; ask another one",
     "MalformedAnswer": "check --rpc",
 }
 """What a user of the command can do about an error that does not say it itself."""

@@ -7,7 +7,6 @@ from ledger.audit.evidence import Deployment, Evidence
 from ledger.audit.verdict import TrustedBlock
 from ledger.bundle import Subject, open_bundle, write_bundle
 from ledger.chain.client import Chain
-from ledger.chain.errors import UnknownContract
 from ledger.chain.federations import Federations, find_deployment
 from ledger.contracts import DETERMINISTIC_DEPLOYER, deployment
 from ledger.contracts import Deployment as Create2
@@ -16,6 +15,18 @@ from ledger.history import Event, HistoryReader
 from ledger.replica import Origin, UnknownFederation
 from ledger.stores import ContentStore, RecordingStore
 from ledger.types import Address, Digest, FederationId
+
+
+class NoHistory(LedgerError):
+    """A chain's node that no longer has what an audit needs."""
+
+    def __init__(self, endpoint: str, what: str) -> None:
+        self.endpoint = endpoint
+        self.what = what
+        super().__init__(
+            f"the chain's node at {endpoint} does not have {what}: it keeps no history; give "
+            "another --rpc"
+        )
 
 
 class IncompleteLogs(LedgerError):
@@ -121,7 +132,7 @@ def _block(chain: Chain, events: Sequence[Event]) -> TrustedBlock:
     number = events[-1].meta.block_number
     block = chain.block(number)
     if block is None:
-        raise UnknownContract(Address(""), f"the node has no block {number}")
+        raise NoHistory(chain.endpoint, f"block {number}")
     return TrustedBlock(number, Digest(block.hash), block.timestamp)
 
 

@@ -16,9 +16,8 @@ from ledger.signatures import Signature
 from ledger.types import Address, Digest
 
 _KIND = "transaction"
-_LEGACY_FIELDS, _LEGACY_TO = 9, 3
-_FIELDS = {1: (11, 4), 2: (12, 5), 3: (14, 5), 4: (13, 5)}
-"""By envelope type: how many fields there are, and the place of the receiver."""
+_FIELDS = {0: (9, 3), 1: (11, 4), 2: (12, 5), 3: (14, 5), 4: (13, 5)}
+"""By envelope type, 0 for none: how many fields there are, and the place of the receiver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,12 @@ def read_transaction(raw: bytes) -> Sent:
     if not raw:
         raise MalformedRecord(_KIND, "no bytes")
     kind = raw[0] if raw[0] < LIST else 0
-    count, place = _FIELDS.get(kind, (0, 0)) if kind else (_LEGACY_FIELDS, _LEGACY_TO)
+    if kind not in _FIELDS:
+        raise MalformedRecord(_KIND, f"of an unknown type ({kind})")
+    count, place = _FIELDS[kind]
     fields = decode_list(raw[1:] if kind else raw)
     if len(fields) != count:
-        raise MalformedRecord(_KIND, f"{len(fields)} fields, or an unknown type ({kind})")
+        raise MalformedRecord(_KIND, f"{len(fields)} fields, not {count}")
     *unsigned, parity, r, s = fields
     chain_id = _number(fields[0]) if kind else _protected(_number(parity))
     if kind:

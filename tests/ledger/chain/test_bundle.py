@@ -13,12 +13,19 @@ from ledger import cbor
 from ledger.bundle import (
     BundleHistory,
     BundleRefused,
+    BundleUnwritable,
     Trusted,
     open_bundle,
     write_bundle,
 )
 from ledger.chain.accounts import from_key
-from ledger.chain.blocks import UnknownHeaderLayout, header_rlp
+from ledger.chain.blocks import (
+    UnknownHeaderLayout,
+    header_rlp,
+    trie_proof,
+    trie_root,
+    trie_value,
+)
 from ledger.chain.calls import call
 from ledger.chain.transactions import read_transaction
 from ledger.cid import CID, Codec
@@ -29,6 +36,7 @@ from ledger.stores.car import read_car, write_car
 from ledger.types import ZERO_ADDRESS, Address
 from tests.engines import Engine, embedded
 from tests.ledger.chain.samples import Sample, commit, start
+from tests.tamper.wrapping import Wrapped, forwarder
 
 Rows = list[cbor.Value]
 Alter = Callable[[dict[str, cbor.Value], dict[CID, bytes]], object]
@@ -416,7 +424,7 @@ def test_missing_file_and_empty_history(tmp_path: Path) -> None:
         open_bundle(tmp_path / "none.car", bytes(32))
     engine = embedded()
     sample = start(engine)
-    with pytest.raises(BundleRefused, match="at least one event"):
+    with pytest.raises(BundleUnwritable, match="no event of the federation"):
         write_bundle(
             tmp_path / "none.car",
             engine.chain,
@@ -447,3 +455,121 @@ def test_proof_of_authority_header_hashes() -> None:
     with pytest.raises(UnknownHeaderLayout) as unknown:
         header_rlp(clique)
     assert keccak(header_rlp(replace(clique, hash=unknown.value.found))) == unknown.value.found
+
+
+# -- transactions that reach the contract through another one
+
+
+@pytest.fixture(scope="module")
+def wrapped(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """Give a bundle in which a commit and the last checkpoint came through a forwarder."""
+    return write_wrapped(embedded(), tmp_path_factory.mktemp("wrapped") / "evidence.car")
+
+
+def write_wrapped(engine: Engine, path: Path) -> tuple[bytes, bytes]:
+    sample = start(engine)
+    stranger = engine.accounts[3]
+    through = Wrapped(sample.contract)
+    through.through[stranger.address] = forwarder(engine.chain, stranger)
+    commit(sample, 1)
+    through.checkpoint(stranger, sample.federation)
+    commit(sample, 0)
+    through.checkpoint(stranger, sample.federation)
+    place = {"ledger": sample.contract.address, "federation": sample.federation}
+    trusted = write_bundle(path, engine.chain, **place, blocks={})  # type: ignore[arg-type]
+    return path.read_bytes(), trusted.hash
+
+
+def test_wrapped_transactions_on_every_engine(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "evidence.car"
+    _, trust = write_wrapped(engine, path)
+    opened = open_bundle(path, trust)
+    outer = {event.meta.to for event in opened.events if isinstance(event, Checkpoint)}
+    assert len(outer) == 1
+    assert opened.subject.ledger not in outer
+
+
+AlterWitness = Callable[[list[cbor.Value], dict[CID, bytes]], object]
+
+
+def change_witness(change: AlterWitness) -> Alter:
+    """Change what shows that the first wrapped transaction, number 4, is its block's."""
+
+    def alter(manifest: dict[str, cbor.Value], blocks: dict[CID, bytes]) -> None:
+        def rows(found: Rows) -> None:
+            link = cell(found, 4, 3)
+            assert isinstance(link, CID)
+            witness = cbor.decode(blocks[link])
+            assert isinstance(witness, list)
+            change(witness, blocks)
+            new = Artefact.of(Codec.DAG_CBOR, cbor.encode(witness))
+            blocks.update(new.blocks)
+            set_column(found, 4, 3, new.roots[0])
+
+        change_rows("transactions", rows)(manifest, blocks)
+
+    return alter
+
+
+def put(witness: list[cbor.Value], place: int, value: cbor.Value) -> None:
+    witness[place] = value
+
+
+def put_raw(witness: list[cbor.Value], blocks: dict[CID, bytes], data: bytes) -> None:
+    witness[0] = CID.of(Codec.RAW, data)
+    blocks[CID.of(Codec.RAW, data)] = data
+
+
+DEEP = b"\xf9\xff\xff" + b"\xc1" * 65535
+WITNESSES: dict[str, tuple[Alter, str]] = {
+    "none": (
+        change_rows("transactions", lambda rows: set_column(rows, 4, 3, None)),
+        "neither",
+    ),
+    "another transaction's": (
+        change_rows("transactions", lambda rows: set_column(rows, 4, 3, cell(rows, -1, 3))),
+        "another header",
+    ),
+    "another header": (
+        change_witness(lambda w, b: put_raw(w, b, b"\xc0")),
+        "unknown layout",
+    ),
+    "a header nested without end": (change_witness(lambda w, b: put_raw(w, b, DEEP)), "RLP"),
+    "another place": (change_witness(lambda w, b: put(w, 1, 1)), "it has not"),
+    "a place below zero": (change_witness(lambda w, b: put(w, 1, -1)), "it has not"),
+    "no path to the transaction": (change_witness(lambda w, b: put(w, 2, [])), "it has not"),
+    "no path to the receipt": (change_witness(lambda w, b: put(w, 3, [])), "it has not"),
+    "the receipt's path twice": (change_witness(lambda w, b: put(w, 2, w[3])), "it has not"),
+    "a path nested without end": (change_witness(lambda w, b: put(w, 2, [DEEP])), "it has not"),
+    "a path of numbers": (change_witness(lambda w, b: put(w, 2, [1])), "int, not a bytes"),
+    "no list": (change_witness(lambda w, b: w.clear()), "4 columns"),
+    "a foreign transaction": (
+        replace_transaction(4, lambda raw, chain, to: signed(chain, MALLORY.address, b"")),
+        "it has not",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITNESSES)
+def test_a_transaction_that_its_block_does_not_have_is_refused(
+    name: str, wrapped: tuple[bytes, bytes], tmp_path: Path
+) -> None:
+    data, trust = wrapped
+    open_bytes(data, trust, tmp_path)
+    alter, reason = WITNESSES[name]
+    with pytest.raises((BundleRefused, MalformedRecord), match=reason) as refused:
+        open_bytes(altered(data, alter), trust, tmp_path)
+    assert MALLORY.address not in str(refused.value)
+
+
+@pytest.mark.parametrize("count", [1, 2, 127, 128, 300])
+def test_a_trie_proves_its_items_and_no_others(count: int) -> None:
+    items = [bytes([k & 255]) * (1 + k % 90) for k in range(count)]
+    root = trie_root(items)
+    for index in {0, count // 2, count - 1}:
+        proof = trie_proof(items, index)
+        assert trie_value(root, index, proof) == items[index]
+        assert trie_value(root, index + 1, proof) != items[index]
+        assert trie_value(keccak(root), index, proof) is None
+        assert trie_value(root, index, [flip(proof[0], 3), *proof[1:]]) is None
+    assert trie_value(root, count, trie_proof(items, 0)) is None

@@ -1,0 +1,214 @@
+"""Who an event's outer call shows, for every kind of event that one account alone brings about."""
+
+from collections.abc import Callable
+from dataclasses import astuple, replace
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from ledger import history as ev
+from ledger.audit import signers
+from ledger.causes import CAUSES, cause
+from ledger.chain.accounts import from_key
+from ledger.chain.calls import call
+from ledger.contracts import artifact
+from ledger.headers import RESULT_TAG, Common, ResultHeader
+from ledger.signatures import Domain, Proposal
+from ledger.state import FederationState
+from ledger.types import ZERO_DIGEST, Address, Digest, FederationId
+from tests.ledger.chain.samples import policy
+
+LEDGER, OTHER = Address("0x" + "11" * 20), Address("0x" + "22" * 20)
+ACTOR, ANOTHER = from_key(bytes([1] * 32)), from_key(bytes([2] * 32))
+DOMAIN = Domain(1, LEDGER)
+FEDERATION = FederationId(bytes([3] * 32))
+POLICY = policy(1, LEDGER)
+HEADER = ResultHeader(
+    common=Common(RESULT_TAG, 1, LEDGER, FEDERATION, 2, ZERO_DIGEST),
+    nodes=ZERO_DIGEST,
+    weight=0,
+    number=0,
+    model_root=ZERO_DIGEST,
+    model_digest=ZERO_DIGEST,
+    utilities=ZERO_DIGEST,
+    gain=0,
+    values=ZERO_DIGEST,
+    scores=0,
+    payouts=ZERO_DIGEST,
+    payout_total=0,
+    stop=False,
+)
+
+
+def digest(number: int) -> Digest:
+    return Digest(bytes([number] * 32))
+
+
+def event(kind: type[ev.Event], data: bytes, /, **given: object) -> ev.Event:
+    """Make an event whose transaction calls the contract itself."""
+    meta = ev.EventMeta(5, bytes(32), 9, bytes(32), 0, ACTOR.address, data, LEDGER)
+    return kind(meta=meta, federation=FEDERATION, h=ZERO_DIGEST, **given)
+
+
+TARGET: dict[str, object] = {
+    "kind": 1,
+    "root": digest(5),
+    "total": 0,
+    "size": 1,
+    "level": 0,
+    "position": 7,
+}
+PLACE = {"result": digest(4), "attempt": 1, "challenge": 6}
+CALLED: dict[str, ev.Event] = {
+    "creation": event(
+        ev.FederationCreated,
+        call("createFederation", astuple(POLICY), digest(1), b""),
+        creator=ACTOR.address,
+        policy=POLICY.digest(),
+        salt=digest(1),
+        pool=POLICY.pool,
+    ),
+    "data set": event(
+        ev.DatasetCommitted,
+        call("commitDataset", FEDERATION, 0, digest(1), 9, 1, b""),
+        participant=0,
+        dataset=1,
+        root=digest(1),
+        rows=9,
+    ),
+    "erasure": event(
+        ev.DatasetAmended,
+        call("amendDataset", FEDERATION, 0, digest(1), 9, digest(2)),
+        participant=0,
+        dataset=1,
+        root=digest(1),
+        rows=9,
+        erasure=digest(2),
+    ),
+    "batch": event(
+        ev.BatchPosted,
+        call("postBatch", FEDERATION, 2, digest(1), 3, digest(2)),
+        round=2,
+        root=digest(1),
+        leaves=3,
+        index=digest(2),
+    ),
+    "slice": event(
+        ev.SliceOpened,
+        call("openSlice", FEDERATION, 2, digest(1)),
+        round=2,
+        account=ACTOR.address,
+        digest=digest(1),
+    ),
+    "proposal": event(
+        ev.ResultProposed,
+        call("proposeResult", FEDERATION, astuple(HEADER), digest(2), b""),
+        round=2,
+        attempt=0,
+        proposer=ACTOR.address,
+        signer=ACTOR.address,
+        result=HEADER.digest(),
+        index=digest(2),
+        attest_deadline=1,
+        challenge_deadline=2,
+    ),
+    "proof": event(
+        ev.ProofCommitted,
+        call("commitProof", FEDERATION, digest(4), digest(8)),
+        **PLACE,
+        challenger=ACTOR.address,
+        commitment=digest(8),
+    ),
+    "proof after an answer": event(
+        ev.ProofCommitted,
+        call("recommitProof", FEDERATION, digest(4), 6, digest(8)),
+        **PLACE,
+        challenger=ACTOR.address,
+        commitment=digest(8),
+    ),
+    "demand": event(
+        ev.DemandOpened,
+        call("demand", FEDERATION, digest(4), b"evidence"),
+        **PLACE,
+        challenger=ACTOR.address,
+        **TARGET,
+    ),
+    "demand after an answer": event(
+        ev.DemandOpened,
+        call("redemand", FEDERATION, digest(4), 6, b"evidence"),
+        **PLACE,
+        challenger=ACTOR.address,
+        **TARGET,
+    ),
+    "answer": event(
+        ev.DemandAnswered,
+        call("answer", FEDERATION, digest(4), 6, tuple(TARGET.values()), b"bytes"),
+        **PLACE,
+        answerer=ACTOR.address,
+    ),
+}
+
+
+def state() -> FederationState:
+    """Give as much of a state as says who may act."""
+    participant = SimpleNamespace(controller=ACTOR.address)
+    relayed = SimpleNamespace(relay=ACTOR.address)
+    return cast(FederationState, SimpleNamespace(participants=[participant], policy=relayed))
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_a_call_of_the_contract_shows_who_made_it(name: str) -> None:
+    called = CALLED[name]
+    assert signers.shown(called, DOMAIN) == {(ACTOR.address, True)}
+    assert list(signers.entitled(called, state())) == [(ACTOR.address, True)]
+
+
+HIDDEN: dict[str, Callable[[ev.EventMeta], ev.EventMeta]] = {
+    "to another contract": lambda meta: replace(meta, to=OTHER),
+    "to no contract": lambda meta: replace(meta, to=None),
+    "of no function": lambda meta: replace(meta, call=b"\1\2\3\4" + meta.call[4:]),
+    "of another function": lambda meta: replace(meta, call=call("advance", FEDERATION)),
+    "cut off": lambda meta: replace(meta, call=meta.call[:30]),
+    "empty": lambda meta: replace(meta, call=b""),
+    "of other arguments": lambda meta: replace(
+        meta, call=meta.call[:67] + bytes([meta.call[67] ^ 1]) + meta.call[68:]
+    ),
+}
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+@pytest.mark.parametrize("name", CALLED)
+def test_what_is_not_the_events_call_shows_nobody(name: str, hidden: str) -> None:
+    called = CALLED[name]
+    assert signers.shown(replace(called, meta=HIDDEN[hidden](called.meta)), DOMAIN) is None
+
+
+@pytest.mark.parametrize("by", [ACTOR, ANOTHER])
+def test_a_proposal_shows_who_signed_it_not_who_sent_it(by: object) -> None:
+    assert by in (ACTOR, ANOTHER)
+    account = ACTOR if by is ACTOR else ANOTHER
+    proposed = CALLED["proposal"]
+    message = Proposal(FEDERATION, 2, 0, HEADER.digest(), digest(2))
+    signature = DOMAIN.sign(account, message).full
+    data = call("proposeResult", FEDERATION, astuple(HEADER), digest(2), signature)
+    found = replace(proposed, meta=replace(proposed.meta, call=data, sender=OTHER))
+    assert signers.shown(found, DOMAIN) == {(account.address, True)}
+    empty = call("proposeResult", FEDERATION, astuple(HEADER), digest(2), b"short")
+    assert signers.shown(replace(found, meta=replace(found.meta, call=empty)), DOMAIN) == set()
+
+
+def test_every_cause_is_a_function_and_every_function_may_cause_the_rest() -> None:
+    names = {e["name"] for e in artifact("Federations").abi if e["type"] == "function"}
+    assert {name for causes in CAUSES.values() for name in causes} <= names
+    opened = event(
+        ev.RoundOpened,
+        call("vote", FEDERATION, 1, 0, digest(1), 0, True),
+        round=2,
+        parent=digest(1),
+        seats=2,
+        commit_deadline=9,
+    )
+    assert cause(opened, LEDGER) == "vote"
+    elsewhere = replace(opened, federation=FederationId(bytes(32)))
+    assert cause(elsewhere, LEDGER) is None
