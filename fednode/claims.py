@@ -44,12 +44,12 @@ def claim_all(
     What the contract still holds back, such as the stake of rounds that wait for their settlement,
     is left for the next time.
     """
-    state = federation.refresh()
+    state = federation.whole()
     members = list(state.participants) if everybody else _own(federation, account)
     for what, send in _credits(federation, account, members, everybody=everybody):
         _try(what, send)
     claimed = _pay(federation, account, members)
-    owners = federation.refresh().credits.owed() if everybody else [account.address]
+    owners = federation.whole().credits.owed() if everybody else [account.address]
     for amounts, send in _due(federation, account, members, owners):
         receipt = _try(" and ".join(f"{kind} of {amounts[kind]}" for kind in amounts), send)
         if receipt is not None:

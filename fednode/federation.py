@@ -30,10 +30,10 @@ from ledger import artefacts
 from ledger.chain.federations import Federations
 from ledger.cid import Codec
 from ledger.errors import MalformedRecord
-from ledger.history import HistoryReader
+from ledger.history import HeadBehind, HistoryReader, LogsBehind
 from ledger.identity import ForgedIdentity, identity_artefact, read_identity
 from ledger.proceedings import Commit, Round
-from ledger.replica import Origin, Replica, UnknownFederation
+from ledger.replica import PAUSES, Origin, Replica, UnknownFederation
 from ledger.round import Int32, Outcome, Published, Slot, Standing, compose, deciding
 from ledger.sealing import CLEAR, NO_KEYS, Content, Vault
 from ledger.slots import batch_of
@@ -54,6 +54,10 @@ log = logging.getLogger("fednode")
 
 FETCHERS = 64
 """Updates that are fetched at a time."""
+BEHIND = 3
+"""Looks in a row at a chain's node that is behind before that is worth a warning."""
+LONGEST_REST = 16
+"""Looks that are left out, at the most, before a node that stays behind is asked again."""
 KEPT_AT_ONCE = 32 << 20
 """Bytes that are handed to the store at a time."""
 
@@ -163,8 +167,10 @@ class Federation:
         self._opened: tuple[tuple[int, Digest], FederationRules] | None = None
         self._fetchers = ThreadPoolExecutor(FETCHERS)
         self._honouring = Honouring(store, self._fetchers)
+        self._behind = 0
+        self._resting = 0
         self.replica = self._open(confirmations=1)
-        self.replica.refresh()
+        self.whole()
         self.rulebook = read_rulebook(self.replica, self.store, own=own)
         self._wait_for(self.policy.windows.confirmations)
 
@@ -178,9 +184,27 @@ class Federation:
         """The federation as of the last `refresh`."""
         return self.replica.state
 
+    @property
+    def lag(self) -> LogsBehind | HeadBehind | None:
+        """What the chain's node has not shown (yet). While it is not None an event that is absent
+        may have happened all the same.
+        """
+        return self.replica.lag
+
     def refresh(self) -> FederationState:
-        """Take in what has happened since the last call."""
+        """Take in what has happened since the last call, as far as the chain's node shows it.
+
+        A node that stays behind is asked at growing intervals, and a warning says what lags.
+        """
+        if self._resting:
+            self._resting -= 1
+            return self.state
         state = self.replica.refresh()
+        self._behind = 0 if self.lag is None else self._behind + 1
+        if self._behind >= BEHIND:
+            self._resting = min(LONGEST_REST, 2 ** min(self._behind - BEHIND, 8) - 1)
+        if self._behind == BEHIND:
+            log.warning("%s", self.lag)
         if state.phase not in (Phase.PROPOSE, Phase.ATTEST):
             self._held.clear()
         return state
@@ -201,6 +225,18 @@ class Federation:
         """
         with ThreadPoolExecutor(len(tasks)) as pool:
             wait([pool.submit(copy_context().run, task) for task in tasks])
+
+    def whole(self) -> FederationState:
+        """Take in all that has happened, for what rests on the absence of an event. Wait for a
+        chain's node that is behind; raise LogsBehind or HeadBehind if it stays behind.
+        """
+        self._resting = 0
+        return self.replica.whole(self._rest)
+
+    def _rest(self, pause: float) -> None:
+        if pause == PAUSES[BEHIND - 1]:
+            log.warning("%s", self.lag)
+        self.chain.rest(pause)
 
     def honour(self) -> bool:
         """Go on with letting go of what participants have erased by declaration, for when nothing
@@ -409,7 +445,7 @@ class Federation:
             return
         self.replica = self._open(confirmations=confirmations)
         try:
-            self.replica.refresh()
+            self.whole()
         except UnknownFederation:
             has = self.chain.block_number() - created.meta.block_number + 1
             raise Unconfirmed(self.id, has, confirmations) from None

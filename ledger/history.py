@@ -2,8 +2,13 @@
 
 Every event of a federation has the topics [signature, federation]; its data are static words, the
 last one being the accumulator after it: h' = keccak256(h ++ timestamp ++ topic0 ++ data without
-its last word), h = 0 before the first. `Checkpoint` alone leaves h unchanged. So whoever serves the
-logs can neither leave one out nor add one, and a reader that is at the chain's own h has seen all.
+its last word), h = 0 before the first. `Checkpoint` alone leaves h unchanged. A node that serves
+the logs can neither leave one out nor add one between two others.
+
+It can leave out the last ones. Behind one address there may be several nodes, and an index of logs
+may trail its own node's head. So the reader compares its h with the contract's at the block that it
+has read up to: an event that is absent is believed to be absent only if both are equal. Checkpoints
+alone may be missed: they say nothing new.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +19,8 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from ledger.chain.errors import RpcRefused
+from ledger.chain.calls import call
+from ledger.chain.errors import MalformedAnswer, Reverted, RpcRefused
 from ledger.chain.types import Block, Log, Transaction
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.types import (
@@ -29,6 +35,8 @@ from ledger.types import (
 )
 
 WORD = 32
+RECENT = 128
+"""Blocks whose state any node has."""
 
 
 class BrokenHistory(LedgerError):
@@ -56,6 +64,56 @@ class Reorganised(LedgerError):
         super().__init__(
             f"block {number} was 0x{expected.hex()} and is now {now}: the chain was reorganised; "
             "read the history again"
+        )
+
+
+class HeadBehind(Reorganised):
+    """A node that does not show a block which was read from, nor another in its place.
+
+    If another node behind the same address is some blocks behind, the block comes back.
+    """
+
+    def __init__(self, endpoint: str, *, head: int, number: int, expected: bytes) -> None:
+        super().__init__(number, expected, None)
+        self.endpoint = endpoint
+        self.head = head
+        self.args = (
+            f"block {number}, which was read from, is missing: the head of the chain's node at "
+            f"{endpoint} is block {head}; waiting, or give another --rpc",
+        )
+
+
+class LogsBehind(LedgerError):
+    """Logs up to a block that do not hash to the contract's accumulator at that block.
+
+    `events` are new and were read: they happened. What is not among them may have happened, too.
+    """
+
+    def __init__(
+        self, endpoint: str, *, answered: int, head: int, events: Sequence["Event"] = ()
+    ) -> None:
+        self.endpoint = endpoint
+        self.answered = answered
+        self.head = head
+        self.events = tuple(events)
+        super().__init__(
+            f"the logs of the chain's node at {endpoint} are incomplete: they lag behind its head "
+            f"by {head - answered} blocks (answered up to block {answered}); waiting, or give "
+            "another --rpc"
+        )
+
+
+class TransactionMissing(LedgerError):
+    """A transaction whose logs a node serves, and that it does not find by its hash."""
+
+    def __init__(self, endpoint: str, transaction: bytes, block: int) -> None:
+        self.endpoint = endpoint
+        self.transaction = transaction
+        self.block = block
+        super().__init__(
+            f"the chain's node at {endpoint} serves the logs of transaction "
+            f"0x{transaction.hex()} in block {block}, and does not find the transaction: its index "
+            "of transactions is pruned or lost; give another --rpc"
         )
 
 
@@ -647,6 +705,15 @@ def verify(h: Digest, timestamp: int, log: Log, event: Event) -> Digest:
 class LogSource(Protocol):
     """What the reader asks of a chain."""
 
+    @property
+    def endpoint(self) -> str:
+        """Name the chain's node in messages."""
+        ...
+
+    def call(self, to: Address, data: bytes, *, block: int | None = None) -> bytes:
+        """Execute a message without effect, on a block's state or on the pending one."""
+        ...
+
     def newest(self) -> Block:
         """Give the newest block."""
         ...
@@ -712,33 +779,97 @@ class HistoryReader:
         self.cursor = self._from_block
         self.h = ZERO_DIGEST
         self._anchor: tuple[int, bytes] | None = None
+        self._newest: tuple[int, int] = (-1, -1)
         self.logs: list[Log] = []
 
     def poll(self) -> list[Event]:
-        """Read what is new. After Reorganised or BrokenHistory nothing was read."""
+        """Read what is new. After Reorganised or BrokenHistory nothing was read.
+
+        Raise LogsBehind if the node has not shown all; what it has shown is read, and in the error.
+        """
         newest = self._chain.newest()
         last = newest.number - self._depth
         known = self.cursor if self._anchor is None else self._anchor[0]
         end = newest if self._depth == 0 else self._chain.block(last) if last >= known else None
-        self._check_anchor(end)
+        self._check_anchor(newest, end)
         if end is None or last < self.cursor:
             return []
-        logs = self._read(self.cursor, last)
+        logs = [log for log in self._read(self.cursor, last) if _place(log) > self._newest]
         events, h = self._take(logs, end)
-        self.cursor, self.h, self._anchor = last + 1, h, (last, end.hash)
-        self.logs.extend(logs)
+        if not self._is_complete(h, last, newest):
+            # More may be in the last event's block, so that one is read again.
+            self._advance(logs, h)
+            raise LogsBehind(
+                self._chain.endpoint, answered=self._answered(last), head=last, events=events
+            )
+        self._advance(logs, h)
+        self.cursor, self._anchor = last + 1, (last, end.hash)
         return events
 
-    def _check_anchor(self, end: Block | None) -> None:
+    def _advance(self, logs: Sequence[Log], h: Digest) -> None:
+        """Take note of events that were read, up to the last one's block."""
+        self.h = h
+        self.logs.extend(logs)
+        if logs:
+            newest = logs[-1]
+            self._newest = _place(newest)
+            self.cursor, self._anchor = (
+                newest.block_number,
+                (
+                    newest.block_number,
+                    newest.block_hash,
+                ),
+            )
+
+    def _check_anchor(self, newest: Block, end: Block | None) -> None:
         """Look whether the last block that was read is still there; `end` may be it, or its
-        child.
+        child. Raise Reorganised.
         """
         if self._anchor is None or (end is not None and end.parent == self._anchor[1]):
             return
         number, expected = self._anchor
         block = end if end is not None and end.number == number else self._chain.block(number)
-        if block is None or block.hash != expected:
-            raise Reorganised(number, expected, block.hash if block else None)
+        if block is None:
+            head = newest.number
+            raise HeadBehind(self._chain.endpoint, head=head, number=number, expected=expected)
+        if block.hash != expected:
+            raise Reorganised(number, expected, block.hash)
+
+    def _is_complete(self, h: Digest, last: int, newest: Block) -> bool:
+        """Whether the events up to a block are all that the contract had emitted by then.
+
+        A node without that block's state is asked for the newest, and for the logs up to there.
+        """
+        found = self._accumulator(last)
+        if found is not None:
+            return found == h
+        _, h = self._take(self._read(last + 1, newest.number), newest, h)
+        return self._accumulator(None) == h
+
+    def _accumulator(self, block: int | None) -> Digest | None:
+        """Give the contract's accumulator after a block, or the pending one; None if the node does
+        not say.
+        """
+        try:
+            answer = self._chain.call(
+                self._address, call("accumulator", self._federation), block=block
+            )
+        except Reverted:
+            return ZERO_DIGEST  # the contract does not know the federation (yet)
+        except (RpcRefused, MalformedAnswer):
+            return None
+        if not answer:
+            return ZERO_DIGEST  # no contract is there (yet)
+        return Digest(answer) if len(answer) == WORD else None
+
+    def _answered(self, last: int) -> int:
+        """Give a block, near the last such one, up to which the logs are complete."""
+        step, read = 1, 0 if self._anchor is None else self._anchor[0]
+        while last - step > read and step <= RECENT:
+            if self._accumulator(last - step) == self.h:
+                return last - step
+            step *= 2
+        return read
 
     def _read(self, first: int, last: int) -> list[Log]:
         logs: list[Log] = []
@@ -755,8 +886,10 @@ class HistoryReader:
             self._page = min(self._largest_page, self._page * 2)
         return sorted(logs, key=lambda log: (log.block_number, log.log_index))
 
-    def _take(self, logs: Iterable[Log], end: Block) -> tuple[list[Event], Digest]:
-        events, h = [], self.h
+    def _take(
+        self, logs: Iterable[Log], end: Block, h: Digest | None = None
+    ) -> tuple[list[Event], Digest]:
+        events, h = [], self.h if h is None else h
         own = [log for log in logs if log.address == self._address and len(log.topics) >= 2]
         metas = _Metas(self._chain, own, end, senders=self._senders)
         for log in own:
@@ -765,6 +898,10 @@ class HistoryReader:
             h = verify(h, meta.timestamp, log, event)
             events.append(event)
         return events, h
+
+
+def _place(log: Log) -> tuple[int, int]:
+    return log.block_number, log.log_index
 
 
 class _Metas:
@@ -780,6 +917,8 @@ class _Metas:
         sent = list(dict.fromkeys(log.transaction for log in logs)) if senders else []
         self._sent = dict(zip(sent, chain.transactions(sent), strict=True))
         self._look = senders
+        self._endpoint = chain.endpoint
+        self._end = end.number
 
     def of(self, log: Log) -> EventMeta:
         sent = self._sent.get(log.transaction)
@@ -787,8 +926,12 @@ class _Metas:
         if timestamp is None:
             block = self._blocks[log.block_hash]
             timestamp = block.timestamp if block and block.number == log.block_number else None
-        if timestamp is None or (sent is None and self._look):
-            raise Reorganised(log.block_number, log.block_hash, None)
+        if timestamp is None:
+            raise HeadBehind(
+                self._endpoint, head=self._end, number=log.block_number, expected=log.block_hash
+            )
+        if sent is None and self._look:
+            raise TransactionMissing(self._endpoint, log.transaction, log.block_number)
         return EventMeta(
             block_number=log.block_number,
             block_hash=log.block_hash,

@@ -6,7 +6,7 @@ starting again.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Protocol
@@ -18,7 +18,14 @@ from ledger.batch import Posted
 from ledger.cid import CID, Codec
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.headers import Evaluation, PolicyHeader, Visibility
-from ledger.history import BrokenHistory, Event, FederationCreated, Reorganised
+from ledger.history import (
+    BrokenHistory,
+    Event,
+    FederationCreated,
+    HeadBehind,
+    LogsBehind,
+    Reorganised,
+)
 from ledger.nodes import Reason
 from ledger.proceedings import Accepted, Proposal, Round
 from ledger.round import Int32, Players, Published, RoundContext, Seat, Slot, Standing, follow
@@ -29,13 +36,22 @@ from ledger.stores import BlockNotFound, ContentStore
 from ledger.strict import HistoryViolation
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, RoundIndex
 
+PATIENCE = 3
+"""Looks in a row at which a block that was read from is missing before the chain is taken to have
+lost it. Until then another node behind the same address may be some blocks behind.
+"""
+
+
+PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
+"""Seconds between looks at a chain's node that is behind, for what cannot do with a part."""
+
 
 class EventSource(Protocol):
     """Where events come from: the chain, or an evidence bundle."""
 
     def poll(self) -> Sequence[Event]:
         """Give the events since the last call; raise Reorganised where the earlier ones
-        are gone.
+        are gone, LogsBehind where later ones are not shown yet.
         """
 
     def reset(self) -> None:
@@ -77,6 +93,8 @@ class Replica:
         self._source = source
         self._store = store
         self._vault = vault
+        self._missed = 0
+        self.lag: LogsBehind | HeadBehind | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -92,18 +110,52 @@ class Replica:
     def refresh(self) -> FederationState:
         """Take in what has happened since the last call; after a reorganisation,
         everything again.
+
+        `lag` says what the chain's node does not show (yet); then what is absent from the state may
+        have happened all the same.
         """
         try:
-            self._waiting += self._source.poll()
-        except (Reorganised, BrokenHistory):
+            self._read()
+        except (Reorganised, BrokenHistory) as error:
+            self._missed += 1
+            if isinstance(error, HeadBehind) and self._missed < PATIENCE:
+                self.lag = error
+                return self.state
             # A node that changes its mind while it is read looks as if it left events out.
             self._source.reset()
             self._forget()
-            self._waiting += self._source.poll()
+            self._read()
+        self._missed = 0
         while self._waiting:
             self.take(self._waiting[0])
             self._waiting.popleft()
         return self.state
+
+    def whole(self, rest: Callable[[float], None]) -> FederationState:
+        """Take in all that has happened, for what rests on the absence of an event.
+
+        Look again after growing pauses while the chain's node is behind; raise LogsBehind or
+        HeadBehind if it stays behind.
+        """
+        for pause in (*PAUSES, None):
+            try:
+                state, lag = self.refresh(), self.lag
+            except (LogsBehind, HeadBehind) as behind:
+                lag = behind
+            if lag is None:
+                return state
+            if pause is not None:
+                rest(pause)
+        assert lag is not None
+        raise lag
+
+    def _read(self) -> None:
+        try:
+            self._waiting += self._source.poll()
+            self.lag = None
+        except LogsBehind as lag:
+            self._waiting += lag.events
+            self.lag = lag
 
     def take(self, event: Event) -> None:
         """Take in one event."""
@@ -116,7 +168,7 @@ class Replica:
     def state(self) -> FederationState:
         """The federation as of the last `refresh`."""
         if self._state is None:
-            raise UnknownFederation(self.origin.federation)
+            raise self.lag or UnknownFederation(self.origin.federation)
         return self._state
 
     @property

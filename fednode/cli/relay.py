@@ -126,7 +126,7 @@ def relay(
     chain = contract.chain
     reader = HistoryReader(chain, contract.address, identity, senders=False)
     replica = Replica(reader, content, origin=Origin(chain.chain_id, contract.address, identity))
-    named = replica.refresh().policy.relay
+    named = replica.whole(chain.rest).policy.relay
     if named != account.address:
         raise FedNodeError(
             f"account {account.address} is not the relay that the policy names ({named}): start "

@@ -26,7 +26,7 @@ from fednode.site import Site, evaluation_rows, open_sites
 from fednode.training.task import open_task
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Federations, deploy
-from ledger.history import Event, HistoryReader, Reorganised
+from ledger.history import Event, HistoryReader, LogsBehind, Reorganised
 from ledger.proceedings import Accepted
 from ledger.types import Digest, FederationId, Wei
 
@@ -163,9 +163,11 @@ class Spectator:
         self.rows.extend(new)
         return new
 
-    def _events(self) -> list[Event]:
+    def _events(self) -> Sequence[Event]:
         try:
             return self._reader.poll()
+        except LogsBehind as lag:
+            return lag.events
         except Reorganised:
             self._reader.reset()
             self._gas.clear()

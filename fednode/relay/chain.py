@@ -112,7 +112,7 @@ class OnChain:
         self._account = account
         self._federation = replica.origin.federation
         self._domain = Domain(contract.chain.chain_id, contract.address)
-        self._state = replica.refresh()
+        self._state = replica.whole(contract.chain.rest)
         self.gas = Gas.of(self._state.policy)
         self.stake = Wei(self._state.policy.stake)
         self.bond = Wei(self._state.policy.proposer_bond)
@@ -125,10 +125,16 @@ class OnChain:
         self._looked = self._now = 0
 
     def situation(self) -> Situation:
-        """Look where the federation stands now."""
+        """Look where the federation stands now.
+
+        While the chain's node does not show all that has happened no word is given for a phase, and
+        nothing is due.
+        """
         with self._reading:
             state = self._state = self._replica.refresh()
             now = self._now = self._contract.chain.now()
+            if self._replica.lag is not None:
+                return Situation(now=now, phase=None, able=self._able)
             if not self._looked <= now < self._looked + FUNDS_SECONDS:
                 most = max(self.gas.batch, self.gas.votes)
                 self._able = self._contract.chain.affords(self._account.address, most)

@@ -83,7 +83,8 @@ class Participant:
         state = self._federation.refresh()
         member = state.member(self._account.address)
         if member is None:
-            if not self._joined or _signed(state, self._account.address):
+            shown = self._federation.lag is None
+            if shown and (not self._joined or _signed(state, self._account.address)):
                 raise NotAMember(self._account)
             log.warning("the chain's node does not know any more that we joined; waiting for it")
             return Progress.WAITING

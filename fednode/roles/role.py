@@ -13,6 +13,7 @@ from ledger.chain.errors import (
     ChainUnreachable,
     ContractRejected,
     MalformedAnswer,
+    ReceiptMissing,
     Reverted,
     RpcRefused,
     TransactionFailed,
@@ -22,7 +23,7 @@ from ledger.chain.errors import (
 )
 from ledger.chain.types import Receipt
 from ledger.errors import MalformedRecord
-from ledger.history import BrokenHistory, Reorganised
+from ledger.history import BrokenHistory, LogsBehind, Reorganised
 from ledger.replica import UnknownFederation
 from ledger.state import Phase
 from ledger.stores import StoreError
@@ -34,9 +35,11 @@ OUTAGES = (
     ChainUnreachable,
     RpcRefused,
     MalformedAnswer,
+    ReceiptMissing,
     TransactionPending,
     Reorganised,
     BrokenHistory,
+    LogsBehind,
     MalformedRecord,
     UnknownFederation,
 )
@@ -102,7 +105,12 @@ FIRST = Turn()
 
 
 def expire_if_due(federation: Federation, account: Account, turn: Turn = FIRST) -> bool:
-    """End a challenge whose clock has run out, if it is our turn; anybody may, somebody must."""
+    """End a challenge whose clock has run out, if it is our turn; anybody may, somebody must.
+
+    Not on incomplete logs: what was done in time may be among what they lack.
+    """
+    if federation.lag is not None:
+        return False
     state = federation.state
     now = federation.chain.now() - turn.wave * pause(state)
     late = (p.result for p, c in state.disputed() if c.deadline is not None and c.deadline <= now)
@@ -122,7 +130,7 @@ def advance_if_due(federation: Federation, account: Account, turn: Turn = FIRST)
     if expire_if_due(federation, account, turn):
         return True
     due = advances(federation.state, turn)
-    if due is None or federation.chain.now() < due:
+    if due is None or federation.lag is not None or federation.chain.now() < due:
         return False
     return volunteer("advanced", lambda: federation.contract.advance(account, federation.id))
 
@@ -146,8 +154,9 @@ def end(federation: Federation) -> Progress:
 
 
 def finished(federation: Federation) -> bool:
-    """Whether nothing is left to do for any role."""
-    return federation.state.phase is Phase.ENDED and federation.state.settled
+    """Whether nothing is left to do for any role, and nothing may have happened since."""
+    over = federation.state.phase is Phase.ENDED and federation.state.settled
+    return over and federation.lag is None
 
 
 def run(role: Role, *, poll: float = 0.3, passing: tuple[type[Exception], ...] = PASSING) -> None:

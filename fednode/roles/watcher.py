@@ -155,9 +155,11 @@ class Watcher:
 
     @property
     def at_rest(self) -> bool:
-        """Whether every live result was judged, as far as it can be, and no challenge of this
-        account is open.
+        """Whether every live result was judged, as far as it can be, no challenge of this account
+        is open, and the chain's node shows no less than all of them.
         """
+        if self._federation.lag is not None:
+            return False
         live = list(self._federation.state.live())
         unjudged = self.unjudged
         judged = all(self._judged(p) or p.result in unjudged for p in live)

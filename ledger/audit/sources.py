@@ -1,44 +1,31 @@
 """Where an audit's evidence comes from: a chain node and a content store, or a bundle."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.audit.evidence import Deployment, Evidence
 from ledger.audit.verdict import TrustedBlock
 from ledger.bundle import Subject, open_bundle, write_bundle
 from ledger.chain.client import Chain
+from ledger.chain.errors import ReceiptMissing
 from ledger.chain.federations import Federations, find_deployment
 from ledger.contracts import DETERMINISTIC_DEPLOYER, deployment
 from ledger.contracts import Deployment as Create2
 from ledger.errors import LedgerError
-from ledger.history import Event, HistoryReader
-from ledger.replica import Origin, UnknownFederation
+from ledger.history import BrokenHistory, Event, HeadBehind, HistoryReader, LogsBehind, Reorganised
+from ledger.replica import PAUSES, Origin, UnknownFederation
 from ledger.stores import ContentStore, RecordingStore
 from ledger.types import Address, Digest, FederationId
 
 
-class NoHistory(LedgerError):
-    """A chain's node that no longer has what an audit needs."""
-
-    def __init__(self, endpoint: str, what: str) -> None:
-        self.endpoint = endpoint
-        self.what = what
-        super().__init__(
-            f"the chain's node at {endpoint} does not have {what}: it keeps no history; give "
-            "another --rpc"
-        )
-
-
 class IncompleteLogs(LedgerError):
-    """A node whose logs end before what the contract itself has recorded."""
+    """A chain's node whose logs are not all that the contract has emitted: nothing can be said of a
+    federation from a part of its history.
+    """
 
-    def __init__(self, endpoint: str, block: int) -> None:
-        self.endpoint = endpoint
-        self.block = block
-        super().__init__(
-            f"{endpoint}: this node's logs are incomplete: they do not lead to what the contract "
-            f"had recorded by block {block}; ask another node"
-        )
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(f"this node's logs are incomplete, ask another: {reason}")
 
 
 def evidence_from_chain(
@@ -50,29 +37,56 @@ def evidence_from_chain(
 ) -> Evidence:
     """Read everything that an audit needs from a chain node; the newest event's block is trusted.
 
-    Raise UnknownFederation where the contract has no event of the federation, and BrokenHistory or
-    IncompleteLogs where the node's logs are not what the contract wrote: of a node's fault nothing
-    follows about the federation.
+    Raise UnknownFederation where the contract has no event of the federation, and IncompleteLogs
+    where the node's logs are not all that the contract wrote: of a node's fault nothing follows
+    about the federation.
     """
     chain = contract.chain
-    reader = HistoryReader(chain, contract.address, federation)
-    events = reader.poll()
-    h = contract.accumulator(federation, block=reader.cursor - 1)
-    if h != reader.h:
-        raise IncompleteLogs(chain.endpoint, reader.cursor - 1)
-    if not events:
-        raise UnknownFederation(federation)
-    accounts = {event.meta.sender for event in events}
+    history = _history(contract, federation)
+    accounts = {event.meta.sender for event in history.events}
     found = find_deployment(contract.address, deployers=deployers, accounts=accounts)
     return Evidence(
         origin=Origin(chain.chain_id, contract.address, federation),
-        block=_block(chain, events),
+        block=history.block,
         deployment=_deployment(contract.address, found),
-        events=events,
-        h=h,
+        events=history.events,
+        h=history.h,
         store=store,
-        gas=_gas(chain, events),
+        gas=_gas(chain, history.events),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """All events of a federation, the contract's accumulator after them, and the last one's block."""
+
+    events: Sequence[Event]
+    h: Digest
+    block: TrustedBlock
+
+
+def _history(contract: Federations, federation: FederationId) -> _History:
+    """Read a federation's history. Ask again where the node, or one of several behind its address,
+    is behind.
+    """
+    for pause in PAUSES:
+        try:
+            return _read(contract, federation)
+        except (LogsBehind, Reorganised, BrokenHistory):
+            contract.chain.rest(pause)
+    try:
+        return _read(contract, federation)
+    except (LogsBehind, Reorganised, BrokenHistory) as error:
+        raise IncompleteLogs(error) from error
+
+
+def _read(contract: Federations, federation: FederationId) -> _History:
+    chain = contract.chain
+    reader = HistoryReader(chain, contract.address, federation)
+    events = reader.poll()
+    if not events:
+        raise UnknownFederation(federation)
+    return _History(events, reader.h, _block(chain, events[-1].meta.block_hash))
 
 
 def evidence_from_bundle(path: Path, trust_block: bytes) -> Evidence:
@@ -128,14 +142,19 @@ def _deployment(address: Address, found: Create2 | None) -> Deployment:
     )
 
 
-def _block(chain: Chain, events: Sequence[Event]) -> TrustedBlock:
-    number = events[-1].meta.block_number
-    block = chain.block(number)
+def _block(chain: Chain, hash_: bytes) -> TrustedBlock:
+    block = chain.block(hash_)
     if block is None:
-        raise NoHistory(chain.endpoint, f"block {number}")
-    return TrustedBlock(number, Digest(block.hash), block.timestamp)
+        head = chain.newest().number
+        raise HeadBehind(chain.endpoint, head=head, number=head, expected=hash_)
+    return TrustedBlock(block.number, Digest(block.hash), block.timestamp)
 
 
 def _gas(chain: Chain, events: Sequence[Event]) -> dict[bytes, int]:
-    receipts = (chain.receipt(t) for t in dict.fromkeys(e.meta.transaction for e in events))
-    return {receipt.transaction: receipt.gas_used for receipt in receipts if receipt is not None}
+    gas = {}
+    for transaction, event in {event.meta.transaction: event for event in events}.items():
+        receipt = chain.receipt(transaction)
+        if receipt is None:
+            raise ReceiptMissing(chain.endpoint, transaction, event.meta.block_number)
+        gas[transaction] = receipt.gas_used
+    return gas

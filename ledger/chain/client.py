@@ -160,6 +160,10 @@ class Chain:
         """Wait for chain time (the embedded chain jumps). Raise ChainTimeout after `timeout` s."""
         self._engine.wait_until(moment, timeout=timeout)
 
+    def rest(self, seconds: float) -> None:
+        """Wait before the chain's node is asked again for what it did not have."""
+        self._engine.rest(seconds)
+
     def block_number(self) -> int:
         """Give the number of the newest block."""
         return self._engine.block_number()
@@ -215,11 +219,7 @@ class Chain:
         sender: Address | None = None,
         block: int | None = None,
     ) -> bytes:
-        """Execute a message without effect, on the pending state or a block's. Raise Reverted.
-
-        The embedded chain has no transactions that wait: its pending state is that of its newest
-        block.
-        """
+        """Execute a message without effect, on the pending state or a block's. Raise Reverted."""
         return self._engine.call(Call(to, data, value, sender, block))
 
     def affords(self, address: Address, gas: int, *, value: int = 0) -> bool:

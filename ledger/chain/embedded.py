@@ -110,6 +110,9 @@ class EmbeddedEngine:
             if moment > self._evm.header.timestamp:
                 self._evm.set_header_timestamp(moment)
 
+    def rest(self, seconds: float) -> None:
+        """Do not wait: nothing here comes by waiting."""
+
     def block_number(self) -> int:
         """Give the number of the newest block."""
         with self._lock:
@@ -183,7 +186,7 @@ class EmbeddedEngine:
             return bytes(self._evm.get_vm().state.get_code(to_canonical_address(address)))
 
     def call(self, call: Call) -> bytes:
-        """Execute a message on the pending state. Raise Reverted."""
+        """Execute a message on the pending state, or on a block's. Raise Reverted."""
         return bytes(self._execute(call).output)
 
     def estimate(self, call: Call) -> int:
@@ -196,7 +199,7 @@ class EmbeddedEngine:
     def _execute(self, call: Call) -> Any:  # noqa: ANN401
         sender = to_canonical_address(call.sender or ZERO_ADDRESS)
         with self._lock:
-            vm = self._evm.get_vm()
+            vm = self._evm.get_vm(self._header(call.block))
             target = to_canonical_address(call.to) if call.to else b""
             code = vm.state.get_code(target) if call.to else call.data
             if call.value > vm.state.get_balance(sender):
@@ -216,6 +219,14 @@ class EmbeddedEngine:
         if computation.is_error:
             raise _reverted(computation)
         return computation
+
+    def _header(self, number: int | None) -> Any:  # noqa: ANN401
+        """Give the header on whose state a message is executed; None is the pending block."""
+        if number is None:
+            return None
+        if not 0 <= number < len(self._blocks):
+            raise RpcRefused("eth_call", -32000, f"block {number} is not there")
+        return self._evm.get_canonical_block_by_number(number).header
 
     def send(self, account: Account, call: Call, *, gas: int | None, timeout: float) -> Receipt:
         """Execute on the pending block; mine it, or undo it if the contract reverts."""

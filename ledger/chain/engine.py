@@ -29,6 +29,10 @@ class Engine(Protocol):
         """Return once the pending block's timestamp is `moment` or later."""
         ...
 
+    def rest(self, seconds: float) -> None:
+        """Wait before the chain is asked again for what its node did not have."""
+        ...
+
     def block_number(self) -> int:
         """Give the number of the newest block."""
         ...

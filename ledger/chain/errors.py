@@ -139,6 +139,20 @@ class TransactionPending(ChainError):
         )
 
 
+class ReceiptMissing(ChainError):
+    """A mined transaction whose receipt a node does not have (any more)."""
+
+    def __init__(self, endpoint: str, transaction: bytes, block: int) -> None:
+        self.endpoint = endpoint
+        self.transaction = transaction
+        self.block = block
+        super().__init__(
+            f"transaction 0x{transaction.hex()} was mined in block {block}, and the chain's node "
+            f"at {endpoint} has no receipt of it: its receipts or its index of transactions are "
+            "pruned or lost; give another --rpc"
+        )
+
+
 class ChainTimeout(ChainError):
     """Chain time did not reach a moment in the time that the caller allowed."""
 

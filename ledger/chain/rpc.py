@@ -8,6 +8,7 @@ offers less than blocks have come to cost is replaced at its own nonce, so that 
 at most. A transaction that is late for any other reason is reported as pending.
 """
 
+import logging
 import secrets
 import threading
 import time
@@ -25,6 +26,7 @@ from ledger.chain.errors import (
     ChainTimeout,
     ChainUnreachable,
     MalformedAnswer,
+    ReceiptMissing,
     Reverted,
     RpcRefused,
     TransactionFailed,
@@ -45,6 +47,8 @@ from ledger.chain.types import (
 )
 from ledger.types import Address, Wei
 
+log = logging.getLogger("fednode")
+
 ATTEMPTS = 6
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
@@ -52,6 +56,8 @@ LONGEST_POLL = 0.5
 DISTINCT = 1 << 14
 GAS_MARGIN = 300_000
 BATCH = 100
+SEARCHED = 64
+"""Blocks in which a transaction is looked for whose nonce is used, and whose receipt is missing."""
 TRANSFER_GAS = 21_000
 CLEAR_AFTER = 60.0
 CLEAR_BLOCKS = 2
@@ -154,6 +160,7 @@ class RpcEngine:
         self._pause = pause
         self._locks: defaultdict[Address, threading.Lock] = defaultdict(threading.Lock)
         self._locks_guard = threading.Lock()
+        self._said = False
         self.chain_id = self._integer("eth_chainId", [])
         if expected_chain_id is not None and self.chain_id != expected_chain_id:
             raise WrongChain(endpoint, expected_chain_id, self.chain_id)
@@ -174,6 +181,10 @@ class RpcEngine:
             step = min(1.0, max(0.1, (moment - now) / 2))
             self._pause(step)
             waited += step
+
+    def rest(self, seconds: float) -> None:
+        """Wait before the node is asked again for what it did not have."""
+        self._pause(seconds)
 
     def block_number(self) -> int:
         """Give the number of the newest block."""
@@ -232,7 +243,12 @@ class RpcEngine:
         if isinstance(found, list):
             return [_receipt(_object(item, "eth_getBlockReceipts")) for item in found]
         holder = self.block(block)
-        receipts = [self.receipt(hash_) for hash_ in holder.transactions] if holder else []
+        receipts = []
+        for hash_ in holder.transactions if holder else ():
+            receipt = self.receipt(hash_)
+            if holder is not None and receipt is None:
+                raise ReceiptMissing(self.endpoint, hash_, holder.number)
+            receipts.append(receipt)
         return [receipt for receipt in receipts if receipt is not None]
 
     def logs(
@@ -257,7 +273,7 @@ class RpcEngine:
 
     def balance(self, address: Address) -> int:
         """Give an account's balance in wei."""
-        return self._integer("eth_getBalance", [address, "pending"])
+        return self._pending_integer("eth_getBalance", address)
 
     def affords(self, address: Address, gas: int, value: int) -> bool:
         """Say whether an account can pay a value and this much gas now."""
@@ -388,7 +404,7 @@ class RpcEngine:
             header = self._header("pending") or self._header("latest") or {}
             tip = 0 if header.get("baseFeePerGas") is None else self._tip()
             balance = self.balance(address)
-            count = self._integer("eth_getTransactionCount", [address, "pending"])
+            count = self._pending_integer("eth_getTransactionCount", address)
         base = None if header.get("baseFeePerGas") is None else _int(header, "baseFeePerGas")
         return _Quote(base, tip, balance, count)
 
@@ -464,7 +480,7 @@ class RpcEngine:
     def _await(self, offer: _Offer, deadline: float, timeout: float) -> Receipt | None:
         """Wait for the receipt; None if another transaction was mined at our nonce."""
         poll, look = 0.005, time.monotonic() + self._look_after
-        stuck = _Stuck(-1, 0.0, 0)
+        stuck, bare = _Stuck(-1, 0.0, 0), False
         while time.monotonic() < deadline:
             for signed in offer.signed:
                 receipt = self.receipt(signed.hash)
@@ -472,12 +488,42 @@ class RpcEngine:
                     return receipt
             if time.monotonic() > look:
                 look = time.monotonic() + 2 * self._look_after
-                if not self._look(offer):
+                mined = self._mined(offer)
+                if isinstance(mined, Receipt):
+                    return mined
+                if mined is not None and bare:
+                    raise mined
+                bare = mined is not None
+                if not bare and not self._look(offer):
                     return None
                 stuck = self._clear(offer, stuck)
             self._pause(poll)
             poll = min(LONGEST_POLL, poll * 1.5)
         raise TransactionPending(offer.signed[-1].hash, offer.nonce, timeout)
+
+    def _mined(self, offer: _Offer) -> Receipt | ReceiptMissing | None:
+        """Look for our transaction in the newest blocks: a node that has lost its index of
+        transactions has neither its receipt nor itself by its hash. None if it is in none of them.
+        """
+        if not self._nonce_used(offer.signed[-1]):
+            return None
+        hashes = {_hex(signed.hash) for signed in offer.signed}
+        newest = self.block_number()
+        for number in range(newest, max(-1, newest - SEARCHED), -1):
+            block = self._header(hex(number)) or {}
+            inside = block.get("transactions")
+            found = hashes.intersection(inside if isinstance(inside, list) else ())
+            if found:
+                hash_ = _decode(found.pop(), "transactions")
+                return self._held(block, hash_) or ReceiptMissing(self.endpoint, hash_, number)
+        return None
+
+    def _held(self, block: Json, transaction: bytes) -> Receipt | None:
+        """Give a transaction's receipt out of all of its block's."""
+        with suppress(ReceiptMissing):
+            receipts = self.receipts(_bytes(block, "hash"))
+            return next((r for r in receipts if r.transaction == transaction), None)
+        return None
 
     def _look(self, offer: _Offer) -> bool:
         """See that the node has our transaction at a price that it may be mined at; say whether it
@@ -552,7 +598,12 @@ class RpcEngine:
         raise TransactionFailed(receipt.transaction, receipt.gas_used, reason, data)
 
     def _simulate(
-        self, method: str, call: Call, *, terms: Mapping[str, int] | None = None
+        self,
+        method: str,
+        call: Call,
+        *,
+        terms: Mapping[str, int] | None = None,
+        newest: str = "pending",
     ) -> object:
         """Execute without effect; on a transaction's own terms if they are given. Raise _TooCheap
         only then.
@@ -562,7 +613,7 @@ class RpcEngine:
         message |= {"to": call.to} if call.to else {}
         message |= {"from": call.sender} if call.sender else {}
         message |= {name: hex(amount) for name, amount in terms.items()}
-        tag = "pending" if call.block is None else hex(call.block)
+        tag = newest if call.block is None else hex(call.block)
         answer = self._answer(method, [message, tag])
         error = answer.get("error")
         if error is None:
@@ -579,16 +630,34 @@ class RpcEngine:
             raise _TooCheap(text)
         if code == 3 or data or any(sign in lower for sign in FAILED_EXECUTION):
             raise Reverted(data, revert_reason(data) if data else text)
+        if tag == "pending" and self._header("pending") is None:
+            return self._simulate(method, call, terms=terms, newest="latest")
         raise RpcRefused(method, code, text)
 
     def _header(self, tag: str) -> Json | None:
         try:
             found = self._request("eth_getBlockByNumber", [tag, False])
         except RpcRefused:
-            if tag == "pending":
-                return None
-            raise
+            if tag != "pending":
+                raise
+            found = None
+        if found is None and tag == "pending" and not self._said:
+            self._said = True
+            log.warning(
+                "the chain's node at %s has no pending block: its newest one is asked instead, so "
+                "deadlines are noticed with the next block",
+                self.endpoint,
+            )
         return None if found is None else _object(found, "eth_getBlockByNumber")
+
+    def _pending_integer(self, method: str, address: Address) -> int:
+        """Ask for a number of an account's, pending transactions included where the node can."""
+        try:
+            return self._integer(method, [address, "pending"])
+        except RpcRefused:
+            if self._header("pending") is not None:
+                raise
+            return self._integer(method, [address, "latest"])
 
     def _integer(self, method: str, params: Sequence[object]) -> int:
         return _number(self._request(method, params), method)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -17,11 +18,15 @@ from ledger.history import (
     TOPICS,
     BrokenHistory,
     Checkpoint,
+    Event,
     EventMeta,
     FederationEnded,
+    HeadBehind,
     HistoryReader,
+    LogsBehind,
     ParticipantJoined,
     Reorganised,
+    TransactionMissing,
     UpdateCommitted,
     Voted,
     accumulate,
@@ -40,21 +45,29 @@ class Served:
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self.head: int | None = None
+        self.known: int | None = None
         self.change: Callable[[list[Log]], list[Log]] = lambda logs: logs
         self.longest = 1 << 30
         self.ranges: list[int] = []
         self.fork: dict[int, bytes] = {}
+        self.states: Callable[[int | None], bool] = lambda block: True
+        self.endpoint = chain.endpoint
+
+    def call(self, to: Address, data: bytes, *, block: int | None = None) -> bytes:
+        if not self.states(block):
+            raise RpcRefused("eth_call", -32000, "missing trie node")
+        return self._chain.call(to, data, block=block)
 
     def newest(self) -> Block:
         last = self._chain.block_number()
-        head = last if self.head is None else self.head
+        head = next((head for head in (self.head, self.known) if head is not None), last)
         block = self.block(min(head, last))
         assert block is not None
         return replace(block, number=head)
 
     def block(self, which: int | bytes) -> Block | None:
         block = self._chain.block(which)
-        if block is None:
+        if block is None or (self.known is not None and block.number > self.known):
             return None
         own, parent = self.fork.get(block.number), self.fork.get(block.number - 1)
         return replace(block, hash=own or block.hash, parent=parent or block.parent)
@@ -178,6 +191,143 @@ def test_a_chain_that_got_shorter_is_a_reorganisation(told: tuple[Engine, Sample
     follower._chain = shorter
     with pytest.raises(Reorganised, match="missing"):
         follower.poll()
+
+
+def heads(served: Served) -> range:
+    """Give every block that may be the newest."""
+    return range(served._chain.block_number() + 1)
+
+
+@pytest.mark.parametrize("confirmations", [1, 3])
+@pytest.mark.parametrize("behind", [1, 2, 5, 100])
+@pytest.mark.parametrize("states", [True, False], ids=["states", "no old states"])
+def test_trailing_logs_are_no_history(
+    told: tuple[Engine, Sample], behind: int, confirmations: int, states: bool
+) -> None:
+    """What the logs do not hold yet is never taken for what has not happened, and nothing is passed
+    over: every event is read once, however far logs trail the head.
+    """
+    engine, sample = told
+    served = Served(engine.chain)
+    whole = reader(served, sample).poll()
+    follower = reader(served, sample, confirmations=confirmations)
+    seen: list[Event] = []
+    served.states = lambda block: states or block is None
+    for head in heads(served):
+        served.head = head
+        served.change = partial(up_to, head - behind)
+        events, lag = look(follower)
+        seen += events
+        if lag is not None:
+            assert lag.head == head - confirmations + 1
+            assert 0 <= lag.answered <= lag.head
+        passed = [e for e in told_by(whole) if e.meta.block_number < follower.cursor]
+        assert told_by(seen)[: len(passed)] == passed
+    served.change, served.head, served.states = lambda logs: logs, None, lambda block: True
+    follower._depth = 0
+    assert told_by(seen + follower.poll()) == told_by(whole)
+    assert follower.h == sample.contract.accumulator(sample.federation)
+
+
+def up_to(last: int, logs: list[Log]) -> list[Log]:
+    return [log for log in logs if log.block_number <= last]
+
+
+def look(follower: HistoryReader) -> tuple[list[Event], LogsBehind | None]:
+    """Give what a node shows, and what it lacks."""
+    try:
+        return follower.poll(), None
+    except LogsBehind as lag:
+        return list(lag.events), lag
+
+
+def told_by(events: list[Event]) -> list[Event]:
+    """Leave out checkpoints, which say nothing new."""
+    return [event for event in events if not isinstance(event, Checkpoint)]
+
+
+def test_a_block_whose_logs_are_cut_is_read_again() -> None:
+    """The last events of one transaction are left out, and come later."""
+    engine = embedded()
+    sample = start(engine)
+    served = Served(engine.chain)
+    whole = reader(served, sample).poll()
+    crowded = [n for n in heads(served) if sum(e.meta.block_number == n for e in whole) > 1]
+    assert crowded
+    for number in crowded:
+        in_it = sum(e.meta.block_number == number for e in whole)
+        before = sum(e.meta.block_number < number for e in whole)
+        for kept in range(before + 1, before + in_it):
+            served.change = lambda logs, kept=kept: logs[:kept]  # type: ignore[misc]
+            follower = reader(served, sample)
+            with pytest.raises(LogsBehind) as lag:
+                follower.poll()
+            served.change = lambda logs: logs
+            assert [*lag.value.events, *follower.poll()] == whole
+            assert [log.data[-32:] for log in follower.logs] == [event.h for event in whole]
+
+
+def test_lost_first_logs_do_not_hash(told: tuple[Engine, Sample]) -> None:
+    """A node that has pruned old logs gives an empty answer, and no error."""
+    engine, sample = told
+    served = Served(engine.chain)
+    served.change = lambda logs: []
+    empty = reader(served, sample)
+    with pytest.raises(LogsBehind) as lag:
+        empty.poll()
+    assert lag.value.events == ()
+    assert (empty.cursor, empty.h) == (0, ZERO_DIGEST)
+
+
+def test_the_warning_names_the_last_block_that_was_answered(told: tuple[Engine, Sample]) -> None:
+    engine, sample = told
+    served = Served(engine.chain)
+    last = reader(served, sample).poll()[-1].meta.block_number
+    changed = sample.contract.accumulator(sample.federation, block=last - 1)
+    assert changed == sample.contract.accumulator(sample.federation), "a checkpoint comes last"
+    whole = reader(served, sample).poll()
+    newest = max(e.meta.block_number for e in whole if not isinstance(e, Checkpoint))
+    served.change = lambda logs: [log for log in logs if log.block_number < newest]
+    with pytest.raises(LogsBehind) as lag:
+        reader(served, sample).poll()
+    head = engine.chain.block_number()
+    assert lag.value.head == head
+    assert newest - (head - newest) - 1 <= lag.value.answered < newest
+    assert f"answered up to block {lag.value.answered}" in str(lag.value)
+
+
+def test_a_federation_that_is_not_there_yet_is_no_lag(told: tuple[Engine, Sample]) -> None:
+    engine, sample = told
+    nobody = HistoryReader(engine.chain, sample.contract.address, FederationId(bytes(32)))
+    assert nobody.poll() == []
+    nowhere = HistoryReader(engine.chain, engine.accounts[8].address, sample.federation)
+    assert nowhere.poll() == []
+
+
+def test_a_lost_index_of_transactions_is_named(
+    told: tuple[Engine, Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, sample = told
+    served = Served(engine.chain)
+    monkeypatch.setattr(served, "transactions", lambda hashes: [None for _ in hashes])
+    with pytest.raises(TransactionMissing, match="index of transactions is pruned or lost"):
+        reader(served, sample).poll()
+
+
+def test_a_head_that_went_back_names_the_block_that_is_missing(
+    told: tuple[Engine, Sample],
+) -> None:
+    engine, sample = told
+    served = Served(engine.chain)
+    follower = reader(served, sample)
+    whole = follower.poll()
+    head = engine.chain.block_number()
+    served.known = head - 1
+    with pytest.raises(HeadBehind, match=f"block {head}.* is missing: .* is block {head - 1}"):
+        follower.poll()
+    served.known = None
+    assert follower.poll() == []
+    assert len(whole) == 8
 
 
 LIES: dict[str, Callable[[list[Log]], list[Log]]] = {
