@@ -22,6 +22,7 @@ pytestmark = pytest.mark.e2e
 
 DELAY = 1.5
 """Seconds by which the logs trail the head."""
+ROUNDS = 2
 BLOCK = 1
 """Seconds from one block to the next."""
 
@@ -60,12 +61,13 @@ def balanced(folder: Path) -> Iterator[tuple[Balanced, FaultyRpc]]:
 @pytest.mark.timeout(600)
 def test_rounds_come_to_results_behind_logs_that_trail_the_head(tmp_path: Path) -> None:
     with balanced(tmp_path / "engines") as (network, proxy):
-        siege = Siege(tmp_path / "siege", network, rounds=1, relayed=False)
+        siege = Siege(tmp_path / "siege", network, rounds=ROUNDS - 1, relayed=False)
         proxy.log_delay, proxy.backends = DELAY, (0, 0, 1)
         with siege.started():
+            siege.wait(lambda state: len(state.lineage) == len(state.rounds) == ROUNDS)
             siege.finish()
         rounds = siege.eye.state.rounds
-        assert [round_.outcome for round_ in rounds] == [Outcome.ACCEPTED] * 2
+        assert [round_.outcome for round_ in rounds] == [Outcome.ACCEPTED] * ROUNDS
         for accepted in siege.eye.state.lineage:
             assert siege.eye.replica.reader(accepted).header.number == len(SITES)
         settle_up(siege)

@@ -287,7 +287,7 @@ class Nodes(ABC):
     def site(self, place: int, journal: Path | None = None) -> tuple[str | Path, ...]:
         """Name a hospital's site and journal."""
         folder = self.folder / self.sites[place] if journal is None else journal
-        return "--site", self.sites[place], "--journal", folder
+        return "--site", self.sites[place], "--public-rows", "--journal", folder
 
     # -- what a user types
 
