@@ -164,7 +164,7 @@ class Federation:
         self._vault = vault
         self._held: dict[Digest, tuple[Published, Artefact]] = {}
         self._identities: set[Digest] = set()
-        self._opened: tuple[tuple[int, Digest], FederationRules] | None = None
+        self._opened: tuple[tuple[Digest, Digest], FederationRules] | None = None
         self._fetchers = ThreadPoolExecutor(FETCHERS)
         self._honouring = Honouring(store, self._fetchers)
         self._behind = 0
@@ -360,14 +360,14 @@ class Federation:
         if digest is None:
             assert round_.closed is not None
             return rules if self.chain.now() >= round_.closed.reveal_deadline else None
-        if self._opened is None or self._opened[0] != (round_.index, digest):
+        if self._opened is None or self._opened[0] != (round_.opening, digest):
             try:
                 # A slice that is kept back must leave time for the updates.
                 with spending_part(1 / 4):
                     opened = rules.opening(context, self.store)
             except BlockUnavailable:
                 return None
-            self._opened = ((round_.index, digest), opened)
+            self._opened = ((round_.opening, digest), opened)
         return self._opened[1]
 
     def compose(

@@ -97,7 +97,8 @@ class Outcome(Enum):
 @dataclass(slots=True)
 class Round:
     """A round, from its opening to what became of it. Its slots are those of the relay's batch,
-    then the direct commits.
+    then the direct commits. `opening` is the hash of the block that opened it: after a
+    reorganisation another round may have the same number, parent and members.
     """
 
     index: RoundIndex
@@ -118,6 +119,7 @@ class Round:
     turn_missed: bool = False
     proposals: list[Proposal] = field(default_factory=list)
     outcome: Outcome = Outcome.OPEN
+    opening: Digest = ZERO_DIGEST
 
     @property
     def slots(self) -> int:

@@ -79,6 +79,17 @@ class RoundContext:
             parent=self.parent,
         )
 
+    def allows(self, header: UpdateHeader, participant: int) -> bool:
+        """Whether an update's header is one that a participant can commit to in this round: of the
+        whole header only what it says of its owner's bytes is not compared.
+        """
+        return (
+            header.common == self.common(UpdateHeader.TAG)
+            and header.participant == participant < len(self.seats)
+            and header.base in self.bases
+            and header.dataset == self.seats[participant].dataset
+        )
+
     def update_header(
         self,
         participant: int,

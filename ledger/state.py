@@ -296,6 +296,7 @@ class FederationState:
                 known=len(self.participants),
                 opened=event.meta.timestamp,
                 commit_deadline=deadline,
+                opening=Digest(event.meta.block_hash),
             )
         )
         self._current = event.round

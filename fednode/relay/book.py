@@ -3,17 +3,21 @@
 The journal is the truth: a relay that was killed reads it and holds what it held. That a round is
 sealed is in it, too, so that a batch whose transaction may be on its way is never made of other
 leaves.
+
+A book belongs to one opening of a round. If a reorganisation of the chain opens the round anew, the
+new book begins unsealed, with the earlier commits on the same parent that still bind their owners.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fednode.relay.journal import Journal
-from fednode.relay.situation import SignedVote, Voting
+from fednode.relay.journal import Journal, records_of
+from fednode.relay.situation import UNKNOWN, Opening, SignedVote, Voting
 from ledger import words
-from ledger.batch import Batch, Leaf
+from ledger.batch import Batch, Leaf, Signers
 from ledger.errors import MalformedRecord
 from ledger.signatures import Signature
 from ledger.types import Address, Digest, RoundIndex
@@ -38,23 +42,58 @@ Key = int | tuple[int, Digest, Address]
 
 
 class Book:
-    """The commits and votes of a round."""
+    """The commits and votes of one opening of a round."""
 
-    def __init__(self, folder: Path, round_index: RoundIndex) -> None:
+    def __init__(self, folder: Path, round_index: RoundIndex, opening: Opening = UNKNOWN) -> None:
         self.round = round_index
+        self.opening = opening
         self.sealed = False
         self.batch: Batch | None = None
         self._leaves: dict[int, Leaf] = {}
         self._votes: dict[tuple[int, Digest, Address], HeldVote] = {}
         self._saving: dict[Key, asyncio.Future[None]] = {}
-        self._journal = Journal(folder / f"round-{round_index:06d}.journal")
+        self._carried: dict[int, Leaf] = {}
+        self._known: Sequence[Address | None] | None = None
+        path = _path(folder, round_index, opening)
+        before = _path(folder, round_index, UNKNOWN)
+        if before.exists() and not path.exists():
+            before.rename(path)  # written when a round had one book, whatever opened it
+        others = [other for other in folder.glob(f"round-{round_index:06d}*") if other != path]
+        self._earlier = [leaf for other in sorted(others) for leaf in _leaves_of(other, opening)]
+        self.replaced = frozenset(
+            leaf.participant for other in others for leaf in _leaves_of(other, UNKNOWN)
+        )
+        """Whose commits there are for other openings of the round."""
+        self._journal = Journal(path)
         for record in self._journal.records:
             self._replay(record[:1], record[1:])
+
+    def fit(self, signers: Signers) -> None:
+        """Hold the commits to who signs for the participants now: take over those of earlier
+        openings that bind, and let go of those that do not.
+        """
+        if self._known == signers.known:
+            return
+        anew = self._known is not None
+        self._known = signers.known
+        stale = [p for p, leaf in self._leaves.items() if anew and not signers.binds(leaf)]
+        for participant in stale:
+            del self._leaves[participant]
+        if stale:
+            self.sealed, self.batch = False, None
+        if not self.sealed:
+            fitting = {leaf.participant: leaf for leaf in self._earlier if signers.binds(leaf)}
+            self._carried = {p: leaf for p, leaf in fitting.items() if p not in self._leaves}
 
     @property
     def leaves(self) -> Mapping[int, Leaf]:
         """The commits by participant, in the order in which they came."""
-        return self._leaves
+        return ChainMap(self._leaves, self._carried) if self._carried else self._leaves
+
+    def given(self, participant: int, digest: Digest) -> bool:
+        """Whether a participant has committed to something else for this opening."""
+        held = self._leaves.get(participant)
+        return held is not None and held.digest != digest
 
     @property
     def waiting(self) -> int:
@@ -76,7 +115,8 @@ class Book:
         }
 
     def add_leaf(self, leaf: Leaf) -> None:
-        """Take in a participant's only commit."""
+        """Take in a participant's only commit; it takes the place of one for another opening."""
+        self._carried.pop(leaf.participant, None)
         self._leaves[leaf.participant] = leaf
         self._save(leaf.participant, _LEAF + leaf.encode())
 
@@ -96,9 +136,12 @@ class Book:
 
     async def seal(self) -> Batch | None:
         """Take in no more commits, if there are any; give the batch of them."""
-        if self._leaves and not self.sealed:
+        if self.leaves and not self.sealed:
             self.sealed = True
-            await self._journal.append(_SEAL)
+            records = [_LEAF + leaf.encode() for leaf in self._carried.values()]
+            self._leaves |= self._carried
+            self._carried = {}
+            await asyncio.gather(*map(self._journal.append, [*records, _SEAL]))
         if self._leaves and self.batch is None:
             self.batch = Batch.of(list(self._leaves.values()))
         return self.batch
@@ -116,7 +159,7 @@ class Book:
         if not done.cancelled() and done.exception() is None:
             return
         if isinstance(key, int):
-            del self._leaves[key]
+            self._leaves.pop(key, None)
         else:
             del self._votes[key]
 
@@ -131,3 +174,18 @@ class Book:
             self.sealed = True
         else:
             raise MalformedRecord("relay's journal", f"a record of unknown kind {kind!r}")
+
+
+def _path(folder: Path, round_index: RoundIndex, opening: Opening) -> Path:
+    name = f"round-{round_index:06d}"
+    if opening != UNKNOWN:
+        name += f"-{opening.parent.hex()}-{opening.block.hex()}"
+    return folder / f"{name}.journal"
+
+
+def _leaves_of(path: Path, opening: Opening) -> Iterator[Leaf]:
+    """Read the commits of another book, if it is of a round on the same parent."""
+    if opening == UNKNOWN or f"-{opening.parent.hex()}-" in path.name:
+        for record in records_of(path):
+            if record[:1] == _LEAF:
+                yield Leaf.decode(record[1:])

@@ -119,7 +119,7 @@ class Relayed:
                 return False
             what = "cannot be had" if included is None else "does not have it"
             return self._fall_back(round_, participant, digest, f"the relay's batch {what}")
-        if self._has_receipt(round_, "commit-receipt", digest):
+        if self._has_receipt(round_, "commit-receipt", digest, deadline):
             if now < patience:
                 return False
             return self._fall_back(round_, participant, digest, "the relay posted no batch")
@@ -148,7 +148,7 @@ class Relayed:
         vote = Vote(
             self._setting.federation, ballot.round, ballot.attempt, ballot.result, ballot.support
         )
-        if self._has_receipt(round_, "vote-receipt", self._client.domain.digest(vote)):
+        if self._has_receipt(round_, "vote-receipt", self._client.domain.digest(vote), deadline):
             return False
         try:
             receipt = self._client.vote(vote, participant, deadline, within=left)
@@ -206,9 +206,14 @@ class Relayed:
             log.error("the relay does not serve us and we cannot go on alone: %s", error)
             return False
 
-    def _has_receipt(self, round_: Round, name: str, digest: Digest) -> bool:
+    def _has_receipt(self, round_: Round, name: str, digest: Digest, deadline: int) -> bool:
+        """Whether the relay gave its word for this; one for another deadline is of a round, or a
+        proposal, that a reorganisation has replaced.
+        """
         noted = self._notes.marked(round_.index, name)
-        return isinstance(noted, dict) and noted.get("digest") == digest.hex()
+        if not isinstance(noted, dict) or noted.get("digest") != digest.hex():
+            return False
+        return bool(noted.get("deadline", deadline) == deadline)
 
     def _keep(self, round_: Round, name: str, receipt: SignedReceipt) -> None:
         self._notes.mark(round_.index, name, receipt.model_dump(mode="json"))

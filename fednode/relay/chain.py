@@ -13,6 +13,7 @@ from fednode.relay.gas import Gas
 from fednode.relay.situation import (
     Application,
     Collecting,
+    Opening,
     Phase,
     Proposing,
     SignedResult,
@@ -26,7 +27,7 @@ from ledger.chain.federations import Ballot, Federations, Membership
 from ledger.chain.types import Receipt
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.members import Participant
-from ledger.proceedings import Fate
+from ledger.proceedings import Fate, Round
 from ledger.replica import Replica
 from ledger.signatures import Domain, Signature
 from ledger.slots import posted, signers
@@ -49,6 +50,7 @@ def collecting(state: FederationState, domain: Domain) -> Collecting:
         deadline=round_.opened + state.policy.batch_window,
         direct=frozenset(commit.participant for commit in round_.commits),
         posted=posted(round_),
+        opening=_opening(round_),
     )
 
 
@@ -67,6 +69,7 @@ def voting(state: FederationState) -> Voting:
         opened=proposal.meta.timestamp,
         deadline=proposal.attest_deadline,
         vacant=proposal.committee.vacant(proposal.committee.seated),
+        opening=_opening(round_),
     )
 
 
@@ -75,7 +78,7 @@ def proposing(state: FederationState, relay: Address) -> Proposing:
     round_, policy = state.round, state.policy
     turn = state.in_turn(round_)
     if turn is None:
-        return Proposing(round_.index, round_.attempt, None)
+        return Proposing(round_.index, round_.attempt, None, opening=_opening(round_))
     lent = [p for r in state.rounds for p in r.proposals if p.proposer == relay]
     disproved = [p for p in lent if p.fate is Fate.DISPROVED]
     fined = [p for p in lent if p.fate is Fate.REJECTED and p.voted_down]
@@ -85,7 +88,12 @@ def proposing(state: FederationState, relay: Address) -> Proposing:
         turn.signer_in(round_.index),
         lost=policy.proposer_bond * len(disproved) + policy.rejection_fee * len(fined),
         barred=any(_signs(turn, p.signer) for p in disproved),
+        opening=_opening(round_),
     )
+
+
+def _opening(round_: Round) -> Opening:
+    return Opening(round_.parent, round_.opening)
 
 
 def _signs(participant: Participant, signer: Address) -> bool:

@@ -59,11 +59,13 @@ class Desk:
     def see(self, situation: Situation) -> None:
         """Take in where the federation stands; open the round's book."""
         phase = situation.phase
-        if phase is not None and (self._book is None or self._book.round != phase.round):
+        if phase is not None and (self._book is None or not _belongs(self._book, phase)):
             book, self._book = self._book, None
             if book is not None:
                 book.close()
-            self._book = Book(self._folder, phase.round)
+            self._book = Book(self._folder, phase.round, phase.opening)
+        if isinstance(phase, Collecting) and self._book is not None:
+            self._book.fit(phase.signers)
         self._situation = situation
 
     # -- what participants hand in
@@ -73,16 +75,16 @@ class Desk:
         commit = message.content
         phase, book = self._open(Collecting, message.federation, message.round)
         held = book.leaves.get(commit.participant)
-        if held is None:
-            leaf = Leaf(commit.participant, commit.digest, Signature.of(message.signature))
-            self._check_commit(phase, book, leaf)
-            book.add_leaf(leaf)
-        elif held.digest != commit.digest:
+        if held is not None and book.given(commit.participant, commit.digest):
             raise Refused(
                 HTTPStatus.CONFLICT,
                 f"participant {commit.participant} has committed to {held.digest.hex()} in round "
                 f"{commit.round}; another update can only be committed to by a transaction",
             )
+        if held is None or held.digest != commit.digest:
+            leaf = Leaf(commit.participant, commit.digest, Signature.of(message.signature))
+            self._check_commit(phase, book, leaf)
+            book.add_leaf(leaf)
         await self._saved(book, commit.participant)
         return self._receipt(book, commit.participant, commit.digest, phase.deadline)
 
@@ -143,6 +145,12 @@ class Desk:
         """Give the receipt of a commit again."""
         phase, book = self._open(Collecting, self.federation, round_index)
         leaf = book.leaves.get(participant)
+        if leaf is None and participant in book.replaced:
+            raise Refused(
+                HTTPStatus.GONE,
+                f"the chain was reorganised and opened round {round_index} anew: what participant "
+                f"{participant} committed to was for another opening; commit again",
+            )
         if leaf is None:
             raise Refused(HTTPStatus.NOT_FOUND, f"participant {participant} has not committed here")
         return self._receipt(book, participant, leaf.digest, phase.deadline)
@@ -230,7 +238,8 @@ class Desk:
         await book.saved(key)
         if book is not self._book:
             raise Refused(
-                HTTPStatus.GONE, f"round {book.round} ended before the message was on the disk"
+                HTTPStatus.GONE,
+                f"round {book.round} ended before the message was on the disk, or was opened anew",
             )
 
     def _receipt(
@@ -238,6 +247,10 @@ class Desk:
     ) -> SignedReceipt:
         receipt = Receipt(self.federation, book.round, participant, digest, deadline)
         return SignedReceipt.of(receipt, self.domain.sign(self.account, receipt))
+
+
+def _belongs(book: Book, phase: Phase) -> bool:
+    return (book.round, book.opening) == (phase.round, phase.opening)
 
 
 _ORDER: list[type[Phase]] = [Collecting, Proposing, Voting]

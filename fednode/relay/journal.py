@@ -119,17 +119,22 @@ class Journal:
 
     def _read(self) -> list[bytes]:
         """Read the records up to the first that is not whole, and cut off the rest."""
-        data = self._path.read_bytes()
-        records = []
-        at = 0
-        while (record := _record(data, at)) is not None:
-            records.append(record)
-            at += _FRAME.size + len(record)
-        self._end = at
-        if at < len(data):
-            log.warning("%s: %d bytes at its end were not whole", self._path, len(data) - at)
+        records = records_of(self._path)
+        self._end = sum(_FRAME.size + len(record) for record in records)
+        torn = self._path.stat().st_size - self._end
+        if torn:
+            log.warning("%s: %d bytes at its end were not whole", self._path, torn)
             self._cut()
         return records
+
+
+def records_of(path: Path) -> list[bytes]:
+    """Read the whole records of a journal that another round's book may still be writing."""
+    data, records, at = path.read_bytes(), [], 0
+    while (record := _record(data, at)) is not None:
+        records.append(record)
+        at += _FRAME.size + len(record)
+    return records
 
 
 def _record(data: bytes, at: int) -> bytes | None:

@@ -10,7 +10,20 @@ from ledger.batch import Posted, Signers
 from ledger.chain.types import Receipt
 from ledger.headers import ResultHeader
 from ledger.signatures import Invitation, Join, Signature
-from ledger.types import Address, Digest, ParticipantId, RoundIndex, Wei
+from ledger.types import ZERO_DIGEST, Address, Digest, ParticipantId, RoundIndex, Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What tells a round from another of the same number, which a reorganisation of the chain can
+    put in its place: its parent, and the block that opened it.
+    """
+
+    parent: Digest = ZERO_DIGEST
+    block: Digest = ZERO_DIGEST
+
+
+UNKNOWN = Opening()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +35,7 @@ class Collecting:
     deadline: int
     direct: frozenset[int] = frozenset()
     posted: Posted | None = None
+    opening: Opening = UNKNOWN
 
     @property
     def round(self) -> RoundIndex:
@@ -41,6 +55,7 @@ class Proposing:
     signer: Address | None
     lost: int = 0
     barred: bool = False
+    opening: Opening = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,7 @@ class Voting:
     opened: int
     deadline: int
     vacant: int = 0
+    opening: Opening = UNKNOWN
 
 
 Phase = Collecting | Proposing | Voting

@@ -40,12 +40,21 @@ def carried_over(
         statistics = federation.state.statistics_round(earlier.parent)
         same_kind = statistics == context.statistics
         content = _content(federation, round_, update)
-        stands = same_kind and _stands(update, context)
-        if content is None or federation.replica.committed(earlier, member.index) or not stands:
+        allowed = same_kind and _allows(context, update, member)
+        if content is None or federation.replica.committed(earlier, member.index) or not allowed:
             return None
         log.info("round %d: the update that missed round %d", round_.index, earlier.index)
         return _under(update, context, trainer.counts(federation, member, content))
     return None
+
+
+def stands(federation: Federation, member: Member, round_: Round, update: PreparedUpdate) -> bool:
+    """Whether an update is one that its owner can commit to in a round, as the chain has it now:
+    its whole header, and who can read it.
+    """
+    context = federation.replica.context(round_)
+    allowed = context.allows(update.header, member.index)
+    return allowed and _content(federation, round_, update) is not None
 
 
 def _content(federation: Federation, round_: Round, update: PreparedUpdate) -> Content | None:
@@ -62,11 +71,13 @@ def _content(federation: Federation, round_: Round, update: PreparedUpdate) -> C
         return None
 
 
-def _stands(update: PreparedUpdate, context: RoundContext) -> bool:
-    """Whether what an update was trained on is what a round allows."""
-    header = update.header
-    dataset = context.seats[header.participant].dataset
-    return header.base in context.bases and header.dataset == dataset
+def _allows(context: RoundContext, update: PreparedUpdate, member: Member) -> bool:
+    """Whether an update of an earlier round is its owner's, and what it was trained on is what a
+    round allows.
+    """
+    common = context.common(UpdateHeader.TAG)
+    header = replace(update.header, common=common)
+    return context.allows(header, member.index)
 
 
 def _under(

@@ -1,7 +1,9 @@
 """What a participant must not forget and the chain does not know: its updates before they are
 public, its private tensors.
 
-One directory a federation, one a round inside it, all of it for its owner alone. What is in it is
+One directory a federation, one a round inside it, all of it for its owner alone. A reorganisation
+of the chain can give a round's number to another round: what is kept of a round on one parent is
+put aside while the chain has it on another, and comes back with its parent. What is in it is
 written whole and then renamed into place, so a process that is killed at any moment finds either
 all of an entry or nothing; lists grow line by line, and a line that was cut off is none.
 """
@@ -11,9 +13,9 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -38,6 +40,7 @@ log = logging.getLogger("fednode")
 Tensors = dict[str, NDArray[np.int32]]
 
 PRIVATE = "private.safetensors"
+UPDATE, PARENT, PUBLISHED = "update", "parent", "published"
 NEW, OLD = ".new-", ".old-"
 
 
@@ -89,6 +92,7 @@ class Journal:
 
     def __init__(self, root: Path, federation: FederationId) -> None:
         self.folder = root / federation.hex()
+        self._parents: dict[int, Digest] = {}
         try:
             private_folder(root, whole=False)
             private_folder(self.folder)
@@ -97,11 +101,41 @@ class Journal:
                 f"journal folder {root} cannot be made ({error.strerror}): give another --journal"
             ) from error
 
+    def align(self, parents: Mapping[int, Digest]) -> None:
+        """Turn to rounds by number and parent, as the chain has them now. Nothing is destroyed:
+        what was kept of another round of the same number is put aside, or comes back.
+        """
+        for index, parent in parents.items():
+            if self._parents.get(index) != parent:
+                with self._writing():
+                    self._turn(index, parent)
+                self._parents[index] = parent
+
+    def _turn(self, index: int, parent: Digest) -> None:
+        folder = self._round(index)
+        if folder.exists():
+            known = self._built_on(index)
+            if known in (None, parent):
+                _write(folder / PARENT, parent.hex().encode())
+                return
+            folder.rename(self._aside(index, known))
+        aside = self._aside(index, parent)
+        if aside.exists():
+            aside.rename(folder)
+
+    def _built_on(self, index: int) -> Digest | None:
+        """Give the parent of the round that a folder is of; None if it does not say."""
+        try:
+            return Digest(bytes.fromhex((self._round(index) / PARENT).read_text()[:64]))
+        except (FileNotFoundError, ValueError):
+            update = self.usable(index)
+            return None if update is None else update.parent
+
     def save_update(self, round_index: int, update: PreparedUpdate) -> None:
         """Keep a round's update, all of it or nothing."""
-        target = self._round(round_index) / "update"
+        target = self._round(round_index) / UPDATE
         with self._scratch(NEW) as scratch:
-            entry = scratch / "update"
+            entry = scratch / UPDATE
             private_folder(entry)
             files = {
                 entry / "artefact.car": write_car(update.artefact),
@@ -110,7 +144,7 @@ class Journal:
             }
             with ThreadPoolExecutor(len(files)) as pool:  # waits for the disk once, not thrice
                 list(pool.map(_write, files, files.values()))
-            private_folder(target.parent, whole=False)
+            self._make(round_index)
             try:
                 entry.rename(target)
             except OSError as error:
@@ -121,7 +155,7 @@ class Journal:
 
     def update(self, round_index: int) -> PreparedUpdate | None:
         """Give a round's update, if there is one."""
-        entry = self._round(round_index) / "update"
+        entry = self._round(round_index) / UPDATE
         if not entry.exists():
             return None
         try:
@@ -139,10 +173,51 @@ class Journal:
             log.error("round %d: %s", round_index, error)
             return None
 
+    def fitting(
+        self, round_index: int, fits: Callable[[PreparedUpdate], bool]
+    ) -> PreparedUpdate | None:
+        """Give the round's update that fits the chain as it is now: the newest, or one that was put
+        aside and takes its place again.
+        """
+        update = self.usable(round_index)
+        if update is not None and fits(update):
+            return update
+        for entry in self._others(round_index):
+            with suppress(OSError, ValueError, SafetensorError, LedgerError):
+                other = _read(entry)
+                if fits(other):
+                    self.put_aside(round_index)
+                    with self._writing():
+                        entry.rename(self._round(round_index) / UPDATE)
+                    return other
+        return None
+
+    def put_aside(self, round_index: int) -> None:
+        """Make room for another update of a round. One that can be read is kept: it may have been
+        committed, and must be had again if the chain goes back to it.
+        """
+        self.unmark(round_index, PUBLISHED)
+        update = self.usable(round_index)
+        if update is None:
+            self._drop(self._round(round_index) / UPDATE)
+            return
+        with self._writing():
+            entry = self._round(round_index) / UPDATE
+            entry.rename(entry.with_name(f"{UPDATE}-{update.digest.hex()}"))
+
+    def all_updates(self, round_index: int) -> list[PreparedUpdate]:
+        """Give every update that is kept of a round's number, as far as they can be read."""
+        found = []
+        for folder in self._folders(round_index):
+            for entry in folder.glob(f"{UPDATE}*"):
+                with suppress(OSError, ValueError, SafetensorError, LedgerError):
+                    found.append(_read(entry))
+        return found
+
     def private(self, round_index: int) -> Tensors:
         """Give the private tensors that a round's update left, also of one that was forgotten."""
         folder = self._round(round_index)
-        for path in (folder / "update" / PRIVATE, folder / PRIVATE):
+        for path in (folder / UPDATE / PRIVATE, folder / PRIVATE):
             try:
                 return _read_private(path)
             except FileNotFoundError:
@@ -154,6 +229,8 @@ class Journal:
     def mark(self, round_index: int, name: str, value: object = True) -> None:
         """Note a small fact about a round."""
         path = self._mark(round_index, name)
+        with self._writing():
+            self._make(round_index)
         self._replace(path, json.dumps(value).encode())
 
     def marked(self, round_index: int, name: str) -> object | None:
@@ -173,7 +250,7 @@ class Journal:
         """
         path = self._list(round_index, name)
         with self._writing():
-            private_folder(path.parent, whole=False)
+            self._make(round_index)
             with os.fdopen(open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+b") as file:
                 file.truncate(_end(file))
                 file.write("".join(f"{entry}\n" for entry in entries).encode())
@@ -196,7 +273,7 @@ class Journal:
 
     def updates(self) -> list[int]:
         """List the rounds that an update is kept of."""
-        return [index for index in self.rounds() if (self._round(index) / "update").exists()]
+        return [index for index in self.rounds() if (self._round(index) / UPDATE).exists()]
 
     def unmark(self, round_index: int, name: str) -> None:
         """Forget that a fact was noted."""
@@ -204,16 +281,20 @@ class Journal:
             self._mark(round_index, name).unlink(missing_ok=True)
 
     def forget_update(self, round_index: int, *, keep_private: bool = False) -> None:
-        """Drop a round's update; its private tensors too, unless they are to stay: they are part of
-        the site's model.
+        """Drop a round's update, and those of its number that were put aside; its private tensors
+        too, unless they are to stay: they are part of the site's model.
         """
-        entry = self._round(round_index) / "update"
-        if not entry.exists():
-            return
-        if keep_private and self.private(round_index):
+        entry = self._round(round_index) / UPDATE
+        if keep_private and entry.exists() and self.private(round_index):
             self._replace(self._round(round_index) / PRIVATE, (entry / PRIVATE).read_bytes())
-        with self._scratch(OLD) as scratch:
-            entry.rename(scratch / "update")
+        for folder in self._folders(round_index):
+            for each in folder.glob(f"{UPDATE}*"):
+                self._drop(each)
+
+    def _drop(self, entry: Path) -> None:
+        if entry.exists():
+            with self._scratch(OLD) as scratch:
+                entry.rename(scratch / UPDATE)
 
     def sweep(self) -> None:
         """Remove what a killed process left half made or half dropped; for the only process that
@@ -226,6 +307,26 @@ class Journal:
 
     def _round(self, round_index: int) -> Path:
         return self.folder / f"{round_index:06d}"
+
+    def _aside(self, round_index: int, parent: Digest) -> Path:
+        return self.folder / f"{round_index:06d}-{parent.hex()}"
+
+    def _folders(self, round_index: int) -> list[Path]:
+        """List the folders of a round's number, those that were put aside included."""
+        return sorted(self.folder.glob(f"{round_index:06d}")) + sorted(
+            self.folder.glob(f"{round_index:06d}-*")
+        )
+
+    def _others(self, round_index: int) -> list[Path]:
+        return sorted(self._round(round_index).glob(f"{UPDATE}-*"))
+
+    def _make(self, round_index: int) -> None:
+        """Make a round's folder, and note in it which parent the round has."""
+        folder, parent = self._round(round_index), self._parents.get(round_index)
+        made = not folder.exists()
+        private_folder(folder, whole=False)
+        if made and parent is not None:
+            _write(folder / PARENT, parent.hex().encode())
 
     def _mark(self, round_index: int, name: str) -> Path:
         return self._round(round_index) / f"{name}.json"

@@ -9,10 +9,10 @@ from dataclasses import replace
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
 from fednode.roles.carrier import Carrier, Direct
-from fednode.roles.carrying import carried_over
+from fednode.roles.carrying import carried_over, stands
 from fednode.roles.charger import Charger
 from fednode.roles.effort import Meter
-from fednode.roles.journal import Journal, PreparedUpdate
+from fednode.roles.journal import PUBLISHED, Journal, PreparedUpdate
 from fednode.roles.role import Progress, advance_if_due, end, finished, idle
 from fednode.roles.trainer import Trainer
 from fednode.roles.turns import turn_of
@@ -32,8 +32,11 @@ from ledger.types import Address, Digest, RoundIndex
 
 log = logging.getLogger("fednode")
 
-PUBLISHED = "published"
 HELD = "held"
+Situation = tuple[Digest, Digest, int, int]
+"""What an update is made for: the block that opened the round, its parent, and who its owner is and
+on which data set. A reorganisation can change each of them, and leave the round its number.
+"""
 
 
 class NotAMember(FedNodeError):
@@ -65,7 +68,9 @@ class Participant:
         self._journal = journal
         self._carrier = carrier or Direct(federation.contract, federation.id, account)
         self._judged: tuple[object, tuple[object, ...]] | None = None
-        self._ready: tuple[tuple[RoundIndex, Digest], Digest] | None = None
+        self._ready: tuple[Situation, Digest] | None = None
+        self._published: Situation | None = None
+        self._out: set[Situation] = set()
         self._ballot: tuple[object, Ballot] | None = None
         self._watcher = Watcher(federation, account, journal, beside=False)
         self._charger = Charger(federation, account)
@@ -89,6 +94,7 @@ class Participant:
             log.warning("the chain's node does not know any more that we joined; waiting for it")
             return Progress.WAITING
         self._joined = True
+        self._journal.align({round_.index: round_.parent for round_ in state.rounds})
         if finished(self._federation):
             progress = self._charger.step(member)
             return end(self._federation) if progress is Progress.DONE else progress
@@ -143,7 +149,7 @@ class Participant:
         """
         if round_.committed(member.index):
             return False
-        key = (round_.index, round_.parent)
+        key = _situation(member, round_)
         if self._ready is None or self._ready[0] != key:
             if self._watcher.see_to_disputes():
                 return True
@@ -156,22 +162,24 @@ class Participant:
         return self._carrier.commit(round_, member.index, self._ready[1])
 
     def _prepare(self, member: Member, round_: Round) -> PreparedUpdate | None:
-        """Give this round's update from the journal, or train it."""
-        update = self._journal.usable(round_.index)
-        if update is None or update.parent != round_.parent:
-            # Half of an update, or one that was trained on another result before the chain was
-            # reorganised, counts for nothing.
-            self._journal.unmark(round_.index, PUBLISHED)
-            self._journal.forget_update(round_.index)
-            update = None
-        return self._train(member, round_) if update is None else update
+        """Give this round's update from the journal, or train it. One that does not fit the chain
+        any more is put aside: after a reorganisation its owner may have another index.
+        """
+        update = self._journal.fitting(
+            round_.index, lambda kept: stands(self._federation, member, round_, kept)
+        )
+        if update is None:
+            self._journal.put_aside(round_.index)
+            update = self._train(member, round_)
+        return update
 
     def _train(self, member: Member, round_: Round) -> PreparedUpdate | None:
         """Train and journal an update, unless one that missed its round will do. A model that
         others drove out of bounds must not take this node's vote away too: it sits the round out,
         and says so when all is over.
         """
-        if round_.index in self.failures:
+        situation = _situation(member, round_)
+        if situation in self._out:
             return None
         try:
             update = carried_over(self._federation, member, round_, self._journal, self._trainer)
@@ -180,7 +188,9 @@ class Participant:
         except FedNodeError as error:
             log.error("round %d: no update of ours: %s", round_.index, error)
             self.failures[round_.index] = str(error)
+            self._out.add(situation)
             return None
+        self.failures.pop(round_.index, None)
         self._journal.save_update(round_.index, update)
         return update
 
@@ -188,17 +198,22 @@ class Participant:
         """Publish this round's update once nobody can commit any more: until then it is the
         journal's secret.
         """
-        round_ = self._federation.state.round
-        if round_.closed is None or self._journal.marked(round_.index, PUBLISHED):
+        round_, replica = self._federation.state.round, self._federation.replica
+        situation = _situation(member, round_)
+        if round_.closed is None or self._published == situation:
             return False
-        update = self._journal.usable(round_.index)
-        replica = self._federation.replica
-        if update is None or not replica.committed(round_, member.index, update.digest):
+        update = self._journal.fitting(
+            round_.index, lambda kept: replica.committed(round_, member.index, kept.digest)
+        )
+        if update is None:
             return False
-        self._federation.store.put(update.artefact)
-        self._journal.mark(round_.index, PUBLISHED)
-        log.info("published update %s", update.digest.hex()[:16])
-        return True
+        done = self._journal.marked(round_.index, PUBLISHED) is not None
+        if not done:
+            self._federation.store.put(update.artefact)
+            self._journal.mark(round_.index, PUBLISHED)
+            log.info("published update %s", update.digest.hex()[:16])
+        self._published = situation
+        return not done
 
     # -- attest
 
@@ -358,6 +373,11 @@ class Participant:
             else slot
             for slot, entry in zip(self._federation.filled(round_, bare), entries, strict=False)
         ]
+
+
+def _situation(member: Member, round_: Round) -> Situation:
+    dataset, _ = member.dataset(round_.index)
+    return round_.opening, round_.parent, member.index, dataset
 
 
 def _signed(state: FederationState, account: Address) -> bool:

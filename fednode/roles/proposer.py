@@ -23,8 +23,8 @@ log = logging.getLogger("fednode")
 
 
 Turn = tuple[int, Digest, tuple[Digest, ...]]
-"""What a result was computed for: the attempt, the parent, batch and commits. A reorganisation of
-the chain can change the last two.
+"""What a result was computed for: the attempt, the parent, and the block that opened the round,
+batch and commits, which a reorganisation of the chain can change.
 """
 
 
@@ -142,4 +142,4 @@ class Proposer:
 
 def _basis(round_: Round) -> Turn:
     digests = tuple(commit.digest for commit in round_.commits)
-    return round_.attempt, round_.parent, (round_.batch_root, *digests)
+    return round_.attempt, round_.parent, (round_.opening, round_.batch_root, *digests)
