@@ -58,7 +58,7 @@ def evidence_from_chain(
 
 @dataclass(frozen=True, slots=True)
 class _History:
-    """All events of a federation, the contract's accumulator after them, and the last one's block."""
+    """All events of a federation, the contract's accumulator, and the last event's block."""
 
     events: Sequence[Event]
     h: Digest

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fednode.roles.participant import PUBLISHED
+from fednode.roles.journal import PUBLISHED
 from fednode.roles.role import attempt
 from fednode.testnet import Kubo, connect_all
 from ledger.state import FederationState, Phase

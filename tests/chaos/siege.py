@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fednode.federation import Federation
-from fednode.roles.participant import PUBLISHED
+from fednode.roles.journal import PUBLISHED
 from fednode.testnet import Anvil, Kubo, free_port
 from ledger.proceedings import Outcome
 from ledger.state import FederationState, Phase

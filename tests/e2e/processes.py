@@ -22,8 +22,7 @@ from typing import Self
 
 from fednode.federation import Federation
 from fednode.policy import Policy, built_in, load_policy
-from fednode.roles.journal import Journal
-from fednode.roles.participant import PUBLISHED
+from fednode.roles.journal import PUBLISHED, Journal
 from fednode.roles.role import PASSING
 from fednode.testnet import (
     ANVIL_KEYS,
