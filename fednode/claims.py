@@ -6,16 +6,22 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
-from fednode.federation import Federation
+from fednode.errors import FedNodeError
 from ledger import payouts
 from ledger.chain.accounts import Account
 from ledger.chain.errors import ContractRejected
-from ledger.chain.federations import Dispute, PayoutProof
+from ledger.chain.federations import Dispute, Federations, PayoutProof
 from ledger.chain.types import Receipt
+from ledger.errors import MalformedRecord
 from ledger.members import Participant
 from ledger.proceedings import Fate
-from ledger.types import Address, Digest, Wei
+from ledger.replica import Replica
+from ledger.sealing import NotForUs
+from ledger.state import FederationState
+from ledger.stores import StoreError
+from ledger.types import Address, Digest, FederationId, Wei
 
 log = logging.getLogger("fednode")
 
@@ -24,6 +30,29 @@ AT_ONCE = 32
 Send = Callable[[], Receipt]
 Due = tuple[dict[str, int], Send]
 """What a transaction pays, by kind, and how to send it."""
+
+
+class Holding(Protocol):
+    """A federation whose money is taken out: `Federation`, or `Holdings` from the chain alone."""
+
+    @property
+    def contract(self) -> Federations:
+        """The contract that holds the money."""
+
+    @property
+    def id(self) -> FederationId:
+        """The federation."""
+
+    @property
+    def state(self) -> FederationState:
+        """The federation as of the last `refresh`."""
+
+    @property
+    def replica(self) -> Replica:
+        """What reads its results."""
+
+    def whole(self) -> FederationState:
+        """Take in what has happened since the last call, and wait for logs that trail the head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +64,43 @@ class Claimed:
     receipt: Receipt
 
 
-def claim_all(
-    federation: Federation, account: Account, *, everybody: bool = False
-) -> list[Claimed]:
+class PayoutsUnreadable(FedNodeError):
+    """The list of payouts cannot be read, so that none can be proved; all else was taken out."""
+
+    def __init__(self, result: Digest, error: Exception, claimed: Sequence[Claimed]) -> None:
+        self.result = result
+        self.claimed = tuple(claimed)
+        super().__init__(
+            f"payouts were not claimed, as the list in result {result.hex()[:16]} cannot be read "
+            f"({error}): give --ipfs or --store with a store that has it, and --key if it is sealed"
+        )
+
+
+def claim_all(federation: Holding, account: Account, *, everybody: bool = False) -> list[Claimed]:
     """Take everything that is due to an account now; nothing twice. `everybody`: send the others
     theirs, too, which anybody may.
 
     What the contract still holds back, such as the stake of rounds that wait for their settlement,
-    is left for the next time.
+    is left for the next time. Raise PayoutsUnreadable, with what was taken, where the list of
+    payouts cannot be read.
     """
     state = federation.whole()
     members = list(state.participants) if everybody else _own(federation, account)
     for what, send in _credits(federation, account, members, everybody=everybody):
         _try(what, send)
-    claimed = _pay(federation, account, members)
+    unread: StoreError | MalformedRecord | NotForUs | None = None
+    claimed: list[Claimed] = []
+    try:
+        claimed += _pay(federation, account, members)
+    except (StoreError, MalformedRecord, NotForUs) as error:
+        unread = error
     owners = federation.whole().credits.owed() if everybody else [account.address]
     for amounts, send in _due(federation, account, members, owners):
         receipt = _try(" and ".join(f"{kind} of {amounts[kind]}" for kind in amounts), send)
         if receipt is not None:
             claimed += [Claimed(kind, amount, receipt) for kind, amount in amounts.items()]
+    if unread is not None:
+        raise PayoutsUnreadable(state.period_ends[-1].result, unread, claimed)
     return claimed
 
 
@@ -66,7 +113,7 @@ def _try(what: str, send: Send) -> Receipt | None:
 
 
 def _credits(
-    federation: Federation, account: Account, members: Sequence[Participant], *, everybody: bool
+    federation: Holding, account: Account, members: Sequence[Participant], *, everybody: bool
 ) -> Iterator[tuple[str, Send]]:
     """Have credited to the account what the contract credits only when it is asked: fees of votes,
     bonds of results and challenges whose round became void.
@@ -96,14 +143,14 @@ class PayoutTree:
     leaves: tuple[payouts.PayoutLeaf, ...]
 
     @classmethod
-    def read(cls, federation: Federation) -> "PayoutTree":
+    def read(cls, federation: Holding) -> "PayoutTree":
         """Read it from the result that ended the period; it has no leaves before the first end."""
         state = federation.state
         if not state.period_ends:
             return cls(())
         result = state.period_ends[-1].result
         accepted = next(a for a in state.lineage if a.result == result)
-        return cls(federation.replica.reader(accepted).records().payouts)
+        return cls(federation.replica.reader(accepted).paid())
 
     def due(self, participant: Participant) -> int:
         """Give what a participant may claim now."""
@@ -118,7 +165,7 @@ class PayoutTree:
         return PayoutProof(participant.index, amount, path.hashes, path.sums)
 
 
-def _pay(federation: Federation, account: Account, members: Sequence[Participant]) -> list[Claimed]:
+def _pay(federation: Holding, account: Account, members: Sequence[Participant]) -> list[Claimed]:
     """Send what members may claim, many at once. A payee that refuses takes back the others of its
     transaction: then each is paid by itself.
     """
@@ -140,7 +187,7 @@ def _pay(federation: Federation, account: Account, members: Sequence[Participant
 
 
 def _due(
-    federation: Federation,
+    federation: Holding,
     account: Account,
     members: Sequence[Participant],
     owners: Sequence[Address],
@@ -163,13 +210,13 @@ def _due(
         yield {"refund": state.left}, partial(contract.refund, account, federation.id)
 
 
-def _votes(federation: Federation, participant: Participant) -> list[Digest]:
+def _votes(federation: Holding, participant: Participant) -> list[Digest]:
     """List the settled results that a participant voted on."""
     lineage = federation.state.lineage
     return [a.result for a in lineage if a.settled and participant.index in a.proposal.votes]
 
 
-def _own(federation: Federation, account: Account) -> list[Participant]:
+def _own(federation: Holding, account: Account) -> list[Participant]:
     return [
         p
         for p in federation.state.participants

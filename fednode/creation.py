@@ -1,6 +1,7 @@
 """Creating a federation: the records behind its policy, what a round will cost, the transaction."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from fednode.data.evaluation_set import EvaluationSet
 from fednode.evaluation.evaluator import open_evaluator
 from fednode.evaluation.slices import LINK as SLICES
 from fednode.evaluation.slices import SliceCommitment
-from fednode.federation import require_tolerance
+from fednode.federation import read_rulebook, require_tolerance
 from fednode.models.layout import Tensors
 from fednode.models.pinning import LINK as SOURCE
 from fednode.models.pinning import source_digest
@@ -18,15 +19,17 @@ from fednode.policy import Cost, Policy, PolicyError, predict, require_windows
 from fednode.policy.document import NO_FEDERATION, require_leaves
 from fednode.policy.worst import WorstCase, require_worst_case, worst_case
 from fednode.training.task import TrainingTask, layout_of
-from ledger import cbor
+from ledger import artefacts, cbor
 from ledger.artefacts import raw, record
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Federations
 from ledger.chain.types import Receipt
+from ledger.cid import CID
+from ledger.errors import MalformedRecord
 from ledger.headers import PolicyHeader, ResultHeader
-from ledger.payload import Payload, pad
+from ledger.payload import LEAF_SIZE, Payload, fetch, pad
 from ledger.round import Int32
-from ledger.stores import Artefact, ContentStore
+from ledger.stores import Artefact, ContentStore, MemoryStore
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId
 
 
@@ -102,7 +105,46 @@ def plan(
     )
     head = raw(header.encode())
     own = Artefact((head[0], rest[0]), dict([head, rest]))
-    return Plan(header, own.merge(*parts), cost, worst, ancestor.header if ancestor else None)
+    whole = own.merge(*parts)
+    require_readable(policy, header, whole)
+    return Plan(header, whole, cost, worst, ancestor.header if ancestor else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """The records of a federation that is yet to be created, as every node will read them."""
+
+    policy: PolicyHeader
+    store: ContentStore
+
+    def rest(self) -> Mapping[str, cbor.Value]:
+        rest = artefacts.read_record(self.store, self.policy.rest)
+        if not isinstance(rest, Mapping):
+            raise MalformedRecord("policy", "its rest is not a map")
+        return rest
+
+    def link(self, name: str) -> Digest:
+        cid = self.rest().get(name)
+        if not isinstance(cid, CID):
+            raise MalformedRecord("policy", f"its rest has no link {name!r}")
+        return cid.digest
+
+
+def require_readable(policy: Policy, header: PolicyHeader, artefact: Artefact) -> None:
+    """Read records back as every node will, before anything is paid for them.
+
+    Raise PolicyError or MalformedRecord where a node could not, or would read something else.
+    """
+    store = MemoryStore()
+    store.put(artefact)
+    found = _Published(artefacts.read_policy(store, header.digest()), store)
+    own = (policy.task.model,) if is_own(policy.task.model) else ()
+    if read_rulebook(found, store, own=own).policy != policy or found.policy != header:
+        raise PolicyError("policy", "another policy comes back from its records")
+    size = header.leaves * LEAF_SIZE
+    initial = Payload(fetch(store, found.link("initial"), size))
+    if initial.root != header.initial_model_root:
+        raise MalformedRecord("initial model", "another one comes back from its blocks")
 
 
 def create(

@@ -3,13 +3,14 @@ rules of a round.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from typing import Protocol
 
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.errors import FedNodeError
@@ -26,10 +27,11 @@ from fednode.models.registry import is_own
 from fednode.policy import Policy, PolicyError, require_header
 from fednode.rounds import FederationRules
 from fednode.training.task import TrainingTask, layout_of, open_task
-from ledger import artefacts
+from ledger import artefacts, cbor
 from ledger.chain.federations import Federations
 from ledger.cid import Codec
 from ledger.errors import MalformedRecord
+from ledger.headers import PolicyHeader
 from ledger.history import HeadBehind, HistoryReader, LogsBehind
 from ledger.identity import ForgedIdentity, identity_artefact, read_identity
 from ledger.proceedings import Commit, Round
@@ -76,7 +78,23 @@ class Rulebook:
     opener: Opener | None = None
 
 
-def read_rulebook(replica: Replica, store: ContentStore, *, own: Collection[str] = ()) -> Rulebook:
+class PolicyRecords(Protocol):
+    """A policy's header and the records behind it."""
+
+    @property
+    def policy(self) -> PolicyHeader:
+        """The header."""
+
+    def rest(self) -> Mapping[str, cbor.Value]:
+        """Give the part of the policy that the contract does not enforce."""
+
+    def link(self, name: str) -> Digest:
+        """Give a digest that the rest of the policy links to."""
+
+
+def read_rulebook(
+    replica: PolicyRecords, store: ContentStore, *, own: Collection[str] = ()
+) -> Rulebook:
     """Rebuild policy, model and rules from the records that the chain names.
 
     `own` names the users' model factories that may run here.

@@ -69,7 +69,7 @@ class Failing(click.Group):
         try:
             return super().invoke(ctx)
         except (FedNodeError, LedgerError, IncentiveError) as error:
-            _fail(ctx, error, _advised(error))
+            _fail(ctx, error, advised(error))
         except click.UsageError as error:
             _print_json(ctx, error, error.format_message())
             raise click.UsageError(scrub(error.format_message()), error.ctx) from None
@@ -110,7 +110,8 @@ def _print_json(ctx: click.Context, error: Exception, text: str) -> None:
             click.echo(json.dumps({"error": fields}))
 
 
-def _advised(error: Exception) -> str:
+def advised(error: Exception) -> str:
+    """Give an error's text, with what a user of the command can do about it."""
     advice = ADVICE.get(type(error).__name__)
     return f"{error}; {advice}" if advice else str(error)
 
@@ -139,6 +140,11 @@ class Output:
         click.echo(
             json.dumps(scrub.record(fields), indent=2) if self.as_json else scrub.known(text)
         )
+
+    def error(self, text: str) -> None:
+        """Print one line that says what was wrong, after a result that is not all there was."""
+        scrub = scrub_of(click.get_current_context(silent=True))
+        click.echo(f"error: {one_line(scrub(text))}", err=True)
 
     def note(self, text: str) -> None:
         """Print what a person may like to know meanwhile."""

@@ -35,7 +35,7 @@ def leave(
     The stake can be claimed once the rounds that the participant acted in are settled.
     """
     account = open_account(keystore, password_file)
-    opened = place.open()
+    opened = place.holdings()
     seat = controlled(opened, account).index
     receipt = opened.contract.leave(account, opened.id, seat)
     Output(as_json).result(

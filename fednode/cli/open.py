@@ -10,6 +10,7 @@ import click
 
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
+from fednode.holdings import Holdings
 from ledger.address import parse_address
 from ledger.chain.accounts import Account, load_keystore, read_password
 from ledger.chain.client import Chain
@@ -120,6 +121,16 @@ class Place:
             )
         return opened
 
+    def holdings(self, *, required: bool = False) -> Holdings:
+        """Open what the chain alone tells of the federation; unless one is `required`, a store may
+        be left out.
+        """
+        contract = open_contract(self.rpc, self.chain_id, self.ledger)
+        none = self.ipfs is None and self.store is None and not required
+        content = None if none else open_content(self.ipfs, self.store)
+        vault = open_vault(self.key_files)
+        return Holdings(contract, federation_id(self.federation), content, vault=vault)
+
 
 def placed(command: Callable[..., T]) -> Callable[..., T]:
     """Hand a command the options that name a federation as one `Place`."""
@@ -133,7 +144,7 @@ def placed(command: Callable[..., T]) -> Callable[..., T]:
     return called
 
 
-def controlled(federation: Federation, account: Account) -> Participant:
+def controlled(federation: Federation | Holdings, account: Account) -> Participant:
     """Find the participant that an account controls."""
     for participant in federation.state.participants:
         if participant.controller == account.address:

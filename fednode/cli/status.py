@@ -5,7 +5,9 @@ from pathlib import Path
 import click
 
 from fednode.cli.edge import (
+    FAILED,
     Output,
+    advised,
     chain_options,
     federation_option,
     json_option,
@@ -17,12 +19,20 @@ from fednode.cli.edge import (
 )
 from fednode.cli.open import Place, placed
 from fednode.federation import Federation
+from fednode.holdings import Holdings
+from fednode.models.errors import ModelDescriptionError
+from fednode.policy import PolicyError
 from fednode.roles.effort import Effort, attested
 from fednode.roles.journal import Journal
 from ledger.audit.wording import clean
+from ledger.errors import MalformedRecord
 from ledger.sealing import NotForUs
 from ledger.state import Phase
+from ledger.stores import BlockUnavailable
+from ledger.types import ZERO_ADDRESS
 
+UNREADABLE = (BlockUnavailable, MalformedRecord, PolicyError, ModelDescriptionError)
+"""Errors of a policy's records, or of results, that a store lacks or has in no usable form."""
 LABELS = {"deadline_in": "seconds to the deadline"}
 
 
@@ -36,27 +46,52 @@ LABELS = {"deadline_in": "seconds to the deadline"}
     help="A participant's own memory: print what attesting has cost it, too. [FEDNODE_JOURNAL]",
 )
 @json_option
+@click.pass_context
 @placed
 def status(
+    ctx: click.Context,
     place: Place,
     journal: Path | None,
     as_json: bool,
 ) -> None:
-    """Print a federation's phase, deadline, participants, results and payouts."""
-    opened = place.open()
-    fields = _fields(opened)
+    """Print a federation's phase, deadline, participants, results and payouts.
+
+    Where the policy's records cannot be read, what the chain alone tells is printed, and an error.
+    """
+    output = Output(as_json)
+    try:
+        opened = place.open()
+        fields = {**_fields(opened), **_recorded(opened)}
+    except UNREADABLE as error:
+        holdings = place.holdings(required=True)
+        text = advised(error)
+        fields = {**_fields(holdings), "unread": text}
+        output.result(fields, _text(fields))
+        output.error(text)
+        ctx.exit(FAILED)
     if journal is not None:
         fields["attesting"] = _attesting(opened, journal)
-    Output(as_json).result(fields, _text(fields))
+    output.result(fields, _text(fields))
 
 
-def _fields(opened: Federation) -> dict[str, object]:
+def _recorded(opened: Federation) -> dict[str, object]:
+    """Give what the policy's record and the results add to what the chain tells."""
     state, trail = opened.state, _trail(opened)
+    ended = state.phase is Phase.ENDED and trail is not None
+    return {
+        "name": opened.policy.federation.name,
+        "utility": trail[-1] / 1_000_000 if trail else None,
+        "released_version": opened.released_version() if ended else None,
+    }
+
+
+def _fields(opened: Federation | Holdings) -> dict[str, object]:
+    state = opened.state
     deadline = state.deadline
-    now = opened.chain.now()
+    now = opened.contract.chain.now()
     return {
         "federation": opened.id.hex(),
-        "name": opened.policy.federation.name,
+        "name": None,
         "phase": state.phase.value,
         "round": state.round.index if state.rounds else None,
         "commits": state.round.slots if state.rounds else 0,
@@ -65,13 +100,11 @@ def _fields(opened: Federation) -> dict[str, object]:
         "deadline_in": None if deadline is None else deadline - now,
         "results": len(state.lineage),
         "settled": sum(accepted.settled for accepted in state.lineage),
-        "rounds": opened.policy.training.rounds,
+        "rounds": state.policy.rounds,
         "head": state.head.hex(),
-        "utility": trail[-1] / 1_000_000 if trail else None,
-        "released_version": opened.released_version()
-        if state.phase is Phase.ENDED and trail is not None
-        else None,
-        "token": opened.policy.reward.token,
+        "utility": None,
+        "released_version": None,
+        "token": None if state.policy.token == ZERO_ADDRESS else state.policy.token,
         "participants": [
             {
                 "index": p.index,
@@ -110,7 +143,7 @@ def _text(fields: dict[str, object]) -> str:
     lines = [
         f"{LABELS.get(name, name.replace('_', ' '))}: {clean(str(value), 200)}"
         for name, value in fields.items()
-        if name not in ("participants", "attesting") and value is not None
+        if name not in ("participants", "attesting", "unread") and value is not None
     ]
     people = fields["participants"]
     assert isinstance(people, list)
