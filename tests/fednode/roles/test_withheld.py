@@ -18,7 +18,8 @@ import pytest
 from fednode.creation import plan
 from fednode.federation import Federation
 from fednode.roles.journal import Journal
-from fednode.roles.participant import Participant
+from fednode.roles.participant import HELD, Participant
+from fednode.roles.role import Progress, Role
 from fednode.roles.trainer import Trainer
 from fednode.roles.watcher import Watcher, challenge_time
 from fednode.training.task import layout_of, open_task
@@ -38,11 +39,14 @@ from ledger.types import Digest, ParticipantId
 from tests.federations import in_phase, policy_of
 from tests.fednode.roles.reference import Contract, Events, Theatre
 from tests.fednode.roles.test_disputes import another_model
+from tests.fednode.roles.test_kept_back import Stage
 from tests.tamper.policies import Terms
 from tests.tamper.world import (
     CHAIN_ID,
+    CREATOR,
     FIRST_MEMBER,
     LEDGER,
+    STRANGER,
     Setting,
     World,
     account,
@@ -304,19 +308,21 @@ def test_an_ancestors_bytes_are_waited_for_once(wrong: Wrong, kind: str, tmp_pat
 # -- everything, among many
 
 
-def crowd(size: int, folder: Path) -> Node:
-    """Found a federation of many in which a committee votes for a result of which, as of all
-    updates, not one block is published.
+def crowd(size: int, folder: Path, *, batched: bool) -> Node:
+    """Found a federation of many in which a result is proposed of which, as of all updates and of
+    the relay's batch, not one block is published.
     """
+    relay = {"relay": account(STRANGER).address} if batched else {}
+    people = {"start_participants": size, "max_participants": size, "least_updates": 1}
     policy = policy_of(
         "digits",
-        federation={"start_participants": size, "max_participants": size, "least_updates": 1},
+        federation={**people, **relay},
         task={"model": "logistic", "options": {}},
         evaluation={"mode": "none"},
         valuation={"kind": "none"},
         reward={"pool": "0", "target": 1},
         stop={"patience": 0},
-        windows={"commit": 3600, "fetch": FETCH},
+        windows={"commit": 3600, "fetch": FETCH, "batch": 3000 if batched else 0},
     )
     task = open_task(policy.model_spec)
     layout = layout_of(task, policy.numeric_columns)
@@ -326,13 +332,21 @@ def crowd(size: int, folder: Path) -> Node:
     record = identity(FIRST_MEMBER)
     for place in range(size):
         world.join(FIRST_MEMBER + place, 1, record=record)
-    for place in range(size):
-        world.commit(place, digest_of("withheld", place))
+    digests = [digest_of("withheld", place) for place in range(size)]
+    if batched:
+        leaves = enumerate(digests)
+        world.post_batch([(i, digest, account(FIRST_MEMBER + i)) for i, digest in leaves])
+        world.wait(world.replica.state.round.commit_deadline + 1)
+        world.advance(account(STRANGER).address)
+    else:
+        for place, digest in enumerate(digests):
+            world.commit(place, digest)
     blocks = dict(planned.artefact.blocks)
     who = seat_of(world)
     node = Node(world, Hanging(blocks, lambda cid: False), folder, who)
     round_ = node.view.refresh().round
-    right = node.view.compose(round_, [Slot(c.participant, c.digest) for c in round_.commits])
+    slots = [Slot(place, digest) for place, digest in enumerate(digests)]
+    right = node.view.compose(round_, slots)
     forged = another_model(right)
     world.propose(account(FIRST_MEMBER).address, forged.header, digest_of("index"))
     return node
@@ -344,9 +358,9 @@ def seat_of(world: World) -> int:
     return min(state.committee(state.round).seated)
 
 
-@pytest.mark.parametrize("size", [64, 1024])
-def test_among_many_everything_is_withheld(size: int, tmp_path: Path) -> None:
-    node = crowd(size, tmp_path)
+@pytest.mark.parametrize(("size", "batched"), [(64, False), (64, True), (1024, False)])
+def test_among_many_everything_is_withheld(size: int, batched: bool, tmp_path: Path) -> None:
+    node = crowd(size, tmp_path, batched=batched)
     proposal = node.view.refresh().round.proposal
     watcher, participant = node.watcher, node.participant
     start = proposal.challenge_deadline - node.view.policy.windows.challenge
@@ -359,3 +373,36 @@ def test_among_many_everything_is_withheld(size: int, tmp_path: Path) -> None:
     assert took(watcher.step) < LIMIT
     assert node.told[0].startswith("demanded a")
     assert node.world.time - start < (proposal.challenge_deadline - start) * 3 // 4
+
+
+# -- a slice
+
+
+class Hidden:
+    """Announces a slice that nobody can fetch."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def step(self) -> Progress:
+        state = self._world.replica.state
+        if state.phase is not Phase.PROPOSE or state.round.slices:
+            return Progress.WAITING
+        holder, digest = account(CREATOR), digest_of("slice")
+        Contract(self._world).open_slice(holder, state.federation, state.round.index, digest)
+        return Progress.ACTED
+
+
+def test_a_slice_that_is_withheld_leaves_time_for_the_updates(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, rounds=1)
+    theatre, world = stage.theatre, stage.theatre.world
+    people = [theatre.participant(place) for place in range(4)]
+    roles: list[Role] = [*people, Hidden(world)]
+    theatre.play(roles, until=lambda state: bool(state.rounds) and bool(state.round.slices))
+    for person in people:
+        person.step()
+    blocks = {cid: data for s in theatre.stores for cid, data in s.own.blocks.items()}
+    node = Node(world, Hanging(blocks, lambda cid: False), tmp_path)
+    assert took(node.participant.step) < LIMIT
+    held = node.participant._journal.listed(0, HELD)
+    assert {commit.digest.hex() for commit in world.replica.state.round.commits} <= set(held)
