@@ -231,7 +231,7 @@ class Federation:
         """Let all fetches inside wait for `windows.fetch` seconds together, at most for a quarter
         of what is left of the phase: there must be time for what they are needed for.
         """
-        seconds = float(self.policy.windows.fetching)
+        seconds = float(self.policy.windows.patience)
         end = _end_of_phase(self.state)
         if end is not None:
             seconds = min(seconds, max(0, end - self.chain.now()) / 4)

@@ -255,6 +255,8 @@ LONGEST_FETCH = 30
 """Seconds that `windows.fetch` is by default, where the windows are long enough."""
 FETCHES = 16
 """How often that fits into the shortest of `attest`, `challenge` and `answer` at least."""
+LEAST_FETCHES = 8
+"""How often any `windows.fetch` fits there, in a policy that `fednode create` takes."""
 
 
 class WindowsSection(Section):
@@ -275,9 +277,17 @@ class WindowsSection(Section):
 
     @property
     def fetching(self) -> int:
-        """Seconds that a node waits for all bytes that one piece of work needs."""
-        shortest = min(self.attest, self.challenge, self.answer)
-        return self.fetch or max(1, min(LONGEST_FETCH, shortest // FETCHES))
+        """Seconds that one piece of work may wait for all bytes that it needs."""
+        return self.fetch or max(1, min(LONGEST_FETCH, self._shortest // FETCHES))
+
+    @property
+    def patience(self) -> int:
+        """The same, as a node waits: where a policy's windows do not hold it, for less."""
+        return max(1, min(self.fetching, self._shortest // LEAST_FETCHES))
+
+    @property
+    def _shortest(self) -> int:
+        return min(self.attest, self.challenge, self.answer)
 
     @property
     def least_idle(self) -> int:

@@ -214,7 +214,7 @@ class Watcher:
 
     @property
     def _patience(self) -> int:
-        return self._federation.policy.windows.fetching
+        return self._federation.policy.windows.patience
 
     def _budget(self, proposal: Proposal) -> Budget:
         """Give what fetching for a result may still cost: all of it once, little for each look

@@ -15,13 +15,13 @@ from ledger.stores import Artefact, open_store
 from ledger.stores.kubo import KuboStore
 from tests.chaos.siege import PRICES
 from tests.e2e.processes import SITES, Command, Network, engines, wait_for
-from tests.federations import Cast, Stage, found, policy_of
+from tests.federations import Cast, Changes, Stage, found, policy_of
 from tests.fednode.roles.test_disputes import accomplice, another_model
 from tests.fednode.roles.test_rounds import Dishonest
 
 pytestmark = pytest.mark.e2e
 
-FETCH = 3
+
 WINDOWS = {
     "commit": 120,
     "reveal": 10,
@@ -29,9 +29,11 @@ WINDOWS = {
     "attest": 40,
     "challenge": 80,
     "answer": 40,
-    "fetch": FETCH,
+    "fetch": 3,
     "unbonding": 40,
 }
+SHIPPED = {"unbonding": 300}
+"""The heart policy's own windows; stakes are kept as long as they can be charged."""
 HONEST = len(SITES) - 1
 
 
@@ -45,10 +47,10 @@ class HeaderAndIndex(KuboStore):
             self._client().block.put(io.BytesIO(artefact.blocks[cid]), opts=options)
 
 
-def join_up(network: Network, folder: Path) -> Cast:
+def join_up(network: Network, folder: Path, windows: Changes) -> Cast:
     """Found a federation whose first three participants share a Kubo; the fourth has its own."""
     (_, theirs), (_, own) = network.stores
-    policy = policy_of("heart", training={"rounds": 2, "epochs": 1}, stake=PRICES, windows=WINDOWS)
+    policy = policy_of("heart", training={"rounds": 2, "epochs": 1}, stake=PRICES, windows=windows)
     stores = [open_store(url) for url in (*[theirs] * HONEST, own)]
     return found(Stage(network.engine, stores, folder), policy)
 
@@ -78,17 +80,28 @@ def challenged(proposal: Proposal) -> bool:
     return bool(proposal.challenges.all)
 
 
-@pytest.mark.timeout(300)
-def test_a_withheld_result_is_challenged_in_time(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "windows",
+    [
+        pytest.param(WINDOWS, id="short"),
+        pytest.param(SHIPPED, id="shipped", marks=pytest.mark.long),
+    ],
+)
+def test_a_withheld_result_is_challenged_in_time(tmp_path: Path, windows: Changes) -> None:
+    """The short windows pass in real time to the end; of the shipped ones the answer window is
+    skipped once the challenge is there.
+    """
     with engines(tmp_path / "engines", kubo=2) as network:
-        cast = join_up(network, tmp_path)
+        cast = join_up(network, tmp_path, windows)
         colluders = conspirators(cast, network.stores[0][1])
         node, eye = honest_node(network, cast, tmp_path), cast.hospitals[HONEST].view()
         node.start()
         try:
             wait_for(lambda: step(colluders) or bool(eye.refresh().lineage), [node])
             wrong = eye.state.lineage[0].proposal
-            proposed = wrong.challenge_deadline - WINDOWS["challenge"]
+            window, fetch = cast.policy.windows.challenge, cast.policy.windows.fetching
+            proposed = wrong.challenge_deadline - window
             assert list(wrong.votes.values()) == [True] * HONEST
             index = CID(Codec.DAG_CBOR, wrong.index)
             assert index.names(eye.store.get(index))
@@ -96,8 +109,12 @@ def test_a_withheld_result_is_challenged_in_time(tmp_path: Path) -> None:
             wait_for(lambda: challenged(eye.refresh().rounds[0].proposals[0]), [node])
             # The bytes were waited for once, all together, and the challenge lies well inside.
             late = cast.stage.chain.now() - proposed
-            assert FETCH <= late < WINDOWS["challenge"] // 2, str(node)
+            assert fetch <= late < window // 2, str(node)
 
+            if windows is SHIPPED:
+                deadline = eye.state.rounds[0].proposals[0].challenges.all[0].deadline
+                assert deadline is not None
+                network.engine.hurry(deadline)
             wait_for(lambda: not eye.refresh().lineage, [node])
             assert eye.state.rounds[0].proposals[0].fate is Fate.DISPROVED
         finally:

@@ -61,6 +61,14 @@ def test_without_a_key_the_fetch_follows_the_windows() -> None:
     assert fetching(fetch=17) == 17
 
 
+def test_a_node_waits_no_longer_than_the_windows_allow() -> None:
+    """Not every policy comes from `fednode create`."""
+    hostile = policy_of("heart", windows={"attest": 300, "fetch": (1 << 32) - 1}).windows
+    assert hostile.patience == 300 // 8
+    for name in ("heart", "digits"):
+        assert built_in(name).windows.patience == built_in(name).windows.fetching
+
+
 def test_it_grows_with_all_that_it_depends_on() -> None:
     base = worst(policy_of("heart"))
     slow = worst(policy_of("heart"), seconds=50)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -18,6 +19,8 @@ from ledger.stores import (
     StoreUnreachable,
 )
 from ledger.stores.budget import GRACE, current, in_turns, patience, spending, spending_part
+from ledger.stores.kubo import KuboStore
+from tests.ledger.stores.test_kubo_store import server
 
 SECONDS = 1.0
 
@@ -138,14 +141,15 @@ def test_who_waits_longer_asks_again_where_another_gave_up() -> None:
 
 
 def test_waiting_at_the_same_time_counts_once(hanging: Hanging) -> None:
-    store = BudgetedStore(hanging)
-    with spending(Budget(SECONDS)) as budget, ThreadPoolExecutor(8) as pool:
+    store, whole = BudgetedStore(hanging), Budget(8 * SECONDS)
 
-        def missed(cid: CID) -> float:
-            with spending(budget):
-                return took(lambda: store.get(cid))
+    def missed(cid: CID) -> None:
+        with spending(whole.part(SECONDS)), pytest.raises(BlockNotFound):
+            store.get(cid)
 
-        assert all(seconds < SECONDS + GRACE for seconds in pool.map(missed, cids(8)))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(missed, cids(8)))
+    assert 4 * SECONDS < whole.left < 7.1 * SECONDS
 
 
 def test_a_part_ends_earlier_and_is_charged_to_the_whole(hanging: Hanging) -> None:
@@ -180,6 +184,31 @@ def test_what_hangs_keeps_nothing_else_from_coming(hanging: Hanging, withheld: i
     assert time.monotonic() - start < 2 * SECONDS
     assert set(found) == set(wanted)
     assert sum(data is not None for data in found.values()) == 50
+
+
+def test_a_kubo_that_sends_a_byte_at_a_time_costs_the_budget() -> None:
+    over, asked = threading.Event(), []
+
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        request.send_response(200)
+        request.send_header("Content-Length", "1000")
+        request.end_headers()
+        while not over.wait(0.05):
+            request.wfile.write(b"x")
+
+    with server(drip) as url:
+        store = BudgetedStore(KuboStore(url))
+        with spending(Budget(SECONDS)) as budget:
+            start = time.monotonic()
+            for cid in cids(2):
+                with pytest.raises(BlockNotFound, match="did not come within"):
+                    store.get(cid)
+            assert time.monotonic() - start < SECONDS + 4 * GRACE
+            assert budget.left == 0
+        over.set()
+    # Kubo is told how long it may look for the block.
+    assert "timeout=9" in asked[0] or "timeout=1000ms" in asked[0]
 
 
 def test_an_unreachable_store_is_an_outage_at_once() -> None:
