@@ -204,6 +204,7 @@ class Watcher:
             except NotForUs as error:
                 self._pass_over(proposal, error)
             except (BlockUnavailable, MalformedRecord, NoProof) as error:
+                self._note_missing(proposal, error)
                 name = proposal.result.hex()[:16]
                 log.warning("result %s cannot be judged yet: %s", name, error)
             waited += max(0.0, before - budget.left)
@@ -211,6 +212,12 @@ class Watcher:
                 # What is due against these results must not wait for bytes of all the others too.
                 break
         return Progress.WAITING
+
+    def _note_missing(self, proposal: Proposal, error: Exception) -> None:
+        """Look again later where an earlier result lacks a block: that may come as well."""
+        look = self._looks.get(proposal.key)
+        if look is not None and isinstance(error, BlockUnavailable):
+            look.examination.missing.add(error.cid)
 
     @property
     def _patience(self) -> int:

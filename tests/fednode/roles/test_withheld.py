@@ -300,9 +300,16 @@ def test_a_participant_votes_in_time(wrong: Wrong, kind: str, tmp_path: Path) ->
 @pytest.mark.parametrize("kind", ANCESTORS)
 def test_an_ancestors_bytes_are_waited_for_once(wrong: Wrong, kind: str, tmp_path: Path) -> None:
     node = Node(wrong.world, Hanging(wrong.blocks, wrong.named(kind).__contains__), tmp_path)
-    node.view.refresh()
+    proposal = node.view.refresh().round.proposal
     watcher = node.watcher
+    wrong.world.time = proposal.attest_deadline - 75
     assert took(lambda: [watcher.step() for _ in range(5)]) < LIMIT
+    assert not node.told
+    # If they come later, the result is looked at again.
+    node.store.withheld = lambda cid: False
+    wrong.world.time = proposal.attest_deadline + 75
+    watcher.step()
+    assert [what.split()[0] for what in node.told] == ["committed"]
 
 
 # -- everything, among many
