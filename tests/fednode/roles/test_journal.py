@@ -403,3 +403,98 @@ def test_marks_are_json(tmp_path: Path) -> None:
     journal = Journal(tmp_path, FEDERATION)
     journal.mark(3, "published")
     assert json.loads((journal.folder / "000003" / "published.json").read_text()) is True
+
+
+OTHER = Digest(bytes([9] * 32))
+
+
+def test_a_rounds_number_may_be_another_rounds(tmp_path: Path) -> None:
+    """What is kept of a round is put aside while the chain has it on another parent."""
+    journal = Journal(tmp_path, FEDERATION)
+    journal.align({3: PARENT})
+    journal.save_update(3, prepared(1))
+    journal.mark(3, "published")
+    journal.append(3, "held", ["a"])
+    for kept in (journal, Journal(tmp_path, FEDERATION)):
+        kept.align({3: OTHER})
+        assert kept.update(3) is None
+        assert kept.private(3) == {}
+        assert kept.marked(3, "published") is None
+        assert kept.listed(3, "held") == []
+    journal.save_update(3, prepared(2, parent=OTHER))
+    assert journal.rounds() == journal.updates() == [3]
+    for kept in (journal, Journal(tmp_path, FEDERATION)):
+        kept.align({3: PARENT})
+        assert same(kept.update(3), prepared(1))
+        assert kept.marked(3, "published") is True
+        assert kept.listed(3, "held") == ["a"]
+        kept.align({3: OTHER})
+        assert same(kept.update(3), prepared(2, parent=OTHER))
+
+
+def test_a_journal_of_before_is_read(tmp_path: Path) -> None:
+    """It does not say which parent its rounds have; the updates in it do."""
+    journal = Journal(tmp_path, FEDERATION)
+    journal.save_update(3, prepared(1))
+    journal.mark(2, "published")
+    kept = Journal(tmp_path, FEDERATION)
+    kept.align({2: OTHER, 3: PARENT})
+    assert same(kept.update(3), prepared(1))
+    assert kept.marked(2, "published") is True
+    moved = Journal(tmp_path, FEDERATION)
+    moved.align({2: PARENT, 3: OTHER})
+    assert moved.update(3) is None
+    assert moved.marked(2, "published") is None
+    moved.align({2: OTHER})
+    assert moved.marked(2, "published") is True
+
+
+def test_turning_to_another_parent_survives_a_crash(tmp_path: Path) -> None:
+    def check(folder: Path, operation: int) -> bool:
+        journal = Journal(folder, FEDERATION)
+        journal.align({3: OTHER})
+        journal.save_update(3, prepared(2, parent=OTHER))
+        journal.align({3: PARENT})
+        journal.save_update(3, prepared(1))
+        killed = killed_at(operation, folder, lambda: Journal(folder, FEDERATION).align({3: OTHER}))
+        for parent, fill in ((PARENT, 1), (OTHER, 2), (PARENT, 1)):
+            after = Journal(folder, FEDERATION)
+            after.align({3: parent})
+            assert same(after.update(3), prepared(fill, parent=parent))
+        return killed
+
+    assert at_every_operation(tmp_path, check) >= 2
+
+
+def test_an_update_that_fits_again_comes_back(tmp_path: Path) -> None:
+    """It may have been committed: nothing else is signed for the same place."""
+    journal = Journal(tmp_path, FEDERATION)
+    first, second = prepared(1), prepared(2)
+    journal.save_update(3, first)
+    journal.mark(3, "published")
+    assert journal.fitting(3, lambda update: update.digest == second.digest) is None
+    assert same(journal.update(3), first)
+    journal.put_aside(3)
+    assert (journal.update(3), journal.marked(3, "published")) == (None, None)
+    journal.save_update(3, second)
+    journal.mark(3, "published")
+    found = journal.fitting(3, lambda update: update.digest == first.digest)
+    assert same(found, first)
+    assert same(journal.update(3), first)
+    assert journal.marked(3, "published") is None
+    assert {u.digest for u in journal.all_updates(3)} == {first.digest, second.digest}
+
+
+def test_forgetting_leaves_no_copy_that_was_put_aside(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, FEDERATION)
+    journal.align({3: OTHER})
+    journal.save_update(3, prepared(2, parent=OTHER))
+    journal.align({3: PARENT})
+    journal.save_update(3, prepared(3))
+    journal.put_aside(3)
+    journal.save_update(3, prepared(1))
+    assert len(journal.all_updates(3)) == 3
+    journal.forget_update(3, keep_private=True)
+    assert journal.all_updates(3) == []
+    assert journal.private(3)["bias"].tolist() == [1]
+    assert not list(tmp_path.rglob("*.car"))
