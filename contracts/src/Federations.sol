@@ -183,7 +183,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     function _drawSeed(Federation storage f, bytes32 id, RoundState s) private returns (RoundState) {
         bytes32 drawn = blockhash(f.openedBlock);
         if (drawn == 0) revert NoSeed(f.openedBlock);
-        uint48 seed = uint48(uint256(drawn));
+        uint32 seed = uint32(uint256(drawn));
         f.seed = seed;
         f.record(id, SeedDrawn.selector, abi.encode(s.round(), seed));
         return s.seeded();
@@ -238,7 +238,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         result.batched = uint16(s.batched());
         result.first = 0;
         result.next = 0;
-        result.seed = f.seed;
+        (result.seed, result.candidates) = (f.seed, f.candidates);
         result.proposer = msg.sender;
         result.round = s.round();
         result.challengeDeadline = challengeDeadline;
@@ -321,18 +321,20 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     /// places, so nobody is looked up: who has moved up shows it with its vote. In a later attempt, which may come after a
     /// slashing, everybody drawn is looked up.
     function _seatCommittee(Federation storage f, RoundState s) private view returns (uint256 seats, uint256 places) {
-        uint256 known = s.known();
+        uint256 candidates = f.candidates;
         uint256 size = f.rules.committeeSize;
         uint32 round = s.round();
         if (s.attempt() == 0) {
-            uint256 active = s.seats();
-            if (active <= size && known <= Committee.MOST_PLACES) return (active, known);
-            if (Committee.fills(size, known - active, known)) return (size, size);
+            (uint256 active, uint256 known) = (s.seats(), s.known());
+            if (active <= size && candidates == known && known <= Committee.MOST_PLACES) return (active, known);
+            // Of fewer candidates than are known, at most as many have left as of all.
+            uint256 left = known - active;
+            if (candidates >= size + left && Committee.fills(size, left, candidates)) return (size, size);
         }
         uint256 seed = f.seed;
         unchecked {
-            while (seats < size && places < known && places < Committee.MOST_PLACES) {
-                uint256 member = Committee.member(seed, places++, known, size);
+            while (seats < size && places < candidates && places < Committee.MOST_PLACES) {
+                uint256 member = Committee.member(seed, places++, candidates, size);
                 if (f.participants[member].inGoodStanding(round)) ++seats;
             }
         }
@@ -344,7 +346,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     function vote(bytes32 id, uint32 round, uint8 attempt, bytes32 result, uint128 vacant, bool support) external {
         Federation storage f = _federations[id];
         RoundState s = _checkVote(f, id, round, attempt, result, vacant);
-        (uint32 participant, uint256 place) = _place(f, s, msg.sender, f.rules.committeeSize, f.seed, vacant);
+        (uint32 participant, uint256 place) = _place(f, s, msg.sender, f.rules.committeeSize, f.seed, f.candidates, vacant);
         if (f.results[result].ballots & Committee.ballots(place) != 0) {
             revert AlreadyVoted(participant, round, attempt);
         }
@@ -365,14 +367,14 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         bytes32 inFavour = _voteDigest(id, round, attempt, result, true);
         bytes32 opposed = _voteDigest(id, round, attempt, result, false);
         uint256 size = f.rules.committeeSize;
-        uint256 seed = f.seed;
+        (uint256 seed, uint256 candidates) = (f.seed, f.candidates);
         uint256 cast = f.results[result].ballots;
         uint256 fresh;
         for (uint256 i; i < ballots.length; ++i) {
             Ballot calldata ballot = ballots[i];
             bool support = ballot.support;
             address signer = ECDSA.recover(support ? inFavour : opposed, ballot.r, ballot.vs);
-            (, uint256 place) = _place(f, s, signer, size, seed, vacant);
+            (, uint256 place) = _place(f, s, signer, size, seed, candidates, vacant);
             // Who has voted by itself meanwhile must not be able to stop the others' votes.
             if ((cast | fresh) & Committee.ballots(place) == 0) fresh |= Committee.ballot(place, support);
         }
@@ -402,25 +404,29 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         if (result != f.standing) revert WrongResult(f.standing, result);
         for (uint256 place; vacant != 0; (++place, vacant >>= 1)) {
             if (vacant & 1 == 0) continue;
-            uint256 member = Committee.member(f.seed, place, s.known(), f.rules.committeeSize);
+            uint256 member = Committee.member(f.seed, place, f.candidates, f.rules.committeeSize);
             if (f.participants[member].inGoodStanding(round)) revert NotVacant(place);
         }
     }
 
     /// @dev The committee's place of a signer. One behind the first has a seat if enough of those before it are vacant.
-    function _place(Federation storage f, RoundState s, address signer, uint256 size, uint256 seed, uint256 vacant)
-        private
-        view
-        returns (uint32 participant, uint256 place)
-    {
+    function _place(
+        Federation storage f,
+        RoundState s,
+        address signer,
+        uint256 size,
+        uint256 seed,
+        uint256 candidates,
+        uint256 vacant
+    ) private view returns (uint32 participant, uint256 place) {
         uint32 round = s.round();
         Seat seat = f.seats[signer];
         participant = seat.participant();
-        // A round that is repeated has members that were slashed for it.
-        if (!seat.activeIn(round) || s.scarred() && f.participants[participant].slashed) {
+        // A round that is repeated has members that were slashed for it, and one that keeps a draw knows more than are drawn from.
+        if (!seat.activeIn(round) || participant >= candidates || s.scarred() && f.participants[participant].slashed) {
             revert NotSeated(signer, round);
         }
-        place = Committee.placeOf(seed, participant, s.known(), size);
+        place = Committee.placeOf(seed, participant, candidates, size);
         if (place >= s.places() && !Committee.movesUp(place, size, vacant)) revert NotSeated(signer, round);
     }
 
@@ -528,7 +534,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         result.status = Status.Accepted;
         f.record(id, ResultAccepted.selector, abi.encode(result.round, digest, height));
         if (result.marks & STOPS != 0 || f.trained(height) == f.terms.rounds) _end(f, id, false);
-        else f.openNext(id);
+        else f.openNext(id, true);
     }
 
     /// @dev By votes: the proposer pays a fixed fee, and never more, for what others think of its result; and nothing for their silence.
@@ -536,10 +542,14 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         RoundState s = f.state;
         Proposed storage result = f.results[digest];
         result.status = Status.Rejected;
+        (uint256 votesFor, uint256 votesAgainst) = Committee.count(result.ballots);
+        (uint256 votes, uint256 seats) = (votesFor + votesAgainst, s.seats());
+        bool silent = 2 * votes < seats;
+        // A committee that does not vote, or whose seats are mostly empty, must not hold up the rounds to come.
+        if (silent || 2 * seats < f.rules.committeeSize) f.state = s = s.redrawing();
         uint40 deadline = f.retry(s, false);
         f.record(id, ResultRejected.selector, abi.encode(s.round(), s.attempt(), digest, deadline));
-        (uint256 votesFor, uint256 votesAgainst) = Committee.count(result.ballots);
-        bool votedDown = 2 * (votesFor + votesAgainst) >= s.seats() && votesAgainst > votesFor;
+        bool votedDown = !silent && votesAgainst > votesFor;
         uint96 fee = votedDown ? f.rules.rejectionFee : 0;
         f.credit(result.proposer, f.rules.proposerBond - fee, 0);
         if (deadline == 0) f.voidRound(id);
@@ -653,6 +663,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         Federation storage f = _federations[id];
         bytes32 claimable = f.claimable;
         address token = f.token;
+        address refused;
+        bool any;
         for (uint256 i; i < claims.length; ++i) {
             Claim calldata c = claims[i];
             (uint256 participant, uint256 amount) = (c.participant, c.amount);
@@ -666,14 +678,24 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
             // What is left of the total, and so every sum here, is at most a policy's pool.
             unchecked {
                 if (amount < paid + due) due = amount > paid ? amount - paid : 0;
-                if (due == 0) revert NothingToClaim(uint32(participant));
+                // Another sender may have claimed it since; that must not stop the others' payouts.
+                if (due == 0) continue;
 
                 p.paid = uint96(paid + due);
                 f.paid = uint96(allPaid + due);
             }
-            f.record(id, PayoutClaimed.selector, abi.encode(participant, payout, due));
-            Money.send(token, payout, due);
+            // Alone, a payee may use all that its sender gives it; among others, what each may.
+            if (claims.length == 1 ? Money.trySend(token, payout, due) : Money.tryEach(token, payout, due)) {
+                any = true;
+                f.record(id, PayoutClaimed.selector, abi.encode(participant, payout, due));
+            } else {
+                refused = payout;
+                (p.paid, f.paid) = (uint96(paid), uint96(allPaid));
+            }
         }
+        if (any || claims.length == 0) return;
+        if (refused != address(0)) Money.refuse(token, refused);
+        revert NothingToClaim(uint32(claims[0].participant));
     }
 
     /// @inheritdoc IFederations

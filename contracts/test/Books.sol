@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {FederationView, IFederations, ParticipantView, Phase, Result, Status} from "../src/interfaces/IFederations.sol";
+import {Committee} from "../src/libraries/Committee.sol";
 import {Challenged} from "./Challenged.sol";
 import {TestToken} from "./Tokens.sol";
 import {Vm} from "./Vm.sol";
@@ -25,6 +26,10 @@ abstract contract Books is Challenged {
         uint256 feesWithdrawn;
         uint32 lastRound;
         uint256 openedBlock;
+        uint256 joined;
+        uint32 round; // the current one
+        uint256 seats; // of what stands
+        bool redraws;
     }
 
     bytes32[3] public ids;
@@ -35,6 +40,7 @@ abstract contract Books is Challenged {
     mapping(bytes32 id => mapping(uint32 round => bool)) private _known;
     mapping(bytes32 id => mapping(uint32 round => bool)) private _live;
     mapping(bytes32 id => mapping(uint32 round => bytes32)) internal _seeds;
+    mapping(bytes32 id => mapping(uint32 round => uint256)) internal _candidates;
     mapping(bytes32 id => mapping(bytes32 result => bool)) private _proposed;
     mapping(bytes32 id => mapping(bytes32 result => bytes32)) internal _parents;
     mapping(bytes32 key => uint256 numberPlusOne) private _numbers;
@@ -62,6 +68,9 @@ abstract contract Books is Challenged {
             holds(!_known[id][round], "a round's number is used again");
             (_known[id][round], _live[id][round]) = (true, true);
             (b.lastRound, b.openedBlock) = (round, vm.getBlockNumber());
+            _draw(id, b, round);
+        } else if (topic == IFederations.ParticipantJoined.selector) {
+            ++b.joined;
         } else if (topic == IFederations.SeedDrawn.selector) {
             (uint32 round, bytes32 seed) = abi.decode(data, (uint32, bytes32));
             holds(_seeds[id][round] == 0, "a seed is drawn twice");
@@ -70,6 +79,11 @@ abstract contract Books is Challenged {
             uint32 round = abi.decode(data, (uint32));
             holds(_live[id][round], "a round ends twice");
             _live[id][round] = false;
+            if (topic == IFederations.ResultAccepted.selector) b.redraws = true;
+        } else if (topic == IFederations.ResultRejected.selector) {
+            (,, bytes32 result) = abi.decode(data, (uint32, uint8, bytes32));
+            (uint256 yes, uint256 no) = Committee.count(ledger.resultOf(id, result).ballots);
+            if (2 * (yes + no) < b.seats || 2 * b.seats < _size(id)) b.redraws = true;
         } else if (topic == IFederations.ResultProposed.selector) {
             (,, address proposer,, bytes32 result) = abi.decode(data, (uint32, uint8, address, address, bytes32));
             _meet(proposer);
@@ -85,6 +99,8 @@ abstract contract Books is Challenged {
             for (uint32 above = round + 1; above <= b.lastRound; ++above) {
                 _live[id][above] = false; // for ever
             }
+            if (!_live[id][round]) b.redraws = false; // it had been accepted
+            b.round = round;
             _live[id][round] = true;
         } else if (topic == IFederations.ChallengeFailed.selector || topic == IFederations.ChallengeReclaimed.selector)
         {
@@ -103,6 +119,18 @@ abstract contract Books is Challenged {
             (d.isDemand, d.since) = (topic == IFederations.DemandOpened.selector, vm.getBlockNumber());
         }
     }
+
+    /// @dev A round draws among all, or keeps the draw of a round before it that was void.
+    function _draw(bytes32 id, Book storage b, uint32 round) private {
+        (uint256 candidates, bytes32 seed) = (_candidates[id][b.round], _seeds[id][b.round]);
+        bool kept = round != 0 && !b.redraws && candidates > _size(id) && seed != 0;
+        if (kept) _seeds[id][round] = seed;
+        _candidates[id][round] = kept ? candidates : b.joined;
+        (b.round, b.redraws) = (round, false);
+    }
+
+    /// @dev The policy's committee size.
+    function _size(bytes32 id) internal view virtual returns (uint256);
 
     function _over(bytes32 id, bytes32 result, uint8 attempt, uint32 index) private {
         Dispute storage d = _books[id].disputes[_numbers[keccak256(abi.encode(id, result, attempt, index))] - 1];

@@ -27,7 +27,7 @@ contract DrawsTest is Base {
 
     /// @dev What is kept of a hash.
     function _bits(bytes32 seed) private pure returns (uint256) {
-        return uint48(uint256(seed));
+        return uint32(uint256(seed));
     }
 
     function _member(bytes32 seed, uint256 place) private pure returns (uint256) {

@@ -417,7 +417,7 @@ contract FallbackTest is Challenged {
     }
 
     function _member(bytes32 seed, uint256 place) private pure returns (uint256) {
-        return Committee.member(uint48(uint256(seed)), place, 12, 4);
+        return Committee.member(uint32(uint256(seed)), place, 12, 4);
     }
 
     /// @dev The committee of a round that goes on is that round's, whatever has been drawn since.

@@ -275,7 +275,7 @@ contract GasTest is Challenged {
     }
 
     function _member(uint256 place, uint256 known) private pure returns (uint256) {
-        return Committee.member(uint48(uint256(SEED)), place, known, SIZE);
+        return Committee.member(uint32(uint256(SEED)), place, known, SIZE);
     }
 
     function _batch(bytes32 id, uint256 n) private {

@@ -401,7 +401,7 @@ contract Handler is Books {
 
     function _seedless(bytes32 id, FederationView memory v) private returns (bool) {
         _follow();
-        return v.known > _policies[id].committeeSize && _seeds[id][v.round] == 0;
+        return _candidates[id][v.round] > _size(id) && _seeds[id][v.round] == 0;
     }
 
     function _key(bytes32 id, uint256 i, uint32 round) private view returns (uint256) {
@@ -428,7 +428,7 @@ contract Handler is Books {
         uint256 ballots = ledger.resultOf(id, v.standing).ballots;
         for (uint256 k; k < _places[id]; ++k) {
             uint256 place = (from % _places[id] + k) % _places[id];
-            uint256 i = Committee.member(uint256(_seeds[id][v.round]), place, v.known, _policies[id].committeeSize);
+            uint256 i = Committee.member(uint256(_seeds[id][v.round]), place, _candidates[id][v.round], _size(id));
             if (!seated(id, v.round, i) || (ballots >> place | ballots >> 128 + place) & 1 == 1) continue;
             // Only who votes from behind the first places has to show that some are vacant.
             return _cast(id, v, _key(id, i, v.round), place < _policies[id].committeeSize ? 0 : _vacant[id], support, posted);
@@ -443,6 +443,7 @@ contract Handler is Books {
     }
 
     function _propose(bytes32 id, uint256 seed, int64 gain, uint256 split) private {
+        _follow(); // before a header that stands again clears its ballots
         FederationView memory v = view_(id);
         if (v.phase != Phase.Propose || _now() >= v.deadline) return;
         ResultHeader memory h = _header(id, v, seed, gain);
@@ -495,16 +496,16 @@ contract Handler is Books {
     /// @dev The committee by the rule as it is written down.
     function _seat(bytes32 id, FederationView memory v) private {
         _follow();
-        uint256 size = _policies[id].committeeSize;
+        (uint256 size, uint256 candidates) = (_size(id), _candidates[id][v.round]);
         uint256 seats;
         uint256 place;
         uint256 vacant;
-        for (; place < v.known && (v.known <= size || seats < size); ++place) {
-            uint256 i = Committee.member(uint256(_seeds[id][v.round]), place, v.known, size);
+        for (; place < candidates && (candidates <= size || seats < size); ++place) {
+            uint256 i = Committee.member(uint256(_seeds[id][v.round]), place, candidates, size);
             if (seated(id, v.round, i)) ++seats;
             else vacant |= 1 << place;
         }
-        (_places[id], _vacant[id]) = (place, vacant);
+        (_places[id], _vacant[id], _books[id].seats) = (place, vacant, seats);
         eq(view_(id).seats, seats, "seats");
     }
 
@@ -545,6 +546,10 @@ contract Handler is Books {
     }
 
     // ---------------------------------------------------------------- readings
+
+    function _size(bytes32 id) internal view override returns (uint256) {
+        return _policies[id].committeeSize;
+    }
 
     function _bond(bytes32 id) internal view override returns (uint256) {
         return _policies[id].proposerBond;

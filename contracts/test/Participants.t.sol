@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {PolicyHeader, ResultHeader} from "../src/Headers.sol";
 import {Application, Dataset, IFederations, ParticipantView, Phase} from "../src/interfaces/IFederations.sol";
 import {Base} from "./Base.sol";
+import {Hostile} from "./Hostile.sol";
 
 /// @notice An account that is a contract (ERC-1271) and approves one digest.
 contract Wallet {
@@ -174,6 +175,52 @@ contract ParticipantsTest is Base {
         wallet.approve(typed(joinContent(id, a)));
         _pay(ANYBODY);
         ledger.join{value: STAKE}(id, a, "", "");
+    }
+
+    /// @dev Code that an account delegates to (EIP-7702).
+    function _delegate(address account, address code) private {
+        vm.etch(account, abi.encodePacked(hex"ef0100", code));
+    }
+
+    /// @dev A key signs for its account whatever code that delegates to: it is not even called.
+    function testFuzz_join_byTheKeysOfDelegatedAccounts(uint256 way) public {
+        Hostile code = new Hostile(Hostile.Way(bound(way, 0, 3)));
+        bytes32 id = create(_private());
+        _delegate(creator, address(code));
+        _delegate(controller(0), address(code));
+        Application memory a = _invited(0, 100, uint64(START));
+        bytes memory invitation = _invitation(id, 0, 100, uint64(START));
+        bytes memory consent = sign(controllerKey(0), joinContent(id, a));
+        _pay(ANYBODY);
+        uint256 gas = gasleft();
+        ledger.join{value: STAKE}(id, a, invitation, consent);
+        holds(gas - gasleft() < 400_000, "no code ran");
+        eq(ledger.participantOf(id, 0).controller, controller(0), "joined");
+    }
+
+    /// @dev Where the key did not sign, the account's code is asked, and may use a fixed amount of gas.
+    function testFuzz_join_RevertWhen_theCodeIsHostile(uint256 way, bool delegated, bytes memory consent) public {
+        bytes32 id = create(policy());
+        Application memory a = application(0);
+        Hostile code = new Hostile(Hostile.Way(bound(way, 0, 5)));
+        if (delegated) _delegate(a.controller, address(code));
+        else a.controller = address(code);
+        _pay(ANYBODY);
+        uint256 gas = gasleft();
+        vm.expectRevert(abi.encodeWithSelector(IFederations.ConsentRefused.selector, a.controller));
+        ledger.join{value: STAKE}(id, a, "", consent);
+        holds(gas - gasleft() < 700_000, "a fixed amount of gas");
+    }
+
+    /// @dev A delegated account may still sign by its code.
+    function test_join_consentOfADelegatedAccount() public {
+        bytes32 id = create(policy());
+        Application memory a = application(0);
+        _delegate(a.controller, address(new Wallet()));
+        Wallet(a.controller).approve(typed(joinContent(id, a)));
+        _pay(ANYBODY);
+        ledger.join{value: STAKE}(id, a, "", "");
+        eq(ledger.participantOf(id, 0).controller, a.controller, "joined");
     }
 
     /// @dev A consent is to one federation, and to every word of the application.

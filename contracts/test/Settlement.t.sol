@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {PolicyHeader, ResultHeader} from "../src/Headers.sol";
 import {Application, Claim, IFederations, Phase, Sibling, Status} from "../src/interfaces/IFederations.sol";
 import {Base} from "./Base.sol";
+import {Hostile} from "./Hostile.sol";
 import {SumTree} from "./SumTree.sol";
 import {Vm} from "./Vm.sol";
 
@@ -355,20 +356,33 @@ contract SettlementTest is Base {
         ledger.claim(id, n, claims);
     }
 
-    /// @dev One claim that cannot be paid takes back the others of its transaction.
+    /// @dev A proof that is wrong is its sender's own fault.
     function test_claim_RevertWhen_oneOfManyIsWrong() public {
         uint128[] memory amounts = amounts3(2 ether, 3 ether, 0);
         bytes32 id = _ended(amounts, 500);
         settleAll(id);
         Claim[] memory claims = new Claim[](2);
-        (claims[0], claims[1]) = (claimOf(amounts, 0), claimOf(amounts, 0));
-        refuses(abi.encodeWithSelector(IFederations.NothingToClaim.selector, 0));
-        ledger.claim(id, 3, claims);
-        claims[1] = claimOf(amounts, 1);
+        (claims[0], claims[1]) = (claimOf(amounts, 0), claimOf(amounts, 1));
         claims[1].amount -= 1;
         refuses(IFederations.InvalidProof.selector);
         ledger.claim(id, 3, claims);
         eq(payout(0).balance, 0, "nothing was paid");
+    }
+
+    /// @dev What another sender has claimed since stops nobody, nor does a claim that stands twice in one transaction.
+    function testFuzz_claim_passesOverWhatIsPaid(uint256 paid) public {
+        uint128[] memory amounts = amounts3(2 ether, 3 ether, 0);
+        bytes32 id = _ended(amounts, 500);
+        settleAll(id);
+        paid = bound(paid, 0, 1);
+        claim(id, paid, amounts);
+        Claim[] memory claims = new Claim[](4);
+        (claims[0], claims[1], claims[2], claims[3]) =
+            (claimOf(amounts, 0), claimOf(amounts, 1), claimOf(amounts, 0), claimOf(amounts, 2));
+        ledger.claim(id, 3, claims);
+        holds(payout(0).balance == 2 ether && payout(1).balance == 3 ether, "each once");
+        refuses(abi.encodeWithSelector(IFederations.NothingToClaim.selector, 0));
+        ledger.claim(id, 3, claims);
     }
 
     function test_claim_paysTheDifference() public {
@@ -492,6 +506,56 @@ contract SettlementTest is Base {
         payee.refuse(false);
         claim(id, 0, amounts);
         eq(address(payee).balance, 2 ether, "paid in the end");
+    }
+
+    /// @dev Among others, a payee that refuses, burns all its gas or floods its sender with data costs that sender a fixed amount
+    /// of gas, and nobody else its payout. Its own stays due.
+    function testFuzz_claim_onePayeesFailureIsItsOwn(uint256 how, bool first) public {
+        (bytes32 id, Payee payee, uint128[] memory amounts) = _withPayee();
+        Hostile.Way way = Hostile.Way(bound(how, 0, 3));
+        bytes memory kind = address(payee).code;
+        vm.etch(address(payee), address(new Hostile(way)).code);
+        Claim[] memory claims = new Claim[](2);
+        (claims[0], claims[1]) = (claimOf(amounts, first ? 0 : 1), claimOf(amounts, first ? 1 : 0));
+        vm.txGasPrice(1 gwei);
+        bytes32 h = ledger.accumulator(id);
+        vm.recordLogs();
+        uint256 gas = gasleft();
+        ledger.claim(id, 3, claims);
+        holds(gas - gasleft() < 300_000, "a fixed amount of gas");
+        eq(replay(id, h, vm.getRecordedLogs()), ledger.accumulator(id), "history");
+        holds(payout(1).balance == 3 ether && address(payee).balance == 0, "the other alone");
+        holds(view_(id).paid == 3 ether && ledger.participantOf(id, 0).paid == 0, "books");
+        refuses(abi.encodeWithSelector(IFederations.EtherRefused.selector, address(payee)));
+        ledger.claim(id, 3, claims);
+        vm.etch(address(payee), kind);
+        payee.refuse(false);
+        claim(id, 0, amounts);
+        eq(address(payee).balance, 2 ether, "paid in the end");
+    }
+
+    /// @dev A payee fails for want of gas only if it had all that it may use: else its sender is short, and all is taken back.
+    function testFuzz_claim_RevertWhen_shortOfGas(uint256 gas) public {
+        (bytes32 id, Payee payee, uint128[] memory amounts) = _withPayee();
+        vm.etch(address(payee), address(new Hostile(Hostile.Way.Dear)).code);
+        Claim[] memory claims = new Claim[](2);
+        (claims[0], claims[1]) = (claimOf(amounts, 1), claimOf(amounts, 0));
+        (bool done,) = address(ledger).call{gas: bound(gas, 60_000, 300_000)}(
+            abi.encodeCall(IFederations.claim, (id, 3, claims))
+        );
+        eq(address(payee).balance, done ? 2 ether : 0, "all or nothing");
+        eq(payout(1).balance, done ? 3 ether : 0, "the other");
+        if (done) return;
+        ledger.claim{gas: 500_000}(id, 3, claims);
+        holds(address(payee).balance == 2 ether && payout(1).balance == 3 ether, "paid in the end");
+    }
+
+    /// @dev Alone, a payee may use whatever its sender gives it: no payout is out of reach.
+    function test_claim_aloneWithAllTheGas() public {
+        (bytes32 id, Payee payee, uint128[] memory amounts) = _withPayee();
+        vm.etch(address(payee), address(new Hostile(Hostile.Way.Dearest)).code);
+        claim(id, 0, amounts);
+        eq(address(payee).balance, 2 ether, "paid");
     }
 
     /// @dev Whatever pays does not let the payee call anything that pays.

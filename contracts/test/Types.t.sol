@@ -20,6 +20,7 @@ contract TypesTest is Asserts {
         uint40 deadline;
         bool missed;
         bool seedless;
+        bool redraws;
         uint16 least;
         uint32 reveal;
         uint32 propose;
@@ -37,6 +38,7 @@ contract TypesTest is Asserts {
         eq(s.deadline(), e.deadline, "deadline");
         holds(s.turnMissed() == e.missed, "missed");
         holds(s.seedless() == e.seedless, "seedless");
+        holds(s.redraws() == e.redraws, "redraws");
         eq(s.leastUpdates(), e.least, "least updates");
         eq(s.revealWindow(), e.reveal, "reveal window");
         eq(s.proposeWindow(), e.propose, "propose window");
@@ -62,8 +64,8 @@ contract TypesTest is Asserts {
         s = s.attesting(t2, uint16(y >> 96), uint16(y >> 112));
         (e.phase, e.deadline, e.seats, e.places) = (Phase.Attest, t2, uint16(y >> 96), uint16(y >> 112));
         _same(s, e);
-        s = s.retrying(t1, false);
-        (e.phase, e.deadline, e.attempt) = (Phase.Propose, t1, 1);
+        s = s.redrawing().retrying(t1, false);
+        (e.phase, e.deadline, e.attempt, e.redraws) = (Phase.Propose, t1, 1, true);
         _same(s, e);
         s = s.retrying(t2, true);
         (e.deadline, e.attempt, e.missed) = (t2, 2, true);
@@ -74,6 +76,9 @@ contract TypesTest is Asserts {
         s = s.ended();
         (e.phase, e.deadline) = (Phase.Ended, 0);
         _same(s, e);
+        Expected memory next;
+        (next.phase, next.least, next.reveal, next.propose) = (Phase.Commit, e.least, e.reveal, e.propose);
+        _same(s.opened(0, 0, 0, 0, false), next);
     }
 
     /// @dev Nothing of the round that was current shows through, whichever that is.

@@ -204,7 +204,8 @@ interface IFederations {
     );
     event StakeWithdrawn(bytes32 indexed federation, uint32 participant, uint128 amount, bytes32 h);
     event RoundOpened(bytes32 indexed federation, uint32 round, bytes32 parent, uint32 seats, uint40 commitDeadline, bytes32 h);
-    /// @dev The seed that draws the round's committee, the low bits of a block's hash; only where not everybody fits in.
+    /// @dev The seed that draws the round's committee, the low bits of a block's hash. Only where not everybody fits in, and where the
+    /// round does not keep the committee of a void one: see `Rounds.openNext`.
     event SeedDrawn(bytes32 indexed federation, uint32 round, bytes32 seed, bytes32 h);
     /// @dev `leaves` signed commits under `root`: the round's slots from 0 on. `index` lists the blocks that they lie in.
     event BatchPosted(bytes32 indexed federation, uint32 round, bytes32 root, uint32 leaves, bytes32 index, bytes32 h);
@@ -395,6 +396,8 @@ interface IFederations {
     /// @notice The leaf is not in the payout tree of the newest reward period that has ended.
     error InvalidProof();
     error NothingToClaim(uint32 participant);
+    /// @notice The transaction has too little gas left to give a payee its share.
+    error GasTooLow();
     /// @notice The pool is locked until the last result has settled.
     error RefundLocked();
     error NothingToRefund();
@@ -414,10 +417,10 @@ interface IFederations {
 
     /// @notice Join with the policy's stake in ether, which the controller gets back. The seat starts with the next round.
     /// The join that reaches `startParticipants` opens round 0.
-    /// @param invitation The creator's EIP-712 signature (ERC-1271 too) of `Invitation(bytes32 federation,address controller,
-    /// bytes32 identity,bytes32 datasetRoot,uint32 dataset,uint32 rows,uint64 expires)` under the domain
+    /// @param invitation The creator's EIP-712 signature, by its key or else by ERC-1271 with a fixed amount of gas, of
+    /// `Invitation(bytes32 federation,address controller,bytes32 identity,bytes32 datasetRoot,uint32 dataset,uint32 rows,uint64 expires)` under the domain
     /// ("FedNode Federations", "1"), `dataset` being 0; empty in an open federation.
-    /// @param consent Empty if the controller calls; else its EIP-712 signature (ERC-1271 too) of `Join(bytes32 federation,
+    /// @param consent Empty if the controller calls; else its EIP-712 signature, in the same way, of `Join(bytes32 federation,
     /// address signer,address payout,bytes32 identity,bytes32 key,bytes32 datasetRoot,uint32 rows)`.
     function join(bytes32 federation, Application calldata application, bytes calldata invitation, bytes calldata consent)
         external
@@ -549,7 +552,8 @@ interface IFederations {
     function chargeUnavailable(bytes32 federation, bytes32 result, bytes calldata evidence) external;
 
     /// @notice Pay participants what their leaves exceed their earlier payouts by, in the pool's currency. By anybody, to the payout
-    /// addresses; all of them or none. Reverts with `InvalidProof`, `NothingToClaim`, or `EtherRefused` by a payout address.
+    /// addresses. Of several, each may use a fixed amount of gas, and one that refuses, or has nothing to claim, is passed over: its payout
+    /// stays due. Reverts with `InvalidProof`, and where nothing was paid with `NothingToClaim`, or `EtherRefused` by a payout address.
     /// @param leaves Leaves of the payout tree: the participants known to its result.
     function claim(bytes32 federation, uint256 leaves, Claim[] calldata claims) external;
 

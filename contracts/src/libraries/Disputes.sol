@@ -179,13 +179,13 @@ library Disputes {
     {
         uint256 size = f.rules.committeeSize;
         uint256 seed = result.seed;
-        uint256 known = result.known;
+        uint256 candidates = result.candidates;
         uint256 votes = uint128(result.ballots);
         uint32 until = f.nextRound();
         (uint16 active, uint32 weights) = (f.active, f.weights);
         for (uint256 place; votes != 0; (++place, votes >>= 1)) {
             if (votes & 1 == 0) continue;
-            Participant storage p = f.participants[Committee.member(seed, place, known, size)];
+            Participant storage p = f.participants[Committee.member(seed, place, candidates, size)];
             if (p.slashed) continue;
             uint256 stake = p.stake;
             stakes += stake;
@@ -207,7 +207,7 @@ library Disputes {
             bool missed = result.marks & TURN_MISSED != 0;
             s = s.restored(result.round, result.attempt, result.known, result.commits, result.batched, missed);
             f.state = s;
-            f.seed = result.seed;
+            (f.seed, f.candidates) = (result.seed, result.candidates);
             f.headHeight = result.height - 1;
             f.lastAccepted = uint40(block.timestamp);
         }

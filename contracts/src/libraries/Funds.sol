@@ -28,9 +28,9 @@ library Funds {
         uint256 votes;
         for (uint256 i; i < results.length; ++i) {
             Proposed storage result = f.results[results[i]];
-            uint256 known = result.known;
-            if (result.status != Status.Settled || participant >= known) continue;
-            uint256 place = Committee.placeOf(result.seed, participant, known, size);
+            uint256 candidates = result.candidates;
+            if (result.status != Status.Settled || participant >= candidates) continue;
+            uint256 place = Committee.placeOf(result.seed, participant, candidates, size);
             if (place >= Committee.MOST_PLACES) continue;
             uint256 cast = result.ballots & Committee.ballots(place);
             if (cast == 0) continue;

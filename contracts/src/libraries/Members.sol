@@ -3,12 +3,12 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 import {Application, Dataset, IFederations, Phase} from "../interfaces/IFederations.sol";
 import {Seat, Seats} from "../types/Seat.sol";
 import {Federation, Participant} from "../types/State.sol";
 import {Rounds} from "./Rounds.sol";
+import {Signatures} from "./Signatures.sol";
 
 /// @notice Who takes part: joining, leaving, signers, keys, data sets and stakes.
 /// @dev Runs in the core's storage. See `IFederations` for what each function does.
@@ -59,7 +59,7 @@ library Members {
         );
         if (f.state.inPhase(Phase.Forming) && active == f.rules.startParticipants) {
             f.lastAccepted = uint40(block.timestamp);
-            f.openNext(id);
+            f.openNext(id, true);
         }
     }
 
@@ -160,7 +160,7 @@ library Members {
         bytes32 content =
             keccak256(abi.encode(JOIN_TYPEHASH, id, a.signer, a.payout, a.identity, a.key, a.datasetRoot, a.rows));
         bytes32 digest = MessageHashUtils.toTypedDataHash(domain, content);
-        if (!SignatureChecker.isValidSignatureNow(a.controller, digest, consent)) {
+        if (!Signatures.isSignedBy(a.controller, digest, consent)) {
             revert IFederations.ConsentRefused(a.controller);
         }
     }
@@ -185,7 +185,7 @@ library Members {
         bytes32 content =
             keccak256(abi.encode(INVITATION_TYPEHASH, id, controller, identity, root, dataset, rows, expires));
         bytes32 digest = MessageHashUtils.toTypedDataHash(domain, content);
-        if (!SignatureChecker.isValidSignatureNow(f.rules.creator, digest, invitation)) {
+        if (!Signatures.isSignedBy(f.rules.creator, digest, invitation)) {
             revert IFederations.InvitationRefused();
         }
     }

@@ -55,21 +55,28 @@ library Rounds {
 
     // ---------------------------------------------------------------- from phase to phase
 
-    /// @notice Open the next round on the head.
-    function openNext(Federation storage f, bytes32 id) internal {
+    /// @notice Open the next round on the head, with a committee of its own or that of the round before.
+    function openNext(Federation storage f, bytes32 id, bool redraw) internal {
+        RoundState s = f.state;
         uint32 round = nextRound(f);
         uint40 deadline = timeIn(f.rules.commitWindow);
         (uint32 seats, uint32 known) = (f.active, f.joined);
+        uint256 size = f.rules.committeeSize;
         f.lastRound = round;
         f.openedBlock = uint40(block.number);
-        f.state = f.state.opened(round, seats, known, deadline, known > f.rules.committeeSize);
+        // If all participants had a seat, or the seed was never stored, there is no draw to keep.
+        bool kept = !redraw && f.candidates > size && !s.seedless();
+        if (!kept) f.candidates = uint16(known);
+        f.state = s.opened(round, seats, known, deadline, !kept && known > size);
         record(f, id, IFederations.RoundOpened.selector, abi.encode(round, head(f), seats, deadline));
     }
 
-    /// @notice End the current round without a result, and open the next.
+    /// @notice End the current round without a result, and open the next. The next round keeps the committee: a minority that makes
+    /// rounds void would else draw until a committee suits it.
     function voidRound(Federation storage f, bytes32 id) internal {
-        record(f, id, IFederations.RoundVoided.selector, abi.encode(f.state.round()));
-        openNext(f, id);
+        RoundState s = f.state;
+        record(f, id, IFederations.RoundVoided.selector, abi.encode(s.round()));
+        openNext(f, id, s.redraws());
     }
 
     /// @notice Go back to proposing with the next attempt; 0 if there is none.

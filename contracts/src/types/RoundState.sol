@@ -6,7 +6,7 @@ import {Phase} from "../interfaces/IFederations.sol";
 /// @notice The one hot word of a federation: everything about its current round that changes while it runs, and the policy's
 /// constants that closing a commit phase needs, so that a commit reads no other word. Zero: no such federation.
 /// @dev From the lowest bit: round 32, attempt 8, phase 8, seats 16, known 16, direct commits 16, batched commits 16, places 16,
-/// deadline 40, flags 8 (turn missed, seed wanted, the highest: somebody was slashed), least updates 16, reveal window 32, propose window 32.
+/// deadline 40, flags 8 (turn missed, seed wanted, redraw, the highest: somebody was slashed), least updates 16, reveal window 32, propose window 32.
 type RoundState is uint256;
 
 using RoundStates for RoundState global;
@@ -23,6 +23,7 @@ library RoundStates {
     uint256 private constant DEADLINE = 128;
     uint256 private constant MISSED = 168;
     uint256 private constant SEEDLESS = 169;
+    uint256 private constant REDRAWS = 170;
     uint256 private constant SCARRED = 175;
     uint256 private constant LEAST = 176;
     uint256 private constant REVEAL = 192;
@@ -86,6 +87,11 @@ library RoundStates {
         return RoundState.unwrap(s) >> SEEDLESS & 1 != 0;
     }
 
+    /// @notice Whether the next round draws a new committee, even if this one ends without a result.
+    function redraws(RoundState s) internal pure returns (bool) {
+        return RoundState.unwrap(s) >> REDRAWS & 1 != 0;
+    }
+
     /// @notice Whether somebody was ever slashed; before, no seat is one of somebody who was.
     function scarred(RoundState s) internal pure returns (bool) {
         return RoundState.unwrap(s) >> SCARRED & 1 != 0;
@@ -141,6 +147,10 @@ library RoundStates {
 
     function seeded(RoundState s) internal pure returns (RoundState) {
         return RoundState.wrap(RoundState.unwrap(s) & ~(uint256(1) << SEEDLESS));
+    }
+
+    function redrawing(RoundState s) internal pure returns (RoundState) {
+        return RoundState.wrap(RoundState.unwrap(s) | 1 << REDRAWS);
     }
 
     function scar(RoundState s) internal pure returns (RoundState) {

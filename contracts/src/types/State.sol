@@ -62,7 +62,7 @@ uint8 constant TURN_MISSED = 2;
 /// @notice A proposed result.
 /// @param known Participants known when its round was opened: the leaves of its values and payout trees.
 /// @param commits Direct commits of its round, behind the `batched` ones of the relay.
-/// @param seed What its committee was drawn with.
+/// @param seed What its committee was drawn with, from its first `candidates` participants.
 /// @param first The challenge whose clock runs; `next` is the one that will be opened next. Equal: none is open.
 /// @param challengeDeadline Of a settled result, when it settled.
 /// @param ballots Bit p: place p voted for it; bit 128 + p: against.
@@ -75,7 +75,8 @@ struct Proposed {
     uint16 batched;
     uint16 first;
     uint16 next;
-    uint48 seed;
+    uint32 seed;
+    uint16 candidates;
     address proposer;
     uint32 round;
     uint40 challengeDeadline;
@@ -119,7 +120,10 @@ struct Credit {
 /// @param lastRound Number of the newest round; the current one can be older, after a result was disproved.
 /// @param claimable keccak256(abi.encode(payout root, total, leaves)) of the newest reward period that has ended.
 /// @param fees All fees earned so far.
-/// @param seed What the current round's committee is drawn with: 48 bits of a hash, which are enough for a draw.
+/// @param seed What the current round's committee is drawn with: 32 bits of a block's hash. A block's maker that tries more headers than
+/// that meets the same seeds again.
+/// @param candidates The participants that the current round's committee is drawn from: the first so many. A void round leaves seed and
+/// number to the next one, which may know more participants.
 struct Federation {
     RoundState state;
     bytes32 h;
@@ -130,7 +134,8 @@ struct Federation {
     uint32 weights;
     uint40 lastAccepted;
     uint40 openedBlock;
-    uint48 seed;
+    uint32 seed;
+    uint16 candidates;
     uint16 joined;
     uint16 active;
     address token;
