@@ -82,6 +82,11 @@ class Proposal:
         return self._decides and self.count(False) > self.count(True)
 
     @property
+    def silent(self) -> bool:
+        """Whether fewer than half of the seats voted."""
+        return not self._decides
+
+    @property
     def _decides(self) -> bool:
         return 2 * len(self.votes) >= self.committee.seats
 
@@ -97,14 +102,17 @@ class Outcome(Enum):
 @dataclass(slots=True)
 class Round:
     """A round, from its opening to what became of it. Its slots are those of the relay's batch,
-    then the direct commits. `opening` is the hash of the block that opened it: after a
-    reorganisation another round may have the same number, parent and members.
+    then the direct commits. Its committee is drawn from the first `candidates` of the `known`
+    participants: a round keeps seed and number of the void round before it, unless that `redraws`.
+    `opening` is the hash of the block that opened it: after a reorganisation another round may have
+    the same number, parent and members.
     """
 
     index: RoundIndex
     parent: Digest
     seats: int
     known: int
+    candidates: int
     opened: int
     commit_deadline: int
     seed: bytes | None = None
@@ -118,6 +126,7 @@ class Round:
     attempt: int = 0
     turn_missed: bool = False
     proposals: list[Proposal] = field(default_factory=list)
+    redraws: bool = False
     outcome: Outcome = Outcome.OPEN
     opening: Digest = ZERO_DIGEST
 

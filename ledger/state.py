@@ -203,10 +203,10 @@ class FederationState:
         """Give who votes on a result that is proposed now."""
         return committee.seat(
             round_.seed or b"",
-            round_.known,
+            round_.candidates,
             self.policy.committee_size,
             lambda index: self.participants[index].active(round_.index),
-            here=round_.seats if round_.attempt == 0 else None,
+            here=self._here(round_),
         )
 
     def proposal(self, result: Digest, attempt: int) -> Proposal | None:
@@ -288,12 +288,16 @@ class FederationState:
         require_equal(event, "deadline", deadline, event.commit_deadline)
         if not self.rounds:
             self._last_progress = event.meta.timestamp
+        known = len(self.participants)
+        kept = self._kept
         self.rounds.append(
             Round(
                 index=event.round,
                 parent=event.parent,
                 seats=event.seats,
-                known=len(self.participants),
+                known=known,
+                candidates=known if kept is None else kept.candidates,
+                seed=None if kept is None else kept.seed,
                 opened=event.meta.timestamp,
                 commit_deadline=deadline,
                 opening=Digest(event.meta.block_hash),
@@ -452,6 +456,10 @@ class FederationState:
         self._check_retry(event, round_)
         self._retry(event, round_)
         proposal.fate = Fate.REJECTED
+        # A committee that does not vote, or whose seats are mostly empty, must not hold up the
+        # rounds to come.
+        empty = 2 * proposal.committee.seats < self.policy.committee_size
+        round_.redraws = round_.redraws or proposal.silent or empty
         fee = self.policy.rejection_fee if proposal.voted_down else 0
         self.credits.add(proposal.proposer, ethers=self.policy.proposer_bond - fee)
 
@@ -556,6 +564,7 @@ class FederationState:
         for later in self.rounds[round_.index + 1 :]:
             self._void(later)
         round_.outcome = Outcome.OPEN
+        round_.redraws = False
         self._current = round_.index
         self._last_progress = at
         self.ended = None
@@ -646,8 +655,27 @@ class FederationState:
         """The next result to settle."""
         return next((a for a in self.lineage if not a.settled), None)
 
+    @property
+    def _kept(self) -> Round | None:
+        """The round whose committee the next one keeps: a void one, else a minority that makes
+        rounds void would draw until a committee suits it. None = the next round draws anew.
+        """
+        if not self.rounds or self.round.outcome is not Outcome.VOID or self.round.redraws:
+            return None
+        drawn = self.policy.draws(self.round.candidates) and self.round.seed is not None
+        return self.round if drawn else None
+
+    def _here(self, round_: Round) -> int | None:
+        """Count the candidates that are still here, where the contract fills its seats by that
+        number alone. Of fewer candidates than are known, at most as many have left as of all.
+        """
+        here = round_.candidates - (round_.known - round_.seats)
+        exact = round_.candidates == round_.known
+        enough = exact or here >= self.policy.committee_size
+        return here if round_.attempt == 0 and enough else None
+
     def _seedless(self, round_: Round) -> bool:
-        return self.policy.draws(round_.known) and round_.seed is None
+        return self.policy.draws(round_.candidates) and round_.seed is None
 
     def _hopeless(self, round_: Round, at: int) -> bool:
         """Whether nothing can come of a round that commits: too few did in time, or its seed is

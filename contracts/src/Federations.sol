@@ -83,7 +83,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         Policies.keep(f.rules, f.terms, policy);
         f.record(id, FederationCreated.selector, abi.encode(msg.sender, digest, salt, pool));
 
-        if (token != address(0) && pool != 0) Money.pull(token, pool);
+        if (token != address(0) && pool != 0) Funds.pull(token, pool);
     }
 
     function _checkValue(uint256 due) private view {
@@ -136,8 +136,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IFederations
     function withdrawStake(bytes32 id, uint32 participant) external nonReentrant {
-        (address controller, uint256 amount) = Members.withdrawStake(_existing(id), id, participant);
-        Money.send(address(0), controller, amount);
+        Members.withdrawStake(_existing(id), id, participant);
     }
 
     // ---------------------------------------------------------------- commits
@@ -346,7 +345,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     function vote(bytes32 id, uint32 round, uint8 attempt, bytes32 result, uint128 vacant, bool support) external {
         Federation storage f = _federations[id];
         RoundState s = _checkVote(f, id, round, attempt, result, vacant);
-        (uint32 participant, uint256 place) = _place(f, s, msg.sender, f.rules.committeeSize, f.seed, f.candidates, vacant);
+        (uint32 participant, uint256 place) = _place(f, s, msg.sender, f.rules.committeeSize, _draw(f), vacant);
         if (f.results[result].ballots & Committee.ballots(place) != 0) {
             revert AlreadyVoted(participant, round, attempt);
         }
@@ -367,14 +366,14 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         bytes32 inFavour = _voteDigest(id, round, attempt, result, true);
         bytes32 opposed = _voteDigest(id, round, attempt, result, false);
         uint256 size = f.rules.committeeSize;
-        (uint256 seed, uint256 candidates) = (f.seed, f.candidates);
+        uint256 draw = _draw(f);
         uint256 cast = f.results[result].ballots;
         uint256 fresh;
         for (uint256 i; i < ballots.length; ++i) {
             Ballot calldata ballot = ballots[i];
             bool support = ballot.support;
             address signer = ECDSA.recover(support ? inFavour : opposed, ballot.r, ballot.vs);
-            (, uint256 place) = _place(f, s, signer, size, seed, candidates, vacant);
+            (, uint256 place) = _place(f, s, signer, size, draw, vacant);
             // Who has voted by itself meanwhile must not be able to stop the others' votes.
             if ((cast | fresh) & Committee.ballots(place) == 0) fresh |= Committee.ballot(place, support);
         }
@@ -409,24 +408,25 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         }
     }
 
+    /// @dev Seed and number of candidates in one word, since every vote of many reads them.
+    function _draw(Federation storage f) private view returns (uint256) {
+        return uint256(f.candidates) << 32 | f.seed;
+    }
+
     /// @dev The committee's place of a signer. One behind the first has a seat if enough of those before it are vacant.
-    function _place(
-        Federation storage f,
-        RoundState s,
-        address signer,
-        uint256 size,
-        uint256 seed,
-        uint256 candidates,
-        uint256 vacant
-    ) private view returns (uint32 participant, uint256 place) {
+    function _place(Federation storage f, RoundState s, address signer, uint256 size, uint256 draw, uint256 vacant)
+        private
+        view
+        returns (uint32 participant, uint256 place)
+    {
         uint32 round = s.round();
         Seat seat = f.seats[signer];
         participant = seat.participant();
         // A round that is repeated has members that were slashed for it, and one that keeps a draw knows more than are drawn from.
-        if (!seat.activeIn(round) || participant >= candidates || s.scarred() && f.participants[participant].slashed) {
+        if (!seat.activeIn(round) || participant >= draw >> 32 || s.scarred() && f.participants[participant].slashed) {
             revert NotSeated(signer, round);
         }
-        place = Committee.placeOf(seed, participant, candidates, size);
+        place = Committee.placeOf(uint32(draw), participant, draw >> 32, size);
         if (place >= s.places() && !Committee.movesUp(place, size, vacant)) revert NotSeated(signer, round);
     }
 
@@ -663,6 +663,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         Federation storage f = _federations[id];
         bytes32 claimable = f.claimable;
         address token = f.token;
+        // Alone, a payee may use all the gas that there is.
+        uint256 most = claims.length == 1 ? gasleft() : Money.share(token);
         address refused;
         bool any;
         for (uint256 i; i < claims.length; ++i) {
@@ -684,11 +686,12 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
                 p.paid = uint96(paid + due);
                 f.paid = uint96(allPaid + due);
             }
-            // Alone, a payee may use all that its sender gives it; among others, what each may.
-            if (claims.length == 1 ? Money.trySend(token, payout, due) : Money.tryEach(token, payout, due)) {
+            if (Money.trySend(token, payout, due, most)) {
                 any = true;
                 f.record(id, PayoutClaimed.selector, abi.encode(participant, payout, due));
             } else {
+                // A call gets at most 63/64 of what is left. A payee that was given less than its share has not refused.
+                if (gasleft() <= most / 63) revert GasTooLow();
                 refused = payout;
                 (p.paid, f.paid) = (uint96(paid), uint96(allPaid));
             }

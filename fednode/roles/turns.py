@@ -103,4 +103,4 @@ def _waves(round_: Round) -> int:
 def _waits_for_its_seed(state: FederationState) -> bool:
     if state.phase is not Phase.COMMIT:
         return False
-    return state.policy.draws(state.round.known) and state.round.seed is None
+    return state.policy.draws(state.round.candidates) and state.round.seed is None

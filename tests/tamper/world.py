@@ -375,7 +375,7 @@ class World:
         round_ = self.replica.state.round
         self.begin(self.signer(index))
         self._calls("commitUpdate", round_.index, digest)
-        if self.header.draws(round_.known) and round_.seed is None:
+        if self.header.draws(round_.candidates) and round_.seed is None:
             self._emit(ev.SeedDrawn, round=round_.index, seed=digest_of("seed", round_.index))
         self._emit(
             ev.UpdateCommitted,
@@ -412,7 +412,7 @@ class World:
         self.begin(self.header.relay)
         posted = batch.posted
         self._calls("postBatch", round_.index, posted.root, posted.leaves, posted.index)
-        if self.header.draws(round_.known) and round_.seed is None:
+        if self.header.draws(round_.candidates) and round_.seed is None:
             self._emit(ev.SeedDrawn, round=round_.index, seed=digest_of("seed", round_.index))
         self._emit(
             ev.BatchPosted,

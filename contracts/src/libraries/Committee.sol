@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-
 /// @notice Who votes: everybody while all fit in, else a draw without repetition.
 /// @dev Place i is taken by participant i, or by the image of i under a pseudo-random permutation of the participants: a
 /// Feistel network on the least number of bits, walked along its cycle until it is in range (Black and Rogaway, "Ciphers with
@@ -67,10 +65,16 @@ library Committee {
         }
     }
 
-    /// @dev So many bits tell two participants or more apart, and at least two bits make two halves.
-    function _bits(uint256 known) private pure returns (uint256) {
-        unchecked {
-            return Math.max(2, Math.log2(known - 1) + 1);
+    /// @dev So many bits tell two participants or more apart, and at least two bits make two halves. Of at most 2^16 participants: by
+    /// halves, which costs less than a logarithm of any number.
+    function _bits(uint256 known) private pure returns (uint256 bits) {
+        assembly ("memory-safe") {
+            let last := sub(known, 1)
+            bits := shl(3, gt(last, 0xff))
+            bits := or(bits, shl(2, gt(shr(bits, last), 0xf)))
+            bits := or(bits, shl(1, gt(shr(bits, last), 0x3)))
+            bits := add(or(bits, gt(shr(bits, last), 0x1)), 1)
+            bits := add(bits, eq(bits, 1))
         }
     }
 

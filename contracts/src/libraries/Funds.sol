@@ -7,10 +7,14 @@ import {Committee} from "./Committee.sol";
 import {Money} from "./Money.sol";
 import {Rounds} from "./Rounds.sol";
 
-/// @notice What leaves a federation beside payouts and stakes: the pool's rest, fees, and what was credited.
+/// @notice A pool in tokens, and what leaves a federation beside payouts and stakes: the pool's rest, fees, and what was credited.
 /// @dev Runs in the core's storage, which also guards against reentrancy. See `IFederations` for what each function does.
 library Funds {
     using Rounds for Federation;
+
+    function pull(address token, uint256 amount) external {
+        Money.pull(token, amount);
+    }
 
     function refund(Federation storage f, bytes32 id) external {
         if (!f.state.inPhase(Phase.Ended) || f.settledHeight != f.headHeight) revert IFederations.RefundLocked();
@@ -47,7 +51,7 @@ library Funds {
         Credit storage owed = f.credits[account];
         (uint128 ethers, uint128 fees) = (owed.wei_, owed.fees);
         (owed.wei_, owed.fees) = (0, 0);
-        if (fees != 0 && !Money.trySend(f.token, account, fees)) {
+        if (fees != 0 && !Money.trySend(f.token, account, fees, gasleft())) {
             // A token that fails must not hold back the ether; what is owed in it stays owed.
             owed.fees += fees;
             fees = 0;

@@ -7,6 +7,7 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 import {Application, Dataset, IFederations, Phase} from "../interfaces/IFederations.sol";
 import {Seat, Seats} from "../types/Seat.sol";
 import {Federation, Participant} from "../types/State.sol";
+import {Money} from "./Money.sol";
 import {Rounds} from "./Rounds.sol";
 import {Signatures} from "./Signatures.sol";
 
@@ -114,16 +115,14 @@ library Members {
         f.record(id, IFederations.DatasetAmended.selector, abi.encode(index, dataset, root, rows, erasure));
     }
 
-    function withdrawStake(Federation storage f, bytes32 id, uint32 index)
-        external
-        returns (address controller, uint96 amount)
-    {
+    function withdrawStake(Federation storage f, bytes32 id, uint32 index) external {
         Participant storage p = f.participant(index);
-        (controller, amount) = (p.controller, p.stake);
+        (address controller, uint96 amount) = (p.controller, p.stake);
         if (amount == 0) revert IFederations.NothingToWithdraw(controller);
         if (!_released(f, p)) revert IFederations.StakeLocked(index);
         p.stake = 0;
         f.record(id, IFederations.StakeWithdrawn.selector, abi.encode(index, amount));
+        Money.send(address(0), controller, amount);
     }
 
     /// @dev Whether every round that the participant had a seat in is settled or void, and its unbonding time is over. That counts

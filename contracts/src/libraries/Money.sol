@@ -24,7 +24,7 @@ library Money {
 
     /// @notice Pay, or revert.
     function send(address token, address to, uint256 amount) internal {
-        if (!trySend(token, to, amount)) refuse(token, to);
+        if (!trySend(token, to, amount, gasleft())) refuse(token, to);
     }
 
     /// @notice Say that a payment could not be made.
@@ -33,37 +33,30 @@ library Money {
         revert SafeERC20.SafeERC20FailedOperation(token);
     }
 
-    /// @notice Pay if that can be done. @return Whether it could.
-    function trySend(address token, address to, uint256 amount) internal returns (bool) {
-        return _send(token, to, amount, type(uint256).max);
+    /// @notice Gas that one of several payments may use.
+    function share(address token) internal pure returns (uint256) {
+        return token == address(0) ? PAYEE_GAS : TOKEN_GAS;
     }
 
-    /// @notice Pay one of several, if it takes no more gas than any payee may. @return Whether it could be paid.
-    function tryEach(address token, address to, uint256 amount) internal returns (bool done) {
-        uint256 most = token == address(0) ? PAYEE_GAS : TOKEN_GAS;
-        done = _send(token, to, amount, most);
-        // A call gets at most 63/64 of what is left. A payee that failed because the sender was short of gas has not refused.
-        if (!done && gasleft() <= most / 63) revert IFederations.GasTooLow();
-    }
-
-    /// @dev Reads at most one word of the answer, however long that is.
-    function _send(address token, address to, uint256 amount, uint256 most) private returns (bool done) {
-        if (token == address(0)) {
-            assembly ("memory-safe") {
-                done := call(most, to, amount, 0, 0, 0, 0)
-            }
-            return done;
-        }
-        bytes memory transfer = abi.encodeCall(IERC20.transfer, (to, amount));
-        uint256 size;
-        uint256 answer;
+    /// @notice Pay if that can be done with so much gas. Of the answer it reads at most one word. @return done Whether it could.
+    function trySend(address token, address to, uint256 amount, uint256 most) internal returns (bool done) {
+        bytes4 selector = IERC20.transfer.selector;
         assembly ("memory-safe") {
-            done := call(most, token, 0, add(transfer, 0x20), mload(transfer), 0x00, 0x20)
-            size := returndatasize()
-            answer := mload(0x00)
+            switch token
+            case 0 { done := call(most, to, amount, 0, 0, 0, 0) }
+            default {
+                let free := mload(0x40)
+                mstore(0x00, selector)
+                mstore(0x04, to)
+                mstore(0x24, amount)
+                done := call(most, token, 0, 0x00, 0x44, 0x00, 0x20)
+                // As in SafeERC20: a token says yes, or says nothing and exists.
+                if iszero(and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))) {
+                    done := and(done, and(iszero(returndatasize()), gt(extcodesize(token), 0)))
+                }
+                mstore(0x40, free)
+            }
         }
-        // As in SafeERC20: a token says yes, or says nothing and exists.
-        return done && (size == 0 ? token.code.length != 0 : size > 0x1f && answer == 1);
     }
 
     function _balance(address token) private view returns (uint256) {

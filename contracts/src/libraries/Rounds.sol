@@ -60,13 +60,11 @@ library Rounds {
         RoundState s = f.state;
         uint32 round = nextRound(f);
         uint40 deadline = timeIn(f.rules.commitWindow);
-        (uint32 seats, uint32 known) = (f.active, f.joined);
+        (uint16 seats, uint16 known, uint16 candidates) = (f.active, f.joined, f.candidates);
         uint256 size = f.rules.committeeSize;
-        f.lastRound = round;
-        f.openedBlock = uint40(block.number);
         // If all participants had a seat, or the seed was never stored, there is no draw to keep.
-        bool kept = !redraw && f.candidates > size && !s.seedless();
-        if (!kept) f.candidates = uint16(known);
+        bool kept = !redraw && candidates > size && !s.seedless();
+        (f.lastRound, f.openedBlock, f.candidates) = (round, uint40(block.number), kept ? candidates : known);
         f.state = s.opened(round, seats, known, deadline, !kept && known > size);
         record(f, id, IFederations.RoundOpened.selector, abi.encode(round, head(f), seats, deadline));
     }

@@ -108,6 +108,7 @@ class World:
             parent=ZERO_DIGEST,
             seats=5,
             known=5,
+            candidates=5,
             opened=OPENED,
             commit_deadline=OPENED + COMMITS,
         )
