@@ -4,7 +4,7 @@ A factory gets the model's description (shape of the rows, classes, the policy's
 tensors) and returns either a stack of exact layers, whose utilities are the same on every machine,
 or any torch module with the tolerance within which its utilities are. This file is program code: a
 node runs it only where its owner says `--allow-model own_model:narrow`, and finds it through
-PYTHONPATH. The policy pins the digest of this file, so every node and every audit needs the same one.
+PYTHONPATH. The policy pins the digest of this file: every node and every audit needs the same one.
 """
 
 from math import prod
