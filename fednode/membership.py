@@ -17,15 +17,18 @@ from fednode.kept_rows import read_kept
 from fednode.site import Site
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Membership
+from ledger.errors import MalformedRecord
 from ledger.identity import (
     MAX_NAME,
+    ForgedIdentity,
     Identity,
     identity_artefact,
+    read_identity,
     sign_identity,
-    verify_identity,
 )
 from ledger.signatures import Domain, Invitation
 from ledger.stores import Artefact
+from ledger.stores.read_back import read_back
 from ledger.types import Address, Digest, FederationId
 
 SECRET = "secret"
@@ -99,7 +102,21 @@ def make_request(
         dataset_root=commitment.root.hex(),
         rows=commitment.rows,
     )
-    return request, identity_artefact(identity)
+    _require_same(request)
+    return request, _readable(identity)
+
+
+def _readable(identity: Identity) -> Artefact:
+    """Give an identity record that every reader takes."""
+    artefact = identity_artefact(identity)
+    digest = artefact.roots[0].digest
+    return read_back(artefact, lambda s: read_identity(s, digest), identity, kind="identity record")
+
+
+def _require_same(message: JoinRequest | SignedInvitation) -> None:
+    """Refuse a message that does not come back from its own file."""
+    if type(message).model_validate_json(message.model_dump_json()) != message:
+        raise FedNodeError("a message of these fields cannot be read back: change --name")
 
 
 def invite(
@@ -107,9 +124,16 @@ def invite(
 ) -> SignedInvitation:
     """Attest a request as the federation's creator, if its name is signed by who asks."""
     own = Identity(request.name, Address(request.controller), bytes.fromhex(request.signature))
-    verify_identity(own)
+    try:
+        _readable(own)
+    except ForgedIdentity:
+        raise
+    except MalformedRecord as error:
+        raise FedNodeError(f"the request's identity record is refused by all: {error}") from None
     signature = Domain(chain_id, ledger).sign(creator, request.invitation(expires))
-    return SignedInvitation(request=request, expires=expires, signature=signature.full.hex())
+    invitation = SignedInvitation(request=request, expires=expires, signature=signature.full.hex())
+    _require_same(invitation)
+    return invitation
 
 
 def membership(

@@ -29,6 +29,7 @@ from ledger.sealing import CLEAR, PLAIN, UNOPENED, Access, Content, Envelope, No
 from ledger.state import FederationState
 from ledger.stores import Artefact, BlockUnavailable, ContentStore, LocalStore
 from ledger.stores.car import links
+from ledger.stores.read_back import read_back
 from ledger.types import ZERO_DIGEST, Digest, FederationId, ParticipantId, RoundIndex
 
 MOST_ROUNDS = 10_000
@@ -59,7 +60,9 @@ class Erasure:
                 "rows": self.rows,
             }
         )
-        return Artefact.of(Codec.DAG_CBOR, data)
+        artefact = Artefact.of(Codec.DAG_CBOR, data)
+        digest = artefact.roots[0].digest
+        return read_back(artefact, lambda store: Erasure.read(store, digest), self, kind=_KIND)
 
     @classmethod
     def read(cls, store: ContentStore, digest: Digest) -> "Erasure":

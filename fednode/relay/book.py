@@ -17,9 +17,10 @@ from pathlib import Path
 from fednode.relay.journal import Journal, records_of
 from fednode.relay.situation import UNKNOWN, Opening, SignedVote, Voting
 from ledger import words
-from ledger.batch import Batch, Leaf, Signers
+from ledger.batch import Batch, Leaf, Signers, read_batch
 from ledger.errors import MalformedRecord
 from ledger.signatures import Signature
+from ledger.stores.read_back import read_back
 from ledger.types import Address, Digest, RoundIndex
 from ledger.words import AddressWord, BoolWord, Bytes32, UInt8
 
@@ -39,6 +40,18 @@ class HeldVote:
 
 Key = int | tuple[int, Digest, Address]
 """Who said something: a participant its commit, a signer its vote on a result in an attempt."""
+
+
+def _readable(batch: Batch) -> Batch:
+    """Give a batch that every reader finds whole behind what is posted of it."""
+    leaves = list(batch.leaves())
+    read_back(
+        batch.artefact(),
+        lambda store: list(read_batch(store, batch.posted).leaves()),
+        leaves,
+        kind="batch",
+    )
+    return batch
 
 
 class Book:
@@ -143,7 +156,7 @@ class Book:
             self._carried = {}
             await asyncio.gather(*map(self._journal.append, [*records, _SEAL]))
         if self._leaves and self.batch is None:
-            self.batch = Batch.of(list(self._leaves.values()))
+            self.batch = _readable(Batch.of(list(self._leaves.values())))
         return self.batch
 
     def close(self) -> None:

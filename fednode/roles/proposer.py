@@ -9,14 +9,16 @@ from fednode.federation import Federation
 from fednode.roles.role import Progress, attempt, end, finished, idle, volunteer
 from fednode.roles.turns import turn_of
 from fednode.roles.watcher import Watcher
+from ledger.artefacts import ResultReader
 from ledger.chain.accounts import Account
 from ledger.errors import MalformedRecord
 from ledger.headers import ResultHeader
 from ledger.proceedings import Round
-from ledger.round import Outcome, awaited
+from ledger.round import Outcome, Records, awaited
 from ledger.sealing import NotForUs
 from ledger.state import Phase
-from ledger.stores import BlockUnavailable
+from ledger.stores import Artefact, BlockUnavailable, ContentStore
+from ledger.stores.read_back import read_back
 from ledger.types import Digest, Wei
 
 log = logging.getLogger("fednode")
@@ -135,9 +137,25 @@ class Proposer:
         content = self._federation.replica.fresh(round_)
         outcome = self._federation.compose(round_, slots, content=content)
         artefact, index = self._federation.bundle(outcome)
+        self._require_readable(round_, outcome, artefact, index)
         self._federation.store.put(artefact)
         self._ready = (turn, outcome, index)
         return outcome, index
+
+    def _require_readable(
+        self, round_: Round, outcome: Outcome, artefact: Artefact, index: Digest
+    ) -> None:
+        """Read a result back as its voters will, before a bond is put on it."""
+        replica, result = self._federation.replica, outcome.header.digest()
+        access, leaves = replica.access(round_), replica.policy.leaves
+
+        def read(store: ContentStore) -> Records:
+            reader = ResultReader(store, result, index, access, participants=round_.known)
+            reader.levels(round_.slots)
+            reader.model(leaves)
+            return reader.records()
+
+        read_back(artefact, read, outcome.records, kind="result")
 
 
 def _basis(round_: Round) -> Turn:

@@ -21,13 +21,24 @@ from fednode.training.environment import environment
 from fednode.training.run import LocalRun, TrainingSpec
 from fednode.training.task import TrainingTask, train
 from ledger import cbor
-from ledger.artefacts import EVALUATION, PAYLOAD, TRAINING, record, update_artefact
+from ledger.artefacts import (
+    EVALUATION,
+    PAYLOAD,
+    TRAINING,
+    read_update,
+    record,
+    update_artefact,
+)
 from ledger.cid import CID
+from ledger.errors import MalformedRecord
+from ledger.headers import UpdateHeader
 from ledger.members import Participant as Member
 from ledger.payload import Payload, int32, pad
 from ledger.proceedings import Round
 from ledger.round import Int32, RoundContext
-from ledger.sealing import Content
+from ledger.sealing import Content, NotForUs
+from ledger.stores import Artefact, ContentStore
+from ledger.stores.read_back import read_back
 from ledger.types import ZERO_DIGEST
 
 
@@ -50,6 +61,13 @@ SALT_SIZE = 16
 def fresh_salt() -> bytes:
     """Draw the salt of an update's training record."""
     return secrets.token_bytes(SALT_SIZE)
+
+
+class UpdateUnreadable(FedNodeError):
+    """An update that no other node could read: it would be called unavailable, at our expense."""
+
+    def __init__(self, error: MalformedRecord) -> None:
+        super().__init__(f"the update cannot be read back, so it is not committed to: {error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +108,29 @@ class Trainer:
             evaluation=counts[0].digest if counts else ZERO_DIGEST,
         )
         records = (training, counts) if counts else (training,)
-        return PreparedUpdate(header.digest(), update_artefact(header, data, *records), private)
+        artefact = update_artefact(header, data, *records)
+        self._require_readable(federation, round_, header, artefact)
+        return PreparedUpdate(header.digest(), artefact, private)
+
+    def _require_readable(
+        self, federation: Federation, round_: Round, header: UpdateHeader, artefact: Artefact
+    ) -> None:
+        """Read an update back as all others will, before it is committed to. One that this node has
+        no key for can be read by others alone.
+        """
+        leaves, access = federation.replica.policy.leaves, federation.replica.access(round_)
+
+        def read(store: ContentStore) -> tuple[bytes | None, bytes | None]:
+            found = read_update(store, header.digest(), leaves, access)
+            return found.header, None if found.payload is None else found.payload.root
+
+        written: tuple[bytes | None, bytes | None] = header.encode(), header.payload_root
+        try:
+            read_back(artefact, read, written, kind="update")
+        except MalformedRecord as error:
+            raise UpdateUnreadable(error) from error
+        except NotForUs:
+            return
 
     def counts(
         self, federation: Federation, member: Member, content: Content

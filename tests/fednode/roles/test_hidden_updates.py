@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from fednode.roles.journal import PreparedUpdate
 from fednode.roles.role import Progress
-from fednode.roles.trainer import SALT_SIZE
+from fednode.roles.trainer import SALT_SIZE, UpdateUnreadable
 from ledger import cbor
 from ledger.cid import CID, Codec
 from ledger.state import Phase
@@ -65,3 +67,18 @@ def test_a_salt_is_drawn_once_and_outlives_a_restart(start: Found) -> None:
     assert hospital.journal.update(1) == kept
     committed = [c.digest for c in cast.state().round.commits if c.participant == 0]
     assert committed == [kept.digest]
+
+
+def test_an_update_that_cannot_be_read_back_is_not_committed_to(
+    start: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that links to other blocks is one that every reader refuses."""
+    cast = start()
+    link = CID.of(Codec.RAW, b"another block")
+    monkeypatch.setattr("fednode.roles.trainer.environment", lambda: {"link": link})
+    with pytest.raises(UpdateUnreadable, match="read back"):
+        prepared(cast)
+    node = cast.hospitals[0].participant()
+    node.step()
+    assert not cast.state().round.commits
+    assert "read back" in node.failures[0]
