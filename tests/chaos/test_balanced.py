@@ -36,7 +36,8 @@ class Balanced(Network):
     @property
     def environment(self) -> dict[str, str]:
         """Give what all commands are told."""
-        return {"FEDNODE_RPC": self.rpc, "FEDNODE_PASSWORD_FILE": str(self.password)}
+        own = {"FEDNODE_PASSWORD_FILE": str(self.password), "FEDNODE_PUBLIC_ROWS": "1"}
+        return {"FEDNODE_RPC": self.rpc, **own}
 
 
 @contextmanager
