@@ -85,9 +85,12 @@ def evaluation(
     public = says_public(journal, site, now=public_rows)
     source = open_sites(policy, data_dir, public_rows=public)
     rows = _rows(policy, source, site, journal)
-    rows.save(out)
     by_slices = policy.evaluation.mode == "slices"
     root = cut(rows, policy.slices).root if by_slices else rows.commitment
+    rows.save(out)
+    # The root is promised, and paid for, long before the file is read again.
+    if SaltedRows.load(out).root != rows.root:
+        raise FedNodeError(f"{out} does not hold the rows that were written: write it elsewhere")
     Output(as_json).result(
         {"root": root.hex(), "rows": len(rows), "file": str(out)},
         f"wrote {out}: {len(rows)} rows, root {root.hex()}; show it to auditors only",

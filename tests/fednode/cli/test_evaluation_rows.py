@@ -94,3 +94,12 @@ def test_public_rows_are_the_published_ones(policy: Path) -> None:
 @pytest.mark.parametrize("policy", ["none"], indirect=True)
 def test_nothing_is_measured_on_no_rows(policy: Path) -> None:
     assert "measures on no rows" in write(policy).stderr
+
+
+@pytest.mark.parametrize("policy", ["slices"], indirect=True)
+def test_rows_that_cannot_be_cut_leave_no_file(policy: Path) -> None:
+    policy.write_text(policy.read_text().replace("rounds = 5", "rounds = 5000"))
+    result = write(policy)
+    assert result.exit_code == 1
+    assert "cannot be cut into 5000 slices" in result.stderr
+    assert not (policy.parent / "rows").exists()
