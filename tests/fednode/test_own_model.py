@@ -128,6 +128,24 @@ def test_a_model_that_does_not_work_here_accuses_nobody(
         audited(cast, "switching_model:make")
 
 
+def test_a_model_that_comes_out_larger_here_accuses_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a library's other default would make it."""
+    text = (EXAMPLES / "own_model.py").read_text(encoding="utf-8")
+    folder = tmp_path / "sizing"
+    folder.mkdir()
+    text = text.replace('spec.options.get("hidden", 4)', 'int(__import__("os").environ["UNITS"])')
+    (folder / "sizing_model.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "sizing_model", raising=False)
+    monkeypatch.setenv("UNITS", "4")
+    cast = cast_of("sizing_model:narrow", tmp_path)
+    monkeypatch.setenv("UNITS", "400")
+    with pytest.raises(OwnModelError, match="makes others here"):
+        audited(cast, "sizing_model:narrow")
+
+
 def test_the_policy_must_state_the_tolerance(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="utility_tolerance"):
         cast_of("own_model:smooth", tmp_path, tolerance=5)

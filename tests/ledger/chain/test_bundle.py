@@ -1,14 +1,19 @@
 """Evidence bundles on every engine: what was written opens, and every alteration is found."""
 
+import json
 import random
+import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from eth_utils.address import to_checksum_address
+from eth_account import Account as EthAccount
+from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 
+from fednode.testnet import ANVIL_KEYS
 from ledger import cbor
 from ledger.bundle import (
     BundleHistory,
@@ -30,7 +35,7 @@ from ledger.chain.calls import call
 from ledger.chain.transactions import read_transaction
 from ledger.cid import CID, Codec
 from ledger.errors import LedgerError, MalformedRecord
-from ledger.history import Checkpoint, HistoryReader
+from ledger.history import Checkpoint, HistoryReader, UpdateCommitted
 from ledger.stores import Artefact, BlockNotFound, MemoryStore, RecordingStore, StoreError
 from ledger.stores.car import read_car, write_car
 from ledger.types import ZERO_ADDRESS, Address
@@ -487,6 +492,60 @@ def test_wrapped_transactions_on_every_engine(engine: Engine, tmp_path: Path) ->
     outer = {event.meta.to for event in opened.events if isinstance(event, Checkpoint)}
     assert len(outer) == 1
     assert opened.subject.ledger not in outer
+
+
+def test_a_delegated_account_acts_through_a_bundler(engine: Engine, tmp_path: Path) -> None:
+    """A transaction of type 4 (EIP-7702) lets an account's own code call for it; others pay."""
+    if not engine.chain.endpoint.startswith("http"):
+        pytest.skip("the embedded chain takes no signed transactions")
+    sample = start(engine)
+    bundler, member = engine.accounts[3], sample.members[1]
+    code = forwarder(engine.chain, bundler)
+    data = bytes(12) + to_canonical_address(sample.contract.address)
+    data += call("commitUpdate", sample.federation, 0, bytes([7] * 32))
+    key = ANVIL_KEYS[engine.accounts.index(member)]
+    nonces = [
+        int(rpc(engine, "eth_getTransactionCount", a.address, "latest"), 16)
+        for a in (member, bundler)
+    ]
+    chain_id = engine.chain.chain_id
+    lent = EthAccount.from_key(key).sign_authorization(
+        {"chainId": chain_id, "address": code, "nonce": nonces[0]}
+    )
+    raw = bundler.sign_transaction(
+        {
+            "type": 4,
+            "chainId": chain_id,
+            "nonce": nonces[1],
+            "gas": 500_000,
+            "maxFeePerGas": 10**11,
+            "maxPriorityFeePerGas": 10**9,
+            "to": member.address,
+            "value": 0,
+            "data": data,
+            "accessList": [],
+            "authorizationList": [lent],
+        }
+    )
+    sent = bytes.fromhex(rpc(engine, "eth_sendRawTransaction", "0x" + raw.hex())[2:])
+    while engine.chain.receipt(sent) is None:
+        time.sleep(0.1)
+    place = {"ledger": sample.contract.address, "federation": sample.federation}
+    path = tmp_path / "evidence.car"
+    trusted = write_bundle(path, engine.chain, **place, blocks={})  # type: ignore[arg-type]
+    last = open_bundle(path, trusted.hash).events[-1]
+    assert isinstance(last, UpdateCommitted)
+    assert (last.participant, last.meta.to) == (1, member.address)
+    assert last.meta.sender == bundler.address
+
+
+def rpc(engine: Engine, method: str, *parameters: object) -> str:
+    """Ask a node what our chain has no word for."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(engine.chain.endpoint, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return str(json.loads(answer.read())["result"])
 
 
 AlterWitness = Callable[[list[cbor.Value], dict[CID, bytes]], object]
