@@ -33,6 +33,7 @@ from ledger.stores import (
     ContentStore,
     RecordingStore,
 )
+from ledger.stores.base import ahead
 from ledger.stores.car import links
 from ledger.types import ZERO_DIGEST, Digest
 
@@ -305,6 +306,7 @@ class ResultReader:
         """Read the nodes of the tree of partial sums over a number of commit slots."""
         seal = self.content.part("nodes")
         links = self._links("nodes", Codec.RAW, sum(shape(slots)))
+        ahead(self._store, links)
         stored = enumerate(self._store.get(cid) for cid in links)
         opened = [seal.open(data, place=place, of=len(links)) for place, data in stored]
         levels = regroup([Node.decode(data) for data in opened], slots)

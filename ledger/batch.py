@@ -18,6 +18,7 @@ from ledger.errors import LedgerError, MalformedRecord
 from ledger.merkle import Tree, root_of_bytes
 from ledger.signatures import Commit, Domain, Signature
 from ledger.stores import MAX_BLOCK, Artefact, BlockNotFound, ContentStore
+from ledger.stores.base import ahead
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, ParticipantId, RoundIndex
 from ledger.words import Bytes32, UInt32
 
@@ -120,6 +121,7 @@ def read_batch(store: ContentStore, posted: Posted) -> Batch:
         return Batch(posted, (), (), final=False)
     except MalformedRecord:
         return Batch(posted, (), ())
+    ahead(store, links)
     blocks: list[bytes | None] = []
     final = True
     for number, (cid, subtree) in enumerate(zip(links, subtrees, strict=True)):

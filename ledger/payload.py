@@ -21,7 +21,7 @@ from ledger.cid import CID, Codec
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.merkle import Tree, root_of_bytes
 from ledger.sealing import PLAIN, Envelope, Seal
-from ledger.stores.base import Artefact, ContentStore
+from ledger.stores.base import Artefact, ContentStore, ahead
 from ledger.types import Digest
 
 LEAF_SIZE = 1024
@@ -140,7 +140,9 @@ class Index:
         MalformedRecord: index or block is not what a payload of this size has. The store's errors
         pass through.
         """
-        for position, (cid, expected) in enumerate(self.parts(size, seal)):
+        parts = self.parts(size, seal)
+        ahead(store, [cid for cid, _ in parts])
+        for position, (cid, expected) in enumerate(parts):
             part = store.get(cid)
             if len(part) != expected:
                 raise MalformedRecord(

@@ -105,6 +105,13 @@ class ContentStore(Protocol):
         """
 
 
+def ahead(store: ContentStore, cids: Sequence[CID]) -> None:
+    """Tell a store which blocks will be read one after the other, if it fetches ahead."""
+    begin = getattr(store, "ahead", None)
+    if begin is not None:
+        begin(cids)
+
+
 def too_long(cid: CID, store: str) -> BlockNotFound:
     """Make the error for a block that is longer than any that counts."""
     return BlockNotFound(cid, store, f"longer than the {MAX_BLOCK} bytes that a block may have")

@@ -13,17 +13,25 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures import TimeoutError as Unanswered
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from threading import Lock, Thread
 from typing import TypeVar
 
 from ledger.cid import CID
-from ledger.stores.base import Artefact, BlockNotFound, BlockUnavailable, ContentStore
+from ledger.stores.base import (
+    Artefact,
+    BlockNotFound,
+    BlockUnavailable,
+    ContentStore,
+    StoreError,
+)
 
 GRACE = 0.25
 """Seconds that a block may take when the budget is spent: enough for one of this node's own."""
 
+AHEAD = 8
+"""Blocks of one tree that are fetched at a time."""
 LEAST = 0.02
 """Seconds below which a task's part of a budget is not made smaller."""
 
@@ -210,6 +218,30 @@ class BudgetedStore:
         """Read a block while the budget lasts."""
         budget = _budget.get()
         return self._store.get(cid) if budget is None else budget.fetch(self._within, cid)
+
+    def ahead(self, cids: Sequence[CID]) -> None:
+        """Begin to fetch blocks that will be read one after the other, a few at a time: over a slow
+        link each would wait for the one before it. Without a budget nothing is fetched ahead.
+        """
+        budget = _budget.get()
+        if budget is None or len(cids) < 2:
+            return
+        waiting = iter(cids)
+        lock = Lock()
+
+        def draw() -> None:
+            while (seconds := budget.left) > 0:
+                with lock:
+                    cid = next(waiting, None)
+                if cid is None:
+                    return
+                _patience.set(seconds)
+                with suppress(StoreError, Unanswered):
+                    if not self._store.has(cid):
+                        self._ask(cid, seconds)[0].result(seconds)
+
+        for _ in range(min(AHEAD, len(cids))):
+            Thread(target=copy_context().run, args=(draw,), daemon=True).start()
 
     def _within(self, cid: CID, seconds: float) -> bytes:
         end = time.monotonic() + seconds

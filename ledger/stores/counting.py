@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from threading import Lock
 
 from ledger.cid import CID
-from ledger.stores.base import Artefact, ContentStore
+from ledger.stores.base import Artefact, ContentStore, ahead
 
 
 class CountingStore:
@@ -25,6 +25,10 @@ class CountingStore:
         with self._lock:
             self.read += len(data)
         return data
+
+    def ahead(self, cids: Sequence[CID]) -> None:
+        """Pass it on to the store."""
+        ahead(self._store, cids)
 
     def put(self, artefact: Artefact) -> None:
         """Pass an artefact on and count its blocks."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 
 from ledger.cid import CID
-from ledger.stores.base import Artefact, ContentStore
+from ledger.stores.base import Artefact, ContentStore, ahead
 
 
 class RecordingStore:
@@ -18,6 +18,10 @@ class RecordingStore:
         if cid not in self.blocks:
             self.blocks[cid] = self._store.get(cid)
         return self.blocks[cid]
+
+    def ahead(self, cids: Sequence[CID]) -> None:
+        """Pass it on to the store."""
+        ahead(self._store, cids)
 
     def put(self, artefact: Artefact) -> None:
         """Pass an artefact on to the store."""

@@ -8,16 +8,21 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from ledger import payload
 from ledger.cid import CID, Codec
+from ledger.payload import Payload
 from ledger.stores import (
     Artefact,
     BlockNotFound,
     BlockUnavailable,
     Budget,
     BudgetedStore,
+    CountingStore,
     MemoryStore,
+    RecordingStore,
     StoreUnreachable,
 )
+from ledger.stores.base import ahead
 from ledger.stores.budget import GRACE, current, in_turns, patience, spending, spending_part
 from ledger.stores.kubo import KuboStore
 from tests.ledger.stores.test_kubo_store import server
@@ -184,6 +189,45 @@ def test_what_hangs_keeps_nothing_else_from_coming(hanging: Hanging, withheld: i
     assert time.monotonic() - start < 2 * SECONDS
     assert set(found) == set(wanted)
     assert sum(data is not None for data in found.values()) == 50
+
+
+def test_blocks_of_a_tree_are_fetched_at_the_same_time() -> None:
+    """Over a link on which each block takes a while; what is here already is not read twice."""
+
+    class Far(MemoryStore):
+        def __init__(self) -> None:
+            super().__init__()
+            self.near: set[CID] = set()
+            self.fetched = 0
+
+        def has(self, cid: CID) -> bool:
+            return cid in self.near
+
+        def get(self, cid: CID) -> bytes:
+            if cid not in self.near:
+                self.fetched += 1
+                time.sleep(0.2)
+                self.near.add(cid)
+            return super().get(cid)
+
+    far, data = Far(), Payload(bytes(range(256)) * (4 * 16 * 1024))
+    artefact = data.artefact()
+    pieces = [CID.of(Codec.RAW, b"piece %d" % number) for number in range(16)]
+    far.put(artefact)
+    for number in range(16):
+        far.put(Artefact.of(Codec.RAW, b"piece %d" % number))
+    store = CountingStore(BudgetedStore(far))
+    start = time.monotonic()
+    with spending(Budget(10)):
+        ahead(RecordingStore(store), pieces)
+        assert [store.get(cid) for cid in pieces] == [b"piece %d" % n for n in range(16)]
+        assert time.monotonic() - start < 16 * 0.2 / 2
+        before = far.fetched
+        ahead(store, pieces)
+        time.sleep(0.1)
+        assert far.fetched == before == 16
+        index = artefact.roots[0].digest
+        assert payload.fetch(store, index, len(data.data)) == data.data
 
 
 def test_a_kubo_that_sends_a_byte_at_a_time_costs_the_budget() -> None:
