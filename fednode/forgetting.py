@@ -1,12 +1,16 @@
 """Forgetting: a participant destroys rows' salts and its own updates, and declares that it did.
 
-The declaration comes first and the destruction after it has been mined, as nothing could excuse
-what is missing otherwise. In between, the plan lies in the journal: whoever was stopped goes on
-from there, and can neither forget something else instead nor forget anything twice.
+The declaration comes first, and the destruction once the declaration is as deep in the chain as the
+policy demands, as nothing could excuse what is missing otherwise. In between the journal holds the
+plan: a call that was stopped goes on from there, and nothing else is forgotten instead.
+
+A deeper reorganisation can still take the declaration back. So the journal keeps what was declared,
+without what it was about, and the declaration is sent again.
 """
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +32,8 @@ from ledger.stores import ContentStore, LocalStore
 from ledger.types import Digest, FederationId, ParticipantId, RoundIndex
 
 PLAN = "forgetting.json"
+DONE = "forgotten-*.json"
+NOTE = "forgotten.new"
 Declare = Callable[["Plan", Digest], object]
 """Sends the contract what is left, and the digest of the record of what was erased."""
 
@@ -135,12 +141,63 @@ def updates_of(
 def pending(journal: Path) -> Plan | None:
     """Read a plan that was begun."""
     path = journal / PLAN
+    return _read(path) if path.exists() else None
+
+
+def _read(path: Path) -> Plan:
     try:
         return Plan.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
     except (OSError, ValidationError):
         raise FedNodeError(f"the journal's {path} is damaged: restore it from a copy") from None
+
+
+def done(journal: Path) -> list[Plan]:
+    """Read what was destroyed by declaration, the oldest first."""
+    return [_read(path) for path in sorted(journal.glob(DONE))]
+
+
+def lost(federation: Following, journal: Path) -> list[Plan]:
+    """List what was destroyed and is not declared on the chain any more, as what is to be declared
+    again: the chain was reorganised. What is left then is what the newest erasure left.
+    """
+    plans = done(journal)
+    gone = [each for each in plans if not _is_covered(federation, each)]
+    newest = plans[-1] if plans else None
+    return [
+        each.model_copy(update={"root": newest.root, "rows": newest.rows})
+        for each in gone
+        if newest is not None
+    ]
+
+
+def require_declared(federation: Following, journal: Path) -> None:
+    """Refuse to go on as if nothing had happened where a declaration was lost."""
+    if lost(federation, journal):
+        raise FedNodeError(
+            "the chain was reorganised and has lost the declaration of an erasure: run "
+            "`fednode forget --resume` first, with the controller's account"
+        )
+
+
+def declare_again(federation: Following, journal: Path, declare: Declare) -> list[Digest]:
+    """Send the declarations again that the chain has lost, the oldest first.
+
+    A declaration covers only rounds that are over. If one is not over again yet, nothing is sent.
+    """
+    again = lost(federation, journal)
+    late = max((round_ for each in again for round_ in each.rounds), default=-1)
+    if late >= federation.state.over:
+        raise FedNodeError(
+            f"the chain was reorganised, and round {late}, whose update was erased, is not over: "
+            "run `fednode forget --resume` when its result has settled"
+        )
+    digests = []
+    for each in again:
+        record = each.erasure(federation.id).artefact()
+        federation.store.put(record)
+        declare(each, record.roots[0].digest)
+        digests.append(record.roots[0].digest)
+    return digests
 
 
 def begin(journal: Path, planned: Plan) -> None:
@@ -161,12 +218,19 @@ class Forgotten:
     blocks: LetGo
 
 
-def finish(federation: Following, journal: Path, planned: Plan, declare: Declare) -> Forgotten:
-    """Declare what is planned, unless it has been, and destroy it."""
+def finish(
+    federation: Following,
+    journal: Path,
+    planned: Plan,
+    declare: Declare,
+    *,
+    is_under_way: Callable[[], bool] = lambda: False,
+) -> Forgotten:
+    """Declare what is planned, unless it has been or is under way, and destroy it."""
     record = planned.erasure(federation.id).artefact()
     digest = record.roots[0].digest
     federation.store.put(record)
-    if not _declared(federation, planned, digest):
+    if not _declared(federation, planned, digest) and not is_under_way():
         declare(planned, digest)
         federation.refresh()
     if not _declared(federation, planned, digest):
@@ -175,8 +239,21 @@ def finish(federation: Following, journal: Path, planned: Plan, declare: Declare
             "`fednode forget --resume` in a while"
         )
     blocks = _destroy(federation, journal, planned)
+    _note(journal, planned)
     (journal / PLAN).unlink()
     return Forgotten(digest, blocks)
+
+
+def _note(journal: Path, planned: Plan) -> None:
+    """Keep what was declared, without the salts of the rows that were left then: a later erasure
+    may be about them.
+    """
+    bare, before = planned.model_copy(update={"kept": None}), done(journal)
+    if before[-1:] != [bare]:
+        scratch = journal / NOTE
+        scratch.unlink(missing_ok=True)
+        write_new(scratch, bare.model_dump_json().encode(), private=True)
+        scratch.rename(journal / DONE.replace("*", f"{len(before):06d}"))
 
 
 def _destroy(federation: Following, journal: Path, planned: Plan) -> LetGo:
@@ -189,7 +266,7 @@ def _destroy(federation: Following, journal: Path, planned: Plan) -> LetGo:
     sweep(journal)
     own = Journal(journal, federation.id)
     known = list(declarations(LocalStore(federation.store), federation.state))
-    updates = filter(None, map(own.usable, planned.rounds))
+    updates = chain.from_iterable(map(own.all_updates, planned.rounds))
     made = {cid for update in updates for cid in update.artefact.blocks}
     blocks = honour(federation.store, federation.replica, known, made=made)
     for round_ in planned.rounds:
@@ -199,9 +276,19 @@ def _destroy(federation: Following, journal: Path, planned: Plan) -> LetGo:
 
 
 def _declared(federation: Following, planned: Plan, digest: Digest) -> bool:
-    participant = federation.state.participants[planned.participant]
     return any(
         dataset.erasure == digest and dataset.root.hex() == planned.root
+        for participant in federation.state.participants[planned.participant :][:1]
+        for dataset in participant.datasets
+    )
+
+
+def _is_covered(federation: Following, planned: Plan) -> bool:
+    """Whether an erasure is declared, whatever data set it was declared with."""
+    digest = planned.erasure(federation.id).artefact().roots[0].digest
+    return any(
+        dataset.erasure == digest
+        for participant in federation.state.participants[planned.participant :][:1]
         for dataset in participant.datasets
     )
 

@@ -1,5 +1,6 @@
 """`fednode forget`: erase rows and updates of one's own, and declare it."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -21,12 +22,24 @@ from fednode.cli.open import Place, controlled, open_account, placed
 from fednode.data.sources import open_source
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
-from fednode.forgetting import Forgotten, Plan, begin, finish, pending, plan, updates_of
+from fednode.forgetting import (
+    Forgotten,
+    Plan,
+    begin,
+    declare_again,
+    finish,
+    pending,
+    plan,
+    require_declared,
+    updates_of,
+)
+from fednode.forgetting import done as destroyed
 from fednode.kept_rows import without_forgotten
+from fednode.roles.declarer import amend, under_way
 from fednode.roles.journal import Journal
 from fednode.site import load_site
 from ledger.members import Participant
-from ledger.types import Digest, ParticipantId
+from ledger.types import Digest
 
 EVERYTHING = "all"
 
@@ -78,9 +91,10 @@ def forget(
         raise FedNodeError("give --rounds, --rows or both, or --resume alone")
     opened = place.open()
     account = open_account(keystore, password_file)
+    member = controlled(opened, account)
     planned = pending(journal)
     if not resume:
-        member = controlled(opened, account)
+        require_declared(opened, journal)
         # Erasing shows nothing to others, so it needs no word that the rows are public.
         source = open_source(opened.policy.data, opened.policy.schema, data_dir)
         planned = plan(
@@ -93,21 +107,13 @@ def forget(
             claims=opened.replica.claims,
         )
         begin(journal, planned)
+    declare = partial(amend, opened, account)
+    again = [] if under_way(opened, member) else declare_again(opened, journal, declare)
     if planned is None:
-        raise FedNodeError(f"nothing was begun in {journal}: give --rounds or --rows")
-    done = finish(
-        opened,
-        journal,
-        planned,
-        lambda left, erasure: opened.contract.amend_dataset(
-            account,
-            opened.id,
-            ParticipantId(left.participant),
-            root=Digest(bytes.fromhex(left.root)),
-            rows=left.rows,
-            erasure=erasure,
-        ),
-    )
+        _tell(again, journal, as_json=as_json)
+        return
+    opened.refresh()
+    done = finish(opened, journal, planned, declare, is_under_way=lambda: under_way(opened, member))
     Output(as_json).result(
         {
             "erasure": done.record.hex(),
@@ -117,6 +123,15 @@ def forget(
         },
         _text(planned, done),
     )
+
+
+def _tell(again: list[Digest], journal: Path, *, as_json: bool) -> None:
+    """Say what was declared again after a reorganisation, where nothing else was begun."""
+    if not again and not destroyed(journal):
+        raise FedNodeError(f"nothing was begun in {journal}: give --rounds or --rows")
+    records = [record.hex() for record in again]
+    text = f"declared again: {', '.join(records)}" if again else "all that was erased is declared"
+    Output(as_json).result({"declared_again": records}, text)
 
 
 def _text(planned: Plan, done: Forgotten) -> str:

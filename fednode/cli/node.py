@@ -22,6 +22,7 @@ from fednode.cli.edge import (
     verbose_option,
 )
 from fednode.cli.open import Place, open_account, placed
+from fednode.errors import FedNodeError
 from fednode.roles.role import run
 
 node_options = options(
@@ -72,6 +73,7 @@ def participant(
     test set, once, and prints what the released model is worth on it.
     """
     from fednode.final_report import final_report
+    from fednode.forgetting import require_declared
     from fednode.kept_rows import without_forgotten
     from fednode.membership import require_committed
     from fednode.own_word import keep_word, says_public
@@ -90,7 +92,11 @@ def participant(
     public = says_public(journal, site, now=public_rows)
     source = open_sites(opened.policy, data_dir, public_rows=public)
     rows = without_forgotten(load_site(opened.policy, source, site), journal)
-    require_committed(rows, journal, member.datasets[-1].root)
+    try:
+        require_committed(rows, journal, member.datasets[-1].root)
+    except FedNodeError:
+        require_declared(opened, journal)
+        raise
     keep_word(journal, site, public_rows=public_rows)
     own_journal = Journal(journal, opened.id)
     trainer = Trainer(opened.rulebook.task, rows.train, rows.shard)

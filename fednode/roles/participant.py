@@ -11,6 +11,7 @@ from fednode.federation import Federation
 from fednode.roles.carrier import Carrier, Direct
 from fednode.roles.carrying import carried_over, stands
 from fednode.roles.charger import Charger
+from fednode.roles.declarer import Declarer
 from fednode.roles.effort import Meter
 from fednode.roles.journal import PUBLISHED, Journal, PreparedUpdate
 from fednode.roles.role import Progress, advance_if_due, end, finished, idle
@@ -74,6 +75,7 @@ class Participant:
         self._ballot: tuple[object, Ballot] | None = None
         self._watcher = Watcher(federation, account, journal, beside=False)
         self._charger = Charger(federation, account)
+        self._declarer = Declarer(federation, account, journal.folder.parent)
         self._meter = Meter(federation.store, journal)
         self._noted: set[str] = set()
         self._collected: tuple[RoundIndex, Digest] | None = None
@@ -96,6 +98,8 @@ class Participant:
         self._joined = True
         self._journal.align({round_.index: round_.parent for round_ in state.rounds})
         if finished(self._federation):
+            if self._declarer.step(member):
+                return Progress.ACTED
             progress = self._charger.step(member)
             return end(self._federation) if progress is Progress.DONE else progress
         own = turn_of(state, self._account.address, beside=False)
@@ -109,6 +113,8 @@ class Participant:
                 return Progress.ACTED
             raise
         if acted or self._watcher.see_to_disputes() or self._charger.step(member) is Progress.ACTED:
+            return Progress.ACTED
+        if self._declarer.step(member):
             return Progress.ACTED
         return idle(self._federation, self._account, own)
 

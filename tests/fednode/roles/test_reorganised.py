@@ -2,16 +2,24 @@
 change under them, and rounds come to results that count everybody's update.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from fednode.roles.role import Role
+from fednode.auditing import run_audit
+from fednode.errors import FedNodeError
+from fednode.forgetting import begin, done, finish, lost, pending, plan, require_declared
+from fednode.roles.declarer import amend
+from fednode.roles.role import Progress, Role
 from fednode.testnet import Anvil, EngineMissing
+from ledger.audit.sources import evidence_from_chain
+from ledger.audit.verdict import Verdict
 from ledger.chain.client import Chain
 from ledger.proceedings import Outcome
 from ledger.state import FederationState, Phase
+from ledger.stores import RecordingStore
 from ledger.types import Digest
 from tests import federations
 from tests.engines import Engine, keys, missing
@@ -67,6 +75,30 @@ def go_back(node: Anvil, snapshot: str) -> None:
     assert node.rpc("evm_revert", snapshot) is True
     kept = int(str(node.rpc("eth_blockNumber")), 16)
     node.rpc("anvil_mine", hex(head - kept + 1))
+
+
+def forget(cast: Cast, place: int, *rounds: int) -> None:
+    """Erase a hospital's updates as `fednode forget` does."""
+    hospital = cast.hospitals[place]
+    view = hospital.view()
+    member = view.state.member(hospital.account.address)
+    assert member is not None
+    folder = hospital.folder
+    planned = plan(view.state, member, hospital.site, folder, rounds=rounds, rows=())
+    begin(folder, planned)
+    finish(view, folder, planned, partial(amend, view, hospital.account))
+
+
+def audit(cast: Cast) -> Verdict:
+    store = RecordingStore(cast.hospitals[0].store)
+    return run_audit(evidence_from_chain(cast.contract, cast.federation, store))
+
+
+def end(roles: Iterable[Role]) -> None:
+    """Let nodes do what is left to do after all has settled."""
+    for role in roles:
+        while role.step() is not Progress.DONE:
+            continue
 
 
 def committed(count: int, index: int = 0) -> Callable[[FederationState], bool]:
@@ -140,3 +172,56 @@ def test_a_round_that_builds_on_another_result(node: Anvil, cast: Cast) -> None:
         update = hospital.journal.update(1)
         assert update is not None
         assert update.parent == state.rounds[1].parent
+
+
+def test_an_erasure_whose_declaration_is_gone_is_declared_again(node: Anvil, cast: Cast) -> None:
+    """The data are gone, so an audit misses them until they are declared to be erased again. The
+    second erasure is declared with the data set that both have left.
+    """
+    all_join(cast)
+    roles = cast.roles()
+    play(cast, lambda: roles)
+    owner = cast.hospitals[1]
+    before = mark(node)
+    forget(cast, 1, 0)
+    forget(cast, 1, 1)
+    end(cast.roles())
+    assert pending(owner.folder) is None
+    assert [each.rounds for each in done(owner.folder)] == [(0,), (1,)]
+    assert audit(cast).holds
+    go_back(node, before)
+    assert not audit(cast).holds
+    view = owner.view()
+    assert len(lost(view, owner.folder)) == 2
+    with pytest.raises(FedNodeError, match="run `fednode forget --resume` first"):
+        require_declared(view, owner.folder)
+    end([owner.participant()])
+    verdict = audit(cast)
+    assert verdict.holds
+    assert verdict.lacks
+    assert lost(owner.view(), owner.folder) == []
+    member = owner.view().state.participants[1]
+    assert len(member.datasets) == 3
+    end([owner.participant()])
+    assert len(owner.view().state.participants[1].datasets) == 3
+
+
+def test_a_plan_is_kept_until_its_declaration_is_deep_enough(node: Anvil, cast: Cast) -> None:
+    """A declaration that is taken back before anything was destroyed is sent again."""
+    all_join(cast)
+    roles = cast.roles()
+    play(cast, lambda: roles)
+    owner = cast.hospitals[1]
+    before = mark(node)
+    view = owner.view()
+    planned = plan(
+        view.state, view.state.participants[1], owner.site, owner.folder, rounds=[0], rows=()
+    )
+    begin(owner.folder, planned)
+    amend(view, owner.account, planned, planned.erasure(view.id).artefact().roots[0].digest)
+    go_back(node, before)
+    assert owner.journal.update(0) is not None
+    again = owner.view()
+    finish(again, owner.folder, planned, partial(amend, again, owner.account))
+    assert owner.journal.update(0) is None
+    assert len(owner.view().state.participants[1].datasets) == 2
