@@ -16,6 +16,7 @@ from fednode.cli.edge import (
 from fednode.cli.node import node_options, poll_option
 from fednode.cli.open import Place, open_account, placed
 from fednode.errors import FedNodeError
+from fednode.roles.pulse import Pulse
 from fednode.roles.role import OUTAGES, PASSING, run
 
 
@@ -47,7 +48,8 @@ def challenge(
     opened = place.open(keyed=True)
     account = open_account(keystore, password_file)
     guard = Guard(opened, account, Journal(journal, opened.id), stay=stay)
-    run(guard, poll=poll, passing=PASSING if stay else OUTAGES)
+    passing = PASSING if stay else OUTAGES
+    run(guard, poll=poll, passing=passing, look=Pulse(opened).look)
     found = [
         {"round": p.round, "result": p.result.hex(), "fate": p.fate.value}
         for round_ in opened.state.rounds

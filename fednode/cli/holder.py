@@ -14,6 +14,7 @@ from fednode.cli.edge import (
 )
 from fednode.cli.node import node_options, poll_option
 from fednode.cli.open import Place, open_account, placed
+from fednode.roles.pulse import Pulse
 from fednode.roles.role import run
 
 
@@ -50,6 +51,7 @@ def holder(
     start_logging(verbose=verbose)
     opened = place.open()
     parts = cut(SaltedRows.load(slices), opened.policy.slices)
-    run(Holder(opened, open_account(keystore, password_file), parts), poll=poll)
+    holding = Holder(opened, open_account(keystore, password_file), parts)
+    run(holding, poll=poll, look=Pulse(opened).look)
     used = sum(opened.announced(round_) is not None for round_ in opened.state.rounds)
     Output(as_json).result({"opened": used}, f"the federation has ended: {used} slices were opened")

@@ -23,6 +23,7 @@ from fednode.cli.edge import (
 )
 from fednode.cli.open import Place, open_account, placed
 from fednode.errors import FedNodeError
+from fednode.roles.pulse import Pulse
 from fednode.roles.role import run
 
 node_options = options(
@@ -106,7 +107,7 @@ def participant(
 
         carrier = through_relay(relay, opened, account, own_journal)
     node = Participant(opened, account, trainer, own_journal, carrier)
-    run(node, poll=poll)
+    run(node, poll=poll, look=Pulse(opened).look)
     efforts = attested(own_journal)
     attesting = {"attesting": total(efforts)}
     if opened.released_version() < 0:
@@ -156,7 +157,7 @@ def proposer(
         from fednode.relay.sponsored import sponsored
 
         backer = sponsored(relay, opened, account)
-    run(Proposer(opened, account, backer), poll=poll)
+    run(Proposer(opened, account, backer), poll=poll, look=Pulse(opened).look)
     height = len(opened.state.lineage)
     Output(as_json).result(
         {"results": height, "head": opened.state.head.hex()},

@@ -159,13 +159,21 @@ def finished(federation: Federation) -> bool:
     return over and federation.lag is None
 
 
-def run(role: Role, *, poll: float = 0.3, passing: tuple[type[Exception], ...] = PASSING) -> None:
-    """Step a role until it is done, whatever passes. The only loop that looks at the wall clock,
-    and only to rest.
+def run(
+    role: Role,
+    *,
+    poll: float = 0.3,
+    passing: tuple[type[Exception], ...] = PASSING,
+    look: Callable[[], None] = lambda: None,
+) -> None:
+    """Step a role until it is done, whatever passes; look at the chain's pulse while it rests. The
+    only loop that looks at the wall clock, and only to rest.
     """
     while True:
         try:
             progress = role.step()
+            if progress is Progress.WAITING:
+                look()
         except passing as error:
             log.warning("trying again: %s", error)
             progress = Progress.WAITING
