@@ -3,7 +3,7 @@ relay is tested without a chain and changes only where the contract does.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ledger.batch import Posted, Signers
@@ -35,7 +35,7 @@ class Collecting:
     deadline: int
     direct: frozenset[int] = frozenset()
     posted: Posted | None = None
-    opening: Opening = UNKNOWN
+    opening: Opening = field(default=UNKNOWN, compare=False)
 
     @property
     def round(self) -> RoundIndex:
@@ -55,7 +55,7 @@ class Proposing:
     signer: Address | None
     lost: int = 0
     barred: bool = False
-    opening: Opening = UNKNOWN
+    opening: Opening = field(default=UNKNOWN, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Voting:
     opened: int
     deadline: int
     vacant: int = 0
-    opening: Opening = UNKNOWN
+    opening: Opening = field(default=UNKNOWN, compare=False)
 
 
 Phase = Collecting | Proposing | Voting
