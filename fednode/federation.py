@@ -4,7 +4,7 @@ rules of a round.
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, replace
@@ -26,18 +26,17 @@ from fednode.models.pinning import require_pinned
 from fednode.models.registry import is_own
 from fednode.policy import Policy, PolicyError, require_header
 from fednode.rounds import FederationRules
+from fednode.strangers import Identities
 from fednode.training.task import TrainingTask, layout_of, open_task
 from ledger import artefacts, cbor
 from ledger.chain.federations import Federations
-from ledger.cid import Codec
-from ledger.errors import MalformedRecord
+from ledger.cid import CID, Codec
 from ledger.headers import PolicyHeader
 from ledger.history import HeadBehind, HistoryReader, LogsBehind
-from ledger.identity import ForgedIdentity, identity_artefact, read_identity
-from ledger.proceedings import Commit, Round
+from ledger.proceedings import Commit, Proposal, Round
 from ledger.replica import PAUSES, Origin, Replica, UnknownFederation
 from ledger.round import Int32, Outcome, Published, Slot, Standing, compose, deciding
-from ledger.sealing import CLEAR, NO_KEYS, Content, Vault
+from ledger.sealing import CLEAR, NO_KEYS, Content, NotForUs, Vault
 from ledger.slots import batch_of
 from ledger.state import FederationState, Phase
 from ledger.stores import (
@@ -47,6 +46,7 @@ from ledger.stores import (
     BudgetedStore,
     ContentStore,
     CountingStore,
+    LocalStore,
     RecordingStore,
 )
 from ledger.stores.budget import in_turns, spending, spending_part
@@ -60,6 +60,8 @@ BEHIND = 3
 """Looks in a row at a chain's node that is behind before that is worth a warning."""
 LONGEST_REST = 16
 """Looks that are left out, at the most, before a node that stays behind is asked again."""
+BESIDE = 6
+"""Records of strangers that are fetched at a time, or looked for in the store."""
 KEPT_AT_ONCE = 32 << 20
 """Bytes that are handed to the store at a time."""
 
@@ -181,10 +183,12 @@ class Federation:
         self.store = CountingStore(BudgetedStore(store))
         self._vault = vault
         self._held: dict[Digest, tuple[Published, Artefact]] = {}
-        self._identities: set[Digest] = set()
         self._opened: tuple[tuple[Digest, Digest], FederationRules] | None = None
         self._fetchers = ThreadPoolExecutor(FETCHERS)
-        self._honouring = Honouring(store, self._fetchers)
+        # What strangers name must not take the places of what a round needs.
+        beside = ThreadPoolExecutor(BESIDE)
+        self._honouring = Honouring(store, beside)
+        self._identities = Identities(store, beside)
         self._behind = 0
         self._resting = 0
         self.replica = self._open(confirmations=1)
@@ -262,6 +266,12 @@ class Federation:
         """
         return self._honouring.step(self.replica)
 
+    def gather(self) -> bool:
+        """Go on with keeping who participants say they are, for when nothing else is due; say
+        whether any record is coming.
+        """
+        return self._identities.step(self.state)
+
     def slots(self, round_: Round) -> list[Slot]:
         """Read all that a round is made from, as far as it can be had."""
         return self.filled(round_, self.claims(round_))
@@ -321,45 +331,53 @@ class Federation:
         return gathered
 
     def keep(self, round_: Round) -> None:
-        """Keep a round's batch and updates, as far as they could be had, in this node's own store,
-        and with them who everybody is: relay and authors need not stay for an audit to be possible.
+        """Keep a round's batch, slice and updates in this node's own store, as far as it has them:
+        relay, holder and authors need not stay for an audit to be possible. Nothing is fetched.
         """
-        people = {participant.identity for participant in self.state.participants}
-        strangers = self._read_identities(people - self._identities)
-        parts = chain(self._batch(round_), self._updates(round_), self._slice(round_))
-        for artefact in _joined(chain(parts, strangers.values())):
+        here = LocalStore(self.store)
+        parts = chain(self._batch(round_, here), self._updates(round_, here))
+        for artefact in _joined(chain(parts, self._slice(round_, here))):
             self.store.put(artefact)
-        self._identities |= strangers.keys()
 
-    def _batch(self, round_: Round) -> Iterator[Artefact]:
-        recording = RecordingStore(self.store)
+    def _batch(self, round_: Round, here: ContentStore) -> Iterator[Artefact]:
+        recording = RecordingStore(here)
         batch = batch_of(recording, round_)
-        if batch is None:
-            return
-        whole = bool(batch.blocks) and None not in batch.blocks
-        codec = Codec.DAG_CBOR if whole else Codec.RAW
-        roots = tuple(cid for cid in recording.blocks if cid.codec is codec)
-        yield Artefact(roots, recording.blocks)
+        if batch is not None:
+            whole = bool(batch.blocks) and None not in batch.blocks
+            yield _recorded(recording, whole=whole)
 
-    def _updates(self, round_: Round) -> Iterator[Artefact]:
-        for _, (found, artefact) in self._fetched(round_, self.replica.claims(round_)):
-            if found.header is not None:
-                yield artefact
+    def _updates(self, round_: Round, here: ContentStore) -> Iterator[Artefact]:
+        claims, access = self.replica.claims(round_, here), self.replica.access(round_)
+        for place in deciding(claims, round_.batched):
+            digest, leaves = claims[place].digest, self.replica.policy.leaves
+            gathered = self._held.get(digest)
+            with suppress(NotForUs):
+                gathered = gathered or artefacts.gather_update(here, digest, leaves, access)
+            if gathered is not None and gathered[0].header is not None:
+                yield gathered[1]
 
-    def _slice(self, round_: Round) -> Iterator[Artefact]:
-        if self.announced(round_) is None or self.opened(round_) is None:
+    def _slice(self, round_: Round, here: ContentStore) -> Iterator[Artefact]:
+        if self.announced(round_) is None:
             return
+        recording = RecordingStore(here)
+        with suppress(BlockUnavailable):
+            rules = self.rulebook.rules.opening(self.replica.context(round_), recording)
+            yield _recorded(recording, whole=rules.measures)
+
+    def published_result(self, round_: Round, proposal: Proposal) -> Future[Artefact]:
+        """Fetch a published result, all of it, beside whatever else is done."""
+        access, leaves = self.replica.access(round_), self.replica.policy.leaves
         recording = RecordingStore(self.store)
-        self.rulebook.rules.opening(self.replica.context(round_), recording)
-        roots = tuple(cid for cid in recording.blocks if cid.codec is Codec.DAG_CBOR)
-        yield Artefact(roots, recording.blocks)
 
-    def _read_identities(self, digests: Iterable[Digest]) -> dict[Digest, Artefact]:
-        found = {}
-        for digest in digests:
-            with suppress(BlockUnavailable, MalformedRecord, ForgedIdentity):
-                found[digest] = identity_artefact(read_identity(self.store, digest))
-        return found
+        def fetched() -> Artefact:
+            reader = artefacts.ResultReader(
+                recording, proposal.result, proposal.index, access, participants=round_.known
+            )
+            reader.check_all(leaves, round_.slots)
+            head = CID(Codec.RAW, proposal.result)
+            return Artefact((head, CID(Codec.DAG_CBOR, proposal.index)), recording.blocks)
+
+        return self._fetchers.submit(fetched)
 
     def announced(self, round_: Round) -> Digest | None:
         """Give the slice that its holder announced for a round."""
@@ -486,6 +504,15 @@ def _end_of_phase(state: FederationState) -> int | None:
     if state.phase is Phase.PROPOSE:
         return state.round.propose_deadline
     return state.round.proposal.attest_deadline if state.phase is Phase.ATTEST else None
+
+
+def _recorded(recording: RecordingStore, *, whole: bool) -> Artefact:
+    """Bundle what was read. Only of a record that is what it should be the links are followed: a
+    store that keeps a stranger's other record would look for whatever that links to.
+    """
+    codec = Codec.DAG_CBOR if whole else Codec.RAW
+    roots = tuple(cid for cid in recording.blocks if cid.codec is codec)
+    return Artefact(roots, recording.blocks)
 
 
 def _joined(artefacts: Iterable[Artefact]) -> Iterator[Artefact]:

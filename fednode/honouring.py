@@ -3,7 +3,7 @@ erased.
 
 Anybody with a seat can declare what nobody ever sees, as often as it pays for. So all that may take
 long, fetching a record and finding what it covers, is done beside a node's steps, one thing at a
-time; and records that cannot be had are asked for a few times a round, not for ever.
+time. Records have an allowance, as all that strangers name (`fednode.strangers`).
 """
 
 import logging
@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import Executor, Future
 
+from fednode.strangers import MISSES as MISSES
+from fednode.strangers import Allowance
 from ledger.erasure import Declaration, Erasure, LetGo, Own, declared, find, judge, let_go
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.replica import Replica
@@ -20,8 +22,6 @@ from ledger.types import Digest, ParticipantId, RoundIndex
 
 log = logging.getLogger("fednode")
 
-MISSES = 4
-"""Records a round that are asked for in vain."""
 Update = tuple[ParticipantId, RoundIndex]
 
 
@@ -32,9 +32,7 @@ class Honouring:
         self._store = store
         self._workers = workers
         self._records: dict[Digest, Erasure | None] = {}
-        self._tries: Counter[Digest] = Counter()
-        self._missed: set[Digest] = set()
-        self._round = -1
+        self._allowance = Allowance()
         self._failed = False
         self._gone: set[Update] = set()
         self._reading: tuple[Digest, Future[Erasure]] | None = None
@@ -46,9 +44,8 @@ class Honouring:
         A store that fails is asked again in the next round: nothing here may stop a node.
         """
         state = replica.state
-        if self._round != len(state.rounds):
-            self._round, self._failed = len(state.rounds), False
-            self._missed.clear()
+        if self._allowance.renew(len(state.rounds)):
+            self._failed = False
         try:
             return self._busy(replica) or self._find(replica) or self._read(state)
         except LedgerError as error:
@@ -77,14 +74,14 @@ class Honouring:
 
     def _learn(self, record: Digest, reading: Future[Erasure]) -> None:
         try:
-            self._records[record] = reading.result()
+            erasure = self._records[record] = reading.result()
+            self._allowance.took(sum(map(len, erasure.artefact().blocks.values())))
         except MalformedRecord as error:
             log.info("the erasure %s covers nothing: %s", record.hex()[:16], error)
             self._records[record] = None
         except LedgerError as error:
             log.info("the erasure %s cannot be read: %s", record.hex()[:16], error)
-            self._tries[record] += 1
-            self._missed.add(record)
+            self._allowance.missed(record)
 
     def _believed(self, state: FederationState) -> list[Declaration]:
         """List the declarations that are known and to be believed."""
@@ -113,9 +110,10 @@ class Honouring:
         unread: list[tuple[int, int, Digest]] = []
         for participant, _, record in declared(state):
             places[participant.index] += 1
-            if record not in self._records and record not in self._missed:
-                unread.append((self._tries[record], places[participant.index], record))
-        if not unread or len(self._missed) >= MISSES:
+            if record not in self._records and self._allowance.may_ask(record):
+                tries = self._allowance.misses(record)
+                unread.append((tries, places[participant.index], record))
+        if not unread:
             return False
         record = min(unread)[-1]
         self._reading = record, self._workers.submit(_kept, self._store, record)

@@ -329,6 +329,15 @@ class ResultReader:
         size = 2 * leaves * payload.LEAF_SIZE
         return payload.fetch(self._store, cid.digest, size, self.content.part(f"sum {place}"))
 
+    def check_all(self, leaves: int, slots: int) -> None:
+        """Read everything that was published: whoever keeps the result needs all of it."""
+        levels = self.levels(slots)
+        self.records()
+        self.model(leaves)
+        self.check_sums(leaves, levels)
+        if self.content.envelope is not None:
+            self.inner()
+
     def check_stored(self, leaves: int, slots: int, *, summed: bool) -> None:
         """Read all stored bytes of a sealed result without opening any, and see that none is
         missing, too short or too long, and nobody left out of its envelope. `summed`: the

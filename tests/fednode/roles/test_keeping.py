@@ -1,7 +1,8 @@
 """What a node keeps of a round: the very blocks that it read to judge it, each read and hashed
-once.
+once. Nothing is fetched for keeping.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import pytest
 from fednode import federation
 from ledger import payload
 from ledger.batch import Batch, Posted
-from ledger.cid import CID
+from ledger.cid import CID, Codec
 from ledger.merkle import root_of_bytes
 from ledger.state import Phase
 from ledger.stores import Artefact, MemoryStore
@@ -67,17 +68,20 @@ def test_of_what_cannot_be_had_the_header_is_kept(
     view = cast.hospitals[0].view()
     view.refresh()
     view.store.put(type(update.artefact)((header,), {header: update.artefact.blocks[header]}))
+    view.slots(view.state.round)
     kept = MemoryStore()
     monkeypatch.setattr(view.store, "put", kept.put)
     view.keep(view.state.round)
     assert [cid for cid in update.artefact.blocks if kept.has(cid)] == [header]
 
 
-@pytest.mark.parametrize(("at_once", "puts"), [(1, range(8, 99)), (1 << 20, range(1, 2))])
+@pytest.mark.parametrize(("at_once", "puts"), [(1, range(4, 99)), (1 << 20, range(1, 2))])
 def test_a_round_is_kept_in_few_pieces(
     start: Found, monkeypatch: pytest.MonkeyPatch, at_once: int, puts: range
 ) -> None:
-    """Of a batch that cannot be had nothing is kept: no store takes what has no roots."""
+    """Of a batch that cannot be had nothing is kept: no store takes what has no roots. What another
+    node has is not asked for.
+    """
     cast = start()
     participants = [hospital.participant() for hospital in cast.hospitals]
     play(cast, lambda: participants, until=in_phase(Phase.PROPOSE))
@@ -87,9 +91,15 @@ def test_a_round_is_kept_in_few_pieces(
     round_ = view.refresh().round
     lost = Batch(Posted(Digest(bytes(32)), 1, Digest(bytes(32))), (), (), final=False)
     pieces: list[Artefact] = []
+    monkeypatch.setattr(view.store, "put", pieces.append)
+    view.keep(round_)
+    own = cast.hospitals[0].journal.update(0)
+    assert own is not None
+    assert {cid for piece in pieces for cid in piece.blocks} == set(own.artefact.blocks)
+    pieces.clear()
+    view.slots(round_)
     monkeypatch.setattr(federation, "KEPT_AT_ONCE", at_once)
     monkeypatch.setattr(federation, "batch_of", lambda _store, _round: lost)
-    monkeypatch.setattr(view.store, "put", pieces.append)
     view.keep(round_)
     assert len(pieces) in puts
     assert all(piece.roots for piece in pieces)
@@ -99,8 +109,15 @@ def test_a_round_is_kept_in_few_pieces(
         assert update is not None
         assert update.artefact.blocks.items() <= kept.blocks.items()
         assert set(update.artefact.roots) <= set(kept.roots)
-    assert {p.identity for p in view.state.participants} <= {cid.digest for cid in kept.roots}
-    pieces.clear()
-    view.keep(round_)
-    again = {cid.digest for piece in pieces for cid in piece.blocks}
-    assert again.isdisjoint(p.identity for p in view.state.participants)
+
+
+def test_identities_are_kept_beside_the_steps(start: Found) -> None:
+    cast = start()
+    view = cast.hospitals[0].view()
+    store, identities = cast.hospitals[0].store, [p.identity for p in view.state.participants]
+    assert not all(store.has(CID(Codec.DAG_CBOR, digest)) for digest in identities)
+    for _ in range(100):
+        if not view.gather():
+            break
+        time.sleep(0.05)
+    assert all(store.has(CID(Codec.DAG_CBOR, digest)) for digest in identities)
