@@ -116,7 +116,7 @@ def participant(
         return
     report = final_report(opened, rows, own_journal)
     Output(as_json).result(
-        {**report.record(), "failures": node.failures, **attesting},
+        {**report.record(), "failures": node.failures, "outages": node.outages, **attesting},
         f"{report.text()}\n{summary(efforts)}",
     )
     if node.failures:

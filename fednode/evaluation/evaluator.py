@@ -20,6 +20,7 @@ from fednode.data.schema import Schema
 from fednode.data.statistics import Preprocessing
 from fednode.evaluation.metrics import LabelledRows, Rows, counts, known, minimum, utilities
 from fednode.models.base import Model
+from fednode.models.guard import model_code
 from fednode.models.layout import STATISTICS, Layout, Tensors, dequantise
 from fednode.training.task import SgdTask, TrainingTask
 
@@ -132,7 +133,8 @@ class ExactEvaluator:
         for members in alike.values():
             group = [versions[i] for i in members]
             rows = self.scaling.of(group[0])
-            measured = measure(self.model, group, rows, self.metric)
+            with model_code("evaluation"):
+                measured = measure(self.model, group, rows, self.metric)
             for i, value in zip(members, measured, strict=True):
                 values[i] = value
         return values
@@ -152,10 +154,18 @@ class TolerantEvaluator:
         return self.task.utility_tolerance
 
     def utilities(self, models: Iterable[Payload]) -> tuple[int, ...]:
-        """Measure these model versions one by one."""
-        return tuple(self._utility(self.scaling.layout.unpack(model)) for model in models)
+        """Measure these model versions one by one; ModelFailed where the task's code raises."""
+        versions = map(self.scaling.layout.unpack, models)
+        return tuple(self._utility(version) for version in versions)
 
     def _utility(self, version: Tensors) -> int:
+        rows = self.scaling.of(version)
+        with model_code("evaluation"):
+            measured = self._measured(version, rows)
+        step = 2 * self.tolerance
+        return (measured + self.tolerance) // step * step
+
+    def _measured(self, version: Tensors, rows: LabelledRows) -> int:
         tensors = {**self.task.private_initial(), **version}
         self.task.set_tensors(
             {
@@ -164,11 +174,9 @@ class TolerantEvaluator:
             }
         )
         try:
-            measured = self.task.evaluate(self.scaling.of(version), self.metric)
+            return int(self.task.evaluate(rows, self.metric))
         except (ArithmeticError, ValueError):
-            measured = minimum(self.metric)
-        step = 2 * self.tolerance
-        return (measured + self.tolerance) // step * step
+            return minimum(self.metric)
 
 
 def _statistics(version: Tensors) -> bytes:

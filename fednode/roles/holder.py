@@ -5,11 +5,13 @@ reveal deadline. A round whose slice does not come in time adds nothing to anybo
 """
 
 import logging
+from functools import partial
 
 from fednode.errors import FedNodeError
 from fednode.evaluation.slices import Slices
 from fednode.federation import Federation
-from fednode.roles.role import Progress, attempt, end, finished, idle
+from fednode.roles.duties import Duties
+from fednode.roles.role import Progress, attempt, end, finished, idles
 from fednode.roles.turns import turn_of
 from ledger.chain.accounts import Account
 from ledger.proceedings import Round
@@ -43,6 +45,7 @@ class Holder:
         self._federation = federation
         self._account = account
         self._slices = slices
+        self._duties = Duties()
 
     def step(self) -> Progress:
         """Open the round's slice if it is time to; else move the federation on where a deadline has
@@ -51,10 +54,18 @@ class Holder:
         state = self._federation.refresh()
         if finished(self._federation):
             return end(self._federation)
-        if state.phase is Phase.PROPOSE and self._due(state.round) and self._open(state.round):
-            return Progress.ACTED
         own = turn_of(state, self._account.address)
-        return idle(self._federation, self._account, own)
+        self._duties.begin(self._federation.chain.now())
+        acted = self._duties.first(
+            ("opening a slice", self._open_if_due),
+            ("idling", partial(idles, self._federation, self._account, own)),
+        )
+        return self._duties.end(acted)
+
+    def _open_if_due(self) -> bool:
+        state = self._federation.state
+        due = state.phase is Phase.PROPOSE and self._due(state.round)
+        return due and self._open(state.round)
 
     def _due(self, round_: Round) -> bool:
         if self._federation.announced(round_) is not None:

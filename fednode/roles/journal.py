@@ -66,6 +66,17 @@ class JournalDamaged(FedNodeError):
         )
 
 
+class JournalShared(FedNodeError):
+    """A journal in which another process has made an entry that this one was to make."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        self.path = path
+        super().__init__(
+            f"journal entry {path} cannot be made ({error.strerror}): see that no other process "
+            "uses this --journal"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedUpdate:
     """An update that is ready to be committed, with the private tensors that training left
@@ -148,10 +159,7 @@ class Journal:
             try:
                 entry.rename(target)
             except OSError as error:
-                raise FedNodeError(
-                    f"journal entry {target} cannot be made ({error.strerror}): see that no other "
-                    "process uses this --journal"
-                ) from error
+                raise JournalShared(target, error) from error
 
     def update(self, round_index: int) -> PreparedUpdate | None:
         """Give a round's update, if there is one."""

@@ -3,21 +3,22 @@ vote.
 """
 
 import logging
+from functools import partial
 from typing import Protocol
 
 from fednode.federation import Federation
-from fednode.roles.role import Progress, attempt, end, finished, idle, volunteer
+from fednode.roles.duties import Duties
+from fednode.roles.role import Progress, attempt, end, finished, idles, volunteer
 from fednode.roles.turns import turn_of
 from fednode.roles.watcher import Watcher
 from ledger.artefacts import ResultReader
 from ledger.chain.accounts import Account
-from ledger.errors import MalformedRecord
 from ledger.headers import ResultHeader
 from ledger.proceedings import Round
 from ledger.round import Outcome, Records, awaited
 from ledger.sealing import NotForUs
 from ledger.state import Phase
-from ledger.stores import Artefact, BlockUnavailable, ContentStore
+from ledger.stores import Artefact, ContentStore
 from ledger.stores.read_back import read_back
 from ledger.types import Digest, Wei
 
@@ -50,6 +51,7 @@ class Proposer:
         self._account = account
         self._backer = backer
         self._watcher = Watcher(federation, account)
+        self._duties = Duties()
         self._ready: tuple[Turn, Outcome, Digest] | None = None
         self._proposed: tuple[Turn, Digest] | None = None
         self._barred = -1
@@ -61,19 +63,20 @@ class Proposer:
         state = self._federation.refresh()
         if finished(self._federation):
             return end(self._federation)
-        try:
-            with self._federation.waiting():
-                acted = state.phase is Phase.PROPOSE and self._propose(state.round)
-        except (BlockUnavailable, MalformedRecord):
-            # As in a participant: what keeps it from going on may be the very thing to dispute.
-            if self._watcher.see_to_disputes():
-                return Progress.ACTED
-            raise
+        self._duties.begin(self._federation.chain.now())
+        with self._federation.waiting():
+            acted = self._duties.do("proposing", self._propose_if_due)
         self._trust_own()
-        if acted or self._watcher.see_to_disputes():
-            return Progress.ACTED
         own = turn_of(state, self._account.address)
-        return idle(self._federation, self._account, own)
+        acted = acted or self._duties.first(
+            ("disputing", self._watcher.see_to_disputes),
+            ("idling", partial(idles, self._federation, self._account, own)),
+        )
+        return self._duties.end(acted)
+
+    def _propose_if_due(self) -> bool:
+        state = self._federation.state
+        return state.phase is Phase.PROPOSE and self._propose(state.round)
 
     def _propose(self, round_: Round) -> bool:
         turn = self._federation.state.in_turn(round_)

@@ -3,64 +3,37 @@
 import logging
 import time
 from collections.abc import Callable
-from enum import Enum
 from typing import Protocol
 
+from fednode.errors import FedNodeError
 from fednode.federation import Federation
+from fednode.roles.duties import OUTAGES as OUTAGES
+from fednode.roles.duties import PASSING as PASSING
+from fednode.roles.duties import Complaints
+from fednode.roles.duties import Progress as Progress
 from fednode.roles.turns import Turn, advances, pause
+from incentives.errors import IncentiveError
 from ledger.chain.accounts import Account
 from ledger.chain.errors import (
-    ChainUnreachable,
     ContractRejected,
-    MalformedAnswer,
-    ReceiptMissing,
     Reverted,
-    RpcRefused,
     TransactionFailed,
-    TransactionPending,
     TransactionTooLarge,
     Unfunded,
 )
 from ledger.chain.types import Receipt
-from ledger.errors import MalformedRecord
-from ledger.history import BrokenHistory, LogsBehind, Reorganised
-from ledger.replica import UnknownFederation
+from ledger.errors import LedgerError
 from ledger.state import Phase
-from ledger.stores import StoreError
 
 log = logging.getLogger("fednode")
 
-OUTAGES = (
-    StoreError,
-    ChainUnreachable,
-    RpcRefused,
-    MalformedAnswer,
-    ReceiptMissing,
-    TransactionPending,
-    Reorganised,
-    BrokenHistory,
-    LogsBehind,
-    MalformedRecord,
-    UnknownFederation,
-)
-"""What may be better the next time: outages, and a chain that changes its mind while it is read. A
-node has found its federation before it runs; one that is not there any more comes back when the
-chain's node, which has lost its blocks, has caught up.
-"""
-PASSING = (*OUTAGES, Unfunded)
-"""What a node outlives that runs for days: prices fall again, or somebody sends it ether."""
-
+LONGEST = 60.0
+"""Seconds that the loop rests at most after a failure that no code foresaw."""
+TYPED = (FedNodeError, LedgerError, IncentiveError)
+"""Errors that say themselves what the operator has to do."""
 
 Sender = Callable[[str, Callable[[], Receipt]], bool]
 """Sends what is due, and says whether it was done: `attempt` or `volunteer`."""
-
-
-class Progress(Enum):
-    """What a step came to."""
-
-    ACTED = "acted"
-    WAITING = "waiting"
-    DONE = "done"
 
 
 class Role(Protocol):
@@ -135,21 +108,22 @@ def advance_if_due(federation: Federation, account: Account, turn: Turn = FIRST)
     return volunteer("advanced", lambda: federation.contract.advance(account, federation.id))
 
 
-def idle(
+def idles(
     federation: Federation, account: Account, turn: Turn = FIRST, *, only_challenges: bool = False
-) -> Progress:
+) -> bool:
     """Move the federation on where a deadline has passed; else let go of what was erased, which has
-    time.
+    time. Say whether anything was sent.
     """
     move = expire_if_due if only_challenges else advance_if_due
     if move(federation, account, turn):
-        return Progress.ACTED
+        return True
     federation.honour()
-    return Progress.WAITING
+    return False
 
 
 def end(federation: Federation) -> Progress:
     """End, once what was erased by declaration is gone too."""
+    # Nothing else is left to do, so this waits for what strangers name; each round allows little.
     return Progress.WAITING if federation.honour() else Progress.DONE
 
 
@@ -169,15 +143,25 @@ def run(
     """Step a role until it is done, whatever passes; look at the chain's pulse while it rests. The
     only loop that looks at the wall clock, and only to rest.
     """
+    complaints, failed = Complaints(), 0
     while True:
+        rest = poll
         try:
             progress = role.step()
+            failed = 0
             if progress is Progress.WAITING:
                 look()
         except passing as error:
             log.warning("trying again: %s", error)
             progress = Progress.WAITING
+        except TYPED:
+            raise
+        except Exception as error:
+            # Unforeseen, and met before any duty: a node with a stake goes on trying.
+            complaints.log("a step", error)
+            progress, rest = Progress.WAITING, min(LONGEST, poll * (1 << min(failed, 10)))
+            failed += 1
         if progress is Progress.DONE:
             return
         if progress is Progress.WAITING:
-            time.sleep(poll)
+            time.sleep(rest)

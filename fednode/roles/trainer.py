@@ -14,6 +14,7 @@ from fednode.data.table import Table
 from fednode.errors import FedNodeError
 from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.federation import Federation
+from fednode.models.guard import model_code
 from fednode.models.layout import STATISTICS, Tensors
 from fednode.roles.counting import counts_for
 from fednode.roles.journal import Journal, PreparedUpdate, private_tensors
@@ -164,7 +165,8 @@ class Trainer:
         run = LocalRun(
             _spec(federation), federation.policy.training.seed, round_.index, member.index
         )
-        fitted = train(self.task, {**shared, **private}, rows, run)
+        with model_code("training"):
+            fitted = train(self.task, {**shared, **private}, rows, run)
         return book.layout.pack_update(fitted.update), fitted.private
 
     def _check(self, federation: Federation, context: RoundContext, data: Payload) -> None:

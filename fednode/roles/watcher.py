@@ -16,8 +16,9 @@ from eth_utils.crypto import keccak
 
 from fednode.disputing import Examination
 from fednode.federation import Federation
+from fednode.roles.duties import Duties
 from fednode.roles.journal import Journal
-from fednode.roles.role import Progress, Sender, attempt, end, finished, idle, volunteer
+from fednode.roles.role import Progress, Sender, attempt, end, finished, idles, volunteer
 from fednode.roles.turns import Turn, turn_in, turn_of
 from ledger.chain.accounts import Account
 from ledger.chain.errors import ContractRejected, Unfunded
@@ -104,6 +105,7 @@ class Guard:
         self._account = account
         self._watcher = Watcher(federation, account, journal, send=attempt, at_once=not stay)
         self._stay = stay
+        self._duties = Duties()
 
     @property
     def unjudged(self) -> dict[Digest, str]:
@@ -115,13 +117,15 @@ class Guard:
         self._federation.refresh()
         if finished(self._federation):
             return end(self._federation)
-        if self._watcher.step() is Progress.ACTED:
-            return Progress.ACTED
-        if self._watcher.at_rest and not self._stay:
+        duties = self._duties
+        duties.begin(self._federation.chain.now())
+        acted = duties.do("disputing", lambda: self._watcher.step() is Progress.ACTED)
+        if not acted and not self._stay and duties.undisturbed and self._watcher.at_rest:
             return Progress.DONE
         last = turn_of(self._federation.state, self._account.address)
         own = last if self._stay else Turn()
-        return idle(self._federation, self._account, own, only_challenges=True)
+        idle = partial(idles, self._federation, self._account, own, only_challenges=True)
+        return duties.end(acted or duties.do("idling", idle))
 
 
 class Watcher:
@@ -152,6 +156,7 @@ class Watcher:
         self._budgets: dict[Key, Budget] = {}
         self._right: set[Key] = set()
         self._unread: dict[Digest, str] = {}
+        self._duties = Duties()
 
     @property
     def at_rest(self) -> bool:
@@ -193,25 +198,30 @@ class Watcher:
         self._looks = {key: look for key, look in self._looks.items() if key in keys}
         self._sent = {key: at for key, at in self._sent.items() if key in keys}
         self._budgets = {key: budget for key, budget in self._budgets.items() if key in keys}
-        waited = 0.0
+        self._duties.begin(self._federation.chain.now())
+        acted, waited = False, 0.0
         for proposal in live:
             budget = self._budget(proposal)
             before = budget.left
-            try:
-                with spending(budget):
-                    if self._attack(proposal) or self._defend(proposal):
-                        return Progress.ACTED
-            except NotForUs as error:
-                self._pass_over(proposal, error)
-            except (BlockUnavailable, MalformedRecord, NoProof) as error:
-                self._note_missing(proposal, error)
-                name = proposal.result.hex()[:16]
-                log.warning("result %s cannot be judged yet: %s", name, error)
+            with spending(budget):
+                acted = self._duties.do(_duty(proposal), partial(self._dispute, proposal))
             waited += max(0.0, before - budget.left)
-            if waited > self._patience / 2:
+            if acted or waited > self._patience / 2:
                 # What is due against these results must not wait for bytes of all the others too.
                 break
-        return Progress.WAITING
+        return self._duties.end(acted)
+
+    def _dispute(self, proposal: Proposal) -> bool:
+        """Do one thing that is due for or against a result."""
+        try:
+            return self._attack(proposal) or self._defend(proposal)
+        except NotForUs as error:
+            self._pass_over(proposal, error)
+        except (BlockUnavailable, MalformedRecord, NoProof) as error:
+            self._note_missing(proposal, error)
+            name = proposal.result.hex()[:16]
+            log.warning("result %s cannot be judged yet: %s", name, error)
+        return False
 
     def _note_missing(self, proposal: Proposal, error: Exception) -> None:
         """Look again later where an earlier result lacks a block: that may come as well."""
@@ -512,6 +522,10 @@ def bytes_due(state: FederationState, proposal: Proposal) -> int:
     assert closed is not None
     proposed = proposal.challenge_deadline - window
     return max(proposed, min(closed.reveal_deadline, proposed + window // 4))
+
+
+def _duty(proposal: Proposal) -> str:
+    return f"judging result {proposal.result.hex()[:16]}"
 
 
 def _name(commitment: Digest) -> str:

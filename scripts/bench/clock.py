@@ -14,9 +14,9 @@ from functools import partial, wraps
 from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 import fednode.federation
-import fednode.roles.participant
 import fednode.roles.proposer
 import fednode.roles.trainer
+import fednode.roles.voting
 import fednode.training.task
 import ledger.artefacts
 import ledger.audit.replay
@@ -24,7 +24,7 @@ import ledger.payload
 import ledger.round
 import ledger.slots
 from fednode.models.layout import Layout
-from fednode.roles.participant import Participant
+from fednode.roles.voting import Voting
 from fednode.rounds import FederationRules
 from ledger.cid import CID
 from ledger.payload import Payload
@@ -266,7 +266,7 @@ SEAMS: tuple[tuple[object, str, str, Callable[..., int] | None], ...] = (
     (FederationRules, "values", "value", None),
 )
 # What a participant does here is recomputing others' work.
-VERIFYING: tuple[tuple[object, str], ...] = ((Participant, "_collect"), (Participant, "_judge"))
+VERIFYING: tuple[tuple[object, str], ...] = ((Voting, "collect"), (Voting, "judge"))
 
 
 @contextmanager

@@ -42,15 +42,16 @@ class Withholder(Participant):
 class Silent(Participant):
     """Never votes."""
 
-    def _vote(self, member: Member, round_: Round) -> bool:
-        return False
+    def _in_round(self, member: Member, phase: Phase) -> bool:
+        return phase is not Phase.ATTEST and super()._in_round(member, phase)
 
 
 class Opinionated(Participant):
     """Votes against everything."""
 
-    def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
-        return False
+    def step(self) -> Progress:
+        self._voting.judge = lambda *_: False  # type: ignore[method-assign]
+        return super().step()
 
 
 def acting(kind: type[Participant], hospital: Hospital) -> Participant:

@@ -23,7 +23,7 @@ from ledger.proceedings import Fate, Proposal, Round
 from ledger.proofs import Kind, Wanted
 from ledger.round import Outcome as Result
 from ledger.round import Published
-from ledger.state import FederationState
+from ledger.state import FederationState, Phase
 from ledger.stores import Artefact, BlockUnavailable
 from ledger.stores.base import MAX_BLOCK
 from ledger.types import Digest, Wei
@@ -44,10 +44,13 @@ WINDOWS = {"challenge": 4000, "answer": 300}
 class Accomplice(Participant):
     """Votes for whatever is proposed first, and never disputes."""
 
-    def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
-        return True if proposal.attempt == 0 else super()._judge(round_, proposal)
-
     def step(self) -> Progress:
+        voting = self._voting
+
+        def judge(round_: Round, proposal: Proposal) -> bool | None:
+            return proposal.attempt == 0 or type(voting).judge(voting, round_, proposal)
+
+        voting.judge = judge  # type: ignore[method-assign]
         self._watcher.step = lambda: Progress.WAITING  # type: ignore[method-assign]
         return super().step()
 
@@ -67,7 +70,8 @@ class Patient:
 
 def accomplice(hospital: Hospital) -> Accomplice:
     honest = hospital.participant()
-    return Accomplice(honest._federation, honest._account, honest._trainer, honest._journal)
+    trainer = honest._committing.trainer
+    return Accomplice(honest._federation, honest._account, trainer, honest._journal)
 
 
 def another_model(outcome: Result) -> Result:
@@ -167,7 +171,9 @@ def test_what_nobody_opens_costs_the_proposer_its_bond(start: Found) -> None:
 class Hollow(Accomplice):
     """Commits to bytes that are no update's header, and too long for any transaction."""
 
-    def _commit(self, member: Member, round_: Round) -> bool:
+    def _take_part(self, member: Member, round_: Round) -> bool:
+        if self._federation.state.phase is not Phase.COMMIT:
+            return super()._take_part(member, round_)
         if round_.committed(member.index):
             return False
         bytes_ = Artefact.of(Codec.RAW, b"\1" * MAX_BLOCK)

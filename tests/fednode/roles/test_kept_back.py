@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from fednode.roles.role import Progress, Role
 from fednode.roles.trainer import Trainer
 from fednode.site import evaluation_rows, open_sites, slice_rows
 from fednode.training.task import open_task
-from ledger import artefacts
+from ledger import artefacts, cbor
 from ledger.audit.verdict import Lack, Verdict
 from ledger.chain.accounts import Account
 from ledger.cid import CID, Codec
@@ -326,6 +327,52 @@ def test_a_slice_that_nobody_can_fetch_is_none(tmp_path: Path) -> None:
     verdict = audited(stage.theatre)
     assert verdict.holds
     assert any("its slice of evaluation rows can be had now" in note for note in verdict.notes)
+
+
+NOBODYS = CID.of(Codec.DAG_CBOR, b"nobody has it")
+
+
+def _rows(stage: "Stage", **changes: cbor.Value) -> Artefact:
+    """Open a slice whose rows say something else than what they are."""
+    opened = stage.slices.opened(0)
+    record: Any = cbor.decode(opened.blocks[opened.roots[0]])
+    rows: Any = cbor.decode(opened.blocks[record["rows"]])
+    cid, data = artefacts.record({**rows, **changes})
+    root, slice_ = artefacts.record({**record, "rows": cid})
+    return Artefact((root,), {**opened.blocks, cid: data, root: slice_})
+
+
+def _slice(stage: "Stage", **changes: cbor.Value) -> Artefact:
+    opened = stage.slices.opened(0)
+    record: Any = cbor.decode(opened.blocks[opened.roots[0]])
+    root, slice_ = artefacts.record({**record, **changes})
+    return Artefact((root,), {**opened.blocks, root: slice_})
+
+
+HOSTILE: dict[str, Callable[["Stage"], Artefact]] = {
+    "True for an axis": lambda stage: _rows(stage, shape=[1, 8, True]),
+    "True for the number of rows": lambda stage: _rows(stage, rows=True),
+    "rows of another shape": lambda stage: _rows(stage, shape=[64]),
+    "a number for a list": lambda stage: _rows(stage, features=1),
+    "links that nobody has": lambda stage: _slice(stage, path=[NOBODYS]),
+    "a map in its path": lambda stage: _slice(stage, path=[{"": None}]),
+    "salts of another codec": lambda stage: _slice(stage, salts=NOBODYS),
+    "rows that nobody has": lambda stage: _slice(stage, rows=stage.slices.opened(0).roots[0]),
+}
+
+
+@pytest.mark.parametrize("bad", HOSTILE.values(), ids=HOSTILE)
+def test_no_slice_ends_a_node(tmp_path: Path, bad: Callable[["Stage"], Artefact]) -> None:
+    """It measures nothing, in votes, disputes and audits alike, and is read again at each start."""
+    stage = Stage(tmp_path, rounds=1)
+    artefact = bad(stage)
+    stage.theatre.blocks.put(artefact)
+    stage.play(Announcer(stage.theatre, CREATOR, lambda _: artefact.roots[0].digest))
+    assert [r.utilities for r in records(stage.theatre)] == [()]
+    assert audited(stage.theatre).holds
+    for place in range(4):
+        stage.theatre.participant(place).step()
+        stage.theatre.proposer(place).step()
 
 
 def test_a_void_round_uses_up_its_slice(tmp_path: Path) -> None:

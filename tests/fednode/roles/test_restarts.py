@@ -75,8 +75,9 @@ def test_an_update_is_trained_once(start: Found, monkeypatch: pytest.MonkeyPatch
 
     def unrepeatable() -> Role:
         role = hospital.participant()
-        assert isinstance(role._trainer.task, SgdTask)
-        role._trainer = replace(role._trainer, task=Unrepeatable(role._trainer.task.model))
+        trainer = role._committing.trainer
+        assert isinstance(trainer.task, SgdTask)
+        role._committing.trainer = replace(trainer, task=Unrepeatable(trainer.task.model))
         return role
 
     killed = unrepeatable()
@@ -194,8 +195,9 @@ def test_one_that_cannot_train_sits_out_and_votes(start: Found) -> None:
     roles = cast.roles()
     play(cast, lambda: roles, until=in_phase(Phase.COMMIT, 1))
     sick = cast.hospitals[0].participant()
-    none = sick._trainer.rows.take(np.array([], dtype=np.int64))
-    sick._trainer = replace(sick._trainer, rows=none)
+    trainer = sick._committing.trainer
+    none = trainer.rows.take(np.array([], dtype=np.int64))
+    sick._committing.trainer = replace(trainer, rows=none)
     state = play(cast, lambda: [sick, *roles[1:]])
     assert commits(state) == [[0, 1, 2, 3], [1, 2, 3], [1, 2, 3]]
     assert list(sick.failures) == [1, 2]

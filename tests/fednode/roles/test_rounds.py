@@ -152,13 +152,13 @@ def test_a_result_is_judged_anew_when_the_chain_has_changed(start: Found) -> Non
     view = hospital.view()
     voter = Participant(view, hospital.account, hospital.trainer(view), hospital.journal, ballots)
     member, round_ = view.state.participants[2], view.state.round
-    assert voter._vote(member, round_)
-    assert voter._vote(member, round_)
+    assert voter._voting.vote(member, round_)
+    assert voter._voting.vote(member, round_)
     proposal = round_.proposal
     meta = replace(proposal.meta, block_hash=bytes(32))
     mined_again = replace(proposal, meta=meta)
     order = [round_.commits[place] for place in (1, 0, 2, 3)]
-    voter._vote(member, replace(round_, commits=order, proposals=[mined_again]))
+    voter._voting.vote(member, replace(round_, commits=order, proposals=[mined_again]))
     assert ballots.cast == [True, True, False]
 
 

@@ -235,15 +235,17 @@ class Careless(Participant):
     def __init__(self, hospital: Hospital, spoil: Spoil) -> None:
         view = hospital.view()
         super().__init__(view, hospital.account, hospital.trainer(view), hospital.journal)
-        self._spoil = spoil
+        honest = self._committing.train
 
-    def _train(self, member: Member, round_: Round) -> PreparedUpdate | None:
-        update = super()._train(member, round_)
-        assert update is not None
-        spoilt = self._spoil(update)
-        self._journal.forget_update(round_.index)
-        self._journal.save_update(round_.index, spoilt)
-        return spoilt
+        def train(member: Member, round_: Round) -> PreparedUpdate | None:
+            update = honest(member, round_)
+            assert update is not None
+            spoilt = spoil(update)
+            self._journal.forget_update(round_.index)
+            self._journal.save_update(round_.index, spoilt)
+            return spoilt
+
+        self._committing.train = train  # type: ignore[method-assign]
 
 
 def bent(data: bytes) -> bytes:

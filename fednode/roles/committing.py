@@ -1,0 +1,133 @@
+"""A participant's own update: trained, committed, and published once commits are closed."""
+
+import logging
+from collections.abc import Callable
+
+from fednode.errors import FedNodeError
+from fednode.federation import Federation
+from fednode.models.guard import ModelFailed
+from fednode.roles.carrier import Carrier
+from fednode.roles.carrying import carried_over, stands
+from fednode.roles.journal import PUBLISHED, Journal, PreparedUpdate
+from fednode.roles.trainer import Trainer
+from ledger.members import Participant as Member
+from ledger.proceedings import Round
+from ledger.types import Digest
+
+log = logging.getLogger("fednode")
+
+Situation = tuple[Digest, Digest, int, int]
+"""What an update is made for: the block that opened the round, its parent, and who its owner is and
+on which data set. A reorganisation can change each of them, and leave the round its number.
+"""
+
+
+class Committing:
+    """Commits to and publishes one participant's updates. `before_training` does what must not wait
+    for a training run, and says whether it did anything.
+    """
+
+    def __init__(
+        self,
+        federation: Federation,
+        trainer: Trainer,
+        journal: Journal,
+        carrier: Carrier,
+        before_training: Callable[[], bool],
+    ) -> None:
+        self.trainer = trainer
+        self.failures: dict[int, str] = {}
+        self._federation = federation
+        self._journal = journal
+        self._carrier = carrier
+        self._before_training = before_training
+        self._ready: tuple[Situation, Digest] | None = None
+        self._published: Situation | None = None
+        self._out: set[Situation] = set()
+
+    def fail(self, member: Member, round_: Round, error: Exception) -> None:
+        """Note, once, that a round has no update of ours as things stand."""
+        situation = _situation(member, round_)
+        if situation in self._out:
+            return
+        cause = error if isinstance(error, ModelFailed) else None
+        log.error("round %d: no update of ours: %s", round_.index, error, exc_info=cause)
+        self.failures[round_.index] = str(error)
+        self._out.add(situation)
+
+    # -- commit
+
+    def commit(self, member: Member, round_: Round) -> bool:
+        """Commit to this round's update, until it is in the round. Training may outlast the clock
+        of a dispute, so what is due there comes first.
+        """
+        if round_.committed(member.index):
+            return False
+        key = _situation(member, round_)
+        if self._ready is None or self._ready[0] != key:
+            if self._before_training():
+                return True
+            update = self._prepare(member, round_)
+            if update is None:
+                return False
+            self._ready = key, update.digest
+        if self._federation.chain.now() >= round_.commit_deadline:
+            return False
+        return self._carrier.commit(round_, member.index, self._ready[1])
+
+    def _prepare(self, member: Member, round_: Round) -> PreparedUpdate | None:
+        """Give this round's update from the journal, or train it. One that does not fit the chain
+        any more is put aside: after a reorganisation its owner may have another index.
+        """
+        update = self._journal.fitting(
+            round_.index, lambda kept: stands(self._federation, member, round_, kept)
+        )
+        if update is None:
+            self._journal.put_aside(round_.index)
+            update = self.train(member, round_)
+        return update
+
+    def train(self, member: Member, round_: Round) -> PreparedUpdate | None:
+        """Train and journal an update, unless one that missed its round will do. A model that
+        others drove out of bounds, or whose own code raises, must not take this node's vote away
+        too: it sits the round out, and says so when all is over.
+        """
+        if _situation(member, round_) in self._out:
+            return None
+        try:
+            update = carried_over(self._federation, member, round_, self._journal, self.trainer)
+            if update is None:
+                update = self.trainer.prepare(self._federation, member, round_, self._journal)
+        except FedNodeError as error:
+            self.fail(member, round_, error)
+            return None
+        self.failures.pop(round_.index, None)
+        self._journal.save_update(round_.index, update)
+        return update
+
+    # -- reveal
+
+    def publish(self, member: Member, round_: Round) -> bool:
+        """Publish this round's update once nobody can commit any more: until then it is the
+        journal's secret.
+        """
+        replica, situation = self._federation.replica, _situation(member, round_)
+        if round_.closed is None or self._published == situation:
+            return False
+        update = self._journal.fitting(
+            round_.index, lambda kept: replica.committed(round_, member.index, kept.digest)
+        )
+        if update is None:
+            return False
+        done = self._journal.marked(round_.index, PUBLISHED) is not None
+        if not done:
+            self._federation.store.put(update.artefact)
+            self._journal.mark(round_.index, PUBLISHED)
+            log.info("published update %s", update.digest.hex()[:16])
+        self._published = situation
+        return not done
+
+
+def _situation(member: Member, round_: Round) -> Situation:
+    dataset, _ = member.dataset(round_.index)
+    return round_.opening, round_.parent, member.index, dataset
