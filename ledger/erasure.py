@@ -102,13 +102,22 @@ def declared(state: FederationState) -> Iterator[tuple[Participant, Dataset, Dig
 
 def declarations(store: ContentStore, state: FederationState) -> Iterator[Declaration]:
     """Read every erasure that was declared, and say of each whether it is to be believed."""
-    for participant, dataset, record in declared(state):
-        try:
-            erasure = Erasure.read(store, record)
-        except (BlockUnavailable, MalformedRecord) as error:
-            yield Declaration(participant.index, record, (), str(error))
-        else:
-            yield judge(state.federation, participant, dataset, erasure)
+    for participant, dataset, _ in declared(state):
+        yield declaration(store, state.federation, participant, dataset)
+
+
+def declaration(
+    store: ContentStore, federation: FederationId, participant: Participant, dataset: Dataset
+) -> Declaration:
+    """Read the erasure that a participant declared with a data set, and say whether it is to be
+    believed.
+    """
+    assert dataset.erasure is not None
+    try:
+        erasure = Erasure.read(store, dataset.erasure)
+    except (BlockUnavailable, MalformedRecord) as error:
+        return Declaration(participant.index, dataset.erasure, (), str(error))
+    return judge(federation, participant, dataset, erasure)
 
 
 def judge(

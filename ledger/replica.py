@@ -336,12 +336,17 @@ class Replica:
         return reader
 
     def proposed(
-        self, round_: Round, proposal: Proposal, *, secret: bytes | None = None
+        self,
+        round_: Round,
+        proposal: Proposal,
+        *,
+        secret: bytes | None = None,
+        store: ContentStore | None = None,
     ) -> artefacts.ResultReader:
-        """Open a result that was proposed in a round."""
+        """Open a result that was proposed in a round; read it from `store` if one is given."""
         index = self._instead.get(proposal.result, proposal.index)
         return artefacts.ResultReader(
-            self._store,
+            store or self._store,
             proposal.result,
             index,
             self.access(round_),

@@ -9,12 +9,15 @@ by the caller.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NoReturn, TypeVar
 
 from ledger import artefacts, payload
 from ledger import history as ev
 from ledger.audit import signers
+from ledger.audit.aside import Aside
 from ledger.audit.compare import PublishedResult, comparisons
+from ledger.audit.erasures import LISTED, Erasures
 from ledger.audit.evidence import Evidence
 from ledger.audit.facts import Facts
 from ledger.audit.remainder import Remainder
@@ -42,13 +45,12 @@ from ledger.audit.verdict import (
 )
 from ledger.bundle import BundleRefused
 from ledger.cid import CID, Codec
-from ledger.erasure import declarations
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.headers import ResultHeader, federation_id
-from ledger.identity import ForgedIdentity, read_identity
+from ledger.identity import ForgedIdentity, Identity, read_identity
 from ledger.nodes import Entry, Reason, counted
 from ledger.payload import Payload
-from ledger.proceedings import Accepted, Round
+from ledger.proceedings import Accepted, Proposal, Round
 from ledger.replica import Replica, first_standing
 from ledger.round import (
     Outcome,
@@ -62,9 +64,9 @@ from ledger.round import (
     follow,
     judge,
 )
-from ledger.sealing import NO_KEYS, NotForUs, Vault
+from ledger.sealing import NO_KEYS, Content, NotForUs, Vault
 from ledger.signatures import Domain
-from ledger.stores import BlockUnavailable
+from ledger.stores import BlockUnavailable, ContentStore
 from ledger.strict import HistoryViolation
 from ledger.types import ZERO_DIGEST, Address, Digest
 
@@ -97,6 +99,7 @@ def audit(evidence: Evidence, read_rulebook: RulebookReader, *, vault: Vault = N
         run.all()
     except _Stop as stop:
         finding = stop.finding
+    run.look_aside(holds=finding is None)
     return summarise(evidence, run.facts, finding)
 
 
@@ -126,12 +129,14 @@ class _Run:
         self._read_rulebook = read_rulebook
         self._vault = vault
         self._replica = Replica(_NoEvents(), evidence.store, origin=evidence.origin, vault=vault)
-        self._erased: set[tuple[int, int]] = set()
         self._secrets: dict[Digest, bytes] = {}
         self._book: Rulebook | None = None
         self._standings: list[Standing | None] = []
         self._fallen = _fallen(evidence.events)
         self.facts = Facts(self._replica)
+        self._aside = Aside(evidence.store)
+        self._erasures = Erasures(self._aside, self.facts)
+        self._strangers: list[str] = []
 
     def all(self) -> None:
         """Check everything."""
@@ -176,7 +181,7 @@ class _Run:
         except (BlockUnavailable, MalformedRecord, HistoryViolation):
             # The replay comes to the same place, and says so there.
             return
-        self._erasures(ahead)
+        self._erasures.look_ahead(ahead.state)
         self._later_secrets(ahead)
 
     def _later_secrets(self, ahead: Replica) -> None:
@@ -187,21 +192,24 @@ class _Run:
                 if content.envelope is not None:
                     self._secrets[accepted.result] = content.secret
 
-    def _erasures(self, ahead: Replica) -> None:
-        """Learn what was erased by declaration. A stranger's bad record must not end everybody's
-        audit; it only excuses nothing.
+    def look_aside(self, *, holds: bool) -> None:
+        """Take in what was read beside the replay. A check that it makes stands only behind a
+        replay that came to its end: the last check of another is the one that failed.
         """
-        for declared in declarations(self._evidence.store, ahead.state):
-            self._erased.update((declared.participant, round_) for round_ in declared.rounds)
-            if declared.rounds:
-                named = ", ".join(map(str, declared.rounds))
-                self.facts.note(
-                    f"Participant {declared.participant} declared its updates of rounds {named} to "
-                    "be erased. What could still be had of them was checked."
-                )
-            if declared.refused is not None:
-                whose = f"{declared.record.hex()[:16]} of participant {declared.participant}"
-                self.facts.note(f"The erasure {whose} is not believed: {declared.refused}.")
+        checks = list(self.facts.checks)
+        unread = self._aside.finish()
+        self._erasures.finish()
+        if not holds:
+            self.facts.checks[:] = checks
+        for text in self._strangers[:LISTED]:
+            self.facts.note(text)
+        if len(self._strangers) > LISTED:
+            more = len(self._strangers) - LISTED
+            self.facts.note(f"{more} more identities are not to be believed.")
+        if unread:
+            named = ", ".join(unread[:LISTED])
+            rest = f", and {len(unread) - LISTED} more" if len(unread) > LISTED else ""
+            self.facts.note(f"Not read in the time that an audit has for it: {named}{rest}.")
 
     # -- one event
 
@@ -221,7 +229,7 @@ class _Run:
         match event:
             case ev.FederationCreated():
                 self._created(event)
-            case ev.ParticipantJoined():
+            case ev.ParticipantJoined() if not self._replica.policy.open:
                 self._joined(event)
             case ev.ResultAccepted():
                 if event.h not in self._fallen:
@@ -296,6 +304,8 @@ class _Run:
             self._standings.append(first)
         self.facts.terms = self._book.terms
         self.facts.passed(BYTES, None, "policy, initial model and evaluation rows")
+        if policy.open:
+            self._people()
         self._ancestor(event.creator)
 
     def _ancestor(self, creator: Address) -> None:
@@ -309,23 +319,8 @@ class _Run:
         self._hold(LINEAGE, None, subject, root, policy.initial_model_root, signer=creator)
 
     def _joined(self, event: ev.ParticipantJoined) -> None:
-        """Check who a participant says it is. In an open federation nobody vouches for that, and a
-        stranger's bad record must not end everybody's audit.
-        """
-        try:
-            self.facts.names[event.participant] = self._identity(event)
-        except _Stop as stop:
-            if not self._replica.policy.open:
-                raise
-            self.facts.checks.pop()
-            self.facts.note(f"{stop.finding.subject} is not to be believed: {stop.finding.found}")
-        except BundleRefused as refused:
-            if not self._replica.policy.open:
-                raise
-            self.facts.note(f"{refused.what} is not in this bundle, so its name is not shown.")
-
-    def _identity(self, event: ev.ParticipantJoined) -> str:
-        subject = f"the identity of participant {event.participant}"
+        """Check who an invited participant says it is."""
+        subject = _who(event)
         with self._bytes(None, subject, event.controller):
             try:
                 identity = read_identity(self._evidence.store, event.identity)
@@ -334,7 +329,33 @@ class _Run:
                 self._fail(SIGNERS, None, subject, signed, forged, event.controller)
         found = identity.controller
         self._hold(SIGNERS, None, subject, event.controller, found, signer=event.controller)
-        return identity.name
+        self.facts.names[event.participant] = identity.name
+
+    def _people(self) -> None:
+        """Begin to read who the participants of an open federation say they are: of those that
+        stayed first. Nobody vouches for it, so a bad record must not end an audit.
+        """
+        events = self._evidence.events
+        joined = [event for event in events if isinstance(event, ev.ParticipantJoined)]
+        left = {event.participant for event in events if isinstance(event, ev.ParticipantLeft)}
+        for event in sorted(joined, key=lambda event: event.participant in left):
+            read = partial(read_identity, self._aside.store, event.identity)
+            self._aside.later("names", _who(event), read, partial(self._named, event))
+
+    def _named(self, event: ev.ParticipantJoined, read: Callable[[], Identity]) -> None:
+        try:
+            identity = read()
+            if identity.controller != event.controller:
+                raise ForgedIdentity(event.controller)
+        except Exception as error:  # a name is worth no failure
+            if self._evidence.bundled and isinstance(error, BlockUnavailable):
+                why = "is not in this bundle, so its name is not shown"
+            else:
+                why = f"is not to be believed: {error}"
+            self._strangers.append(f"{_who(event)} {why}")
+            return
+        self.facts.names[event.participant] = identity.name
+        self.facts.passed(SIGNERS, None, _who(event))
 
     # -- results
 
@@ -440,7 +461,7 @@ class _Run:
             for place, slot in enumerate(slots)
             if slot.published.header is not None
             and not slot.published.final
-            and (place in sealed or (slot.participant, context.round) in self._erased)
+            and (place in sealed or self._erasures.cover(slot.participant, context.round))
         }
         if not lacks:
             return {}
@@ -489,7 +510,7 @@ class _Run:
             slot, what = claims[place], _sealed(claims[place])
             if self._stored(round_, slot):
                 continue
-            if (slot.participant, round_.index) in self._erased:
+            if self._erasures.cover(slot.participant, round_.index):
                 self._erasure(slot.participant, round_)
                 self.facts.lacks(BYTES, round_.index, what, Lack.ERASED)
             else:
@@ -509,26 +530,36 @@ class _Run:
         round_ = state.rounds[event.round]
         proposal = round_.proposal
         context = self._replica.context(round_)
-        try:
-            reader = self._replica.proposed(round_, proposal)
+        assert self._book is not None
+        rules, store = self._book.rules, self._aside.store
+
+        def read() -> tuple[list[Slot], Rules, Content]:
+            reader = self._replica.proposed(round_, proposal, store=store)
             published = PublishedResult.read(
                 reader, leaves=context.policy.leaves, slots=round_.slots
             )
-            rules = self._book.rules
-            if published.records.utilities:
-                rules = rules.opening(context, self._evidence.store)
-            rules = rules.stating(published.records.utilities)
-            slots = self._claimed_slots(round_, published)
-            outcome = compose(context, standing, slots, rules, reader.content)
-        except (BlockUnavailable, MalformedRecord, NotForUs):
-            return
-        if outcome.header.digest() == event.result:
-            against = [str(p) for p, support in sorted(proposal.votes.items()) if not support]
-            voters = f"participants {', '.join(against)}" if against else "nobody"
-            self.facts.note(
-                f"Round {event.round}: a result that follows from its updates was not accepted in "
-                f"attempt {event.attempt}; {voters} voted against it."
-            )
+            stated = published.records.utilities
+            opened = rules.opening(context, store) if stated else rules
+            slots = self._claimed_slots(round_, published, store)
+            return slots, opened.stating(stated), reader.content
+
+        def then(found: Callable[[], tuple[list[Slot], Rules, Content]]) -> None:
+            with _worth_a_note():
+                slots, opened, content = found()
+                outcome = compose(context, standing, slots, opened, content)
+                if outcome.header.digest() == event.result:
+                    self._note_voted_down(event, proposal)
+
+        result = f"result {event.result.hex()[:16]}, which was voted down"
+        self._aside.later("results", result, read, then)
+
+    def _note_voted_down(self, event: ev.ResultRejected, proposal: Proposal) -> None:
+        against = [str(p) for p, support in sorted(proposal.votes.items()) if not support]
+        voters = f"participants {', '.join(against)}" if against else "nobody"
+        self.facts.note(
+            f"Round {event.round}: a result that follows from its updates was not accepted in "
+            f"attempt {event.attempt}; {voters} voted against it."
+        )
 
     def _disproved(self, event: ev.ResultDisproved) -> None:
         """Say what fell, and by what: the contract's word, since nothing of it is paid out."""
@@ -547,35 +578,40 @@ class _Run:
         if published.records.utilities:
             with self._bytes(context.round, subject):
                 rules = rules.opening(context, store)
-        elif context.slices and self._opens(context):
-            self.facts.note(
-                f"Round {context.round}: nothing was measured, and its slice of evaluation rows "
-                "can be had now; that it could not be had in time rests on the committee's "
-                "majority."
-            )
+        elif context.slices:
+            self._look_for_slice(context)
         return rules.stating(published.records.utilities)
 
-    def _opens(self, context: RoundContext) -> bool:
-        """Whether a slice that measures something can be had now."""
+    def _look_for_slice(self, context: RoundContext) -> None:
+        """Say so where a slice that measures something can be had now."""
         assert self._book is not None
-        try:
-            opened = self._book.rules.opening(context, self._evidence.store)
-        except BlockUnavailable:
-            return False
-        return opened.measures
 
-    def _claimed_slots(self, round_: Round, published: PublishedResult) -> list[Slot]:
+        def then(opened: Callable[[], Rules]) -> None:
+            with _worth_a_note():
+                if opened().measures:
+                    self.facts.note(
+                        f"Round {context.round}: nothing was measured, and its slice of "
+                        "evaluation rows can be had now; that it could not be had in time rests "
+                        "on the committee's majority."
+                    )
+
+        read = partial(self._book.rules.opening, context, self._aside.store)
+        self._aside.later("slices", f"the slice of round {context.round}", read, then)
+
+    def _claimed_slots(
+        self, round_: Round, published: PublishedResult, store: ContentStore
+    ) -> list[Slot]:
         """Read the updates that a result counts, without a word about those that are missing."""
         entries = published.entries()
-        slots = _as_stated(self._replica.claims(round_), entries, round_.batched)
+        slots = _as_stated(self._replica.claims(round_, store), entries, round_.batched)
         for place in deciding(slots, round_.batched):
-            slots[place] = self._slot(round_, slots[place], entries[place])
+            slots[place] = self._slot(round_, slots[place], entries[place], store)
         return slots
 
-    def _slot(self, round_: Round, slot: Slot, entry: Entry) -> Slot:
+    def _slot(self, round_: Round, slot: Slot, entry: Entry, store: ContentStore) -> Slot:
         """Read the update of a slot, unless the result calls it unavailable."""
         unavailable = entry.reason == Reason.UNAVAILABLE
-        return slot if unavailable else replace(slot, published=self._update(round_, slot))
+        return slot if unavailable else replace(slot, published=self._update(round_, slot, store))
 
     def _slots(
         self, round_: Round, published: PublishedResult
@@ -593,7 +629,8 @@ class _Run:
                 self._note_if_had(round_, slots[place], subject)
             with self._bytes(round_.index, subject, self._author(round_, slots[place])):
                 try:
-                    slots[place] = self._slot(round_, slots[place], entries[place])
+                    store = self._evidence.store
+                    slots[place] = self._slot(round_, slots[place], entries[place], store)
                 except NotForUs:
                     slots[place] = self._closed(slots[place])
                     if self._stored(round_, slots[place]):
@@ -659,17 +696,18 @@ class _Run:
         count = round_.slots - erased
         self.facts.passed(BYTES, round_.index, f"{count} updates and their result")
 
-    def _update(self, round_: Round, slot: Slot) -> Published:
+    def _update(self, round_: Round, slot: Slot, store: ContentStore) -> Published:
         leaves, access = self._replica.policy.leaves, self._replica.access(round_)
-        return artefacts.read_update(self._evidence.store, slot.digest, leaves, access)
+        return artefacts.read_update(store, slot.digest, leaves, access)
 
     def _note_if_had(self, round_: Round, slot: Slot, subject: str) -> None:
-        try:
-            found = self._update(round_, slot).payload is not None
-        except (BlockUnavailable, NotForUs):
-            found = False
-        if found:
-            self._note_late(round_, f"{subject} was left out as unavailable")
+        def then(update: Callable[[], Published]) -> None:
+            with _worth_a_note():
+                if update().payload is not None:
+                    self._note_late(round_, f"{subject} was left out as unavailable")
+
+        read = partial(self._update, round_, slot, self._aside.store)
+        self._aside.later("updates", f"{subject} in round {round_.index}", read, then)
 
     def _note_late(self, round_: Round, what: str) -> None:
         self.facts.note(
@@ -785,6 +823,17 @@ def _fallen(events: Sequence[ev.Event]) -> frozenset[Digest]:
                 fallen |= {accepted.h for accepted in lineage[place:]}
                 del lineage[place:]
     return frozenset(fallen)
+
+
+def _worth_a_note() -> suppress:
+    """Go on without a note: what it would be made from is missing, or anything but what it should
+    be. No finding depends on it.
+    """
+    return suppress(Exception)
+
+
+def _who(event: ev.ParticipantJoined) -> str:
+    return f"the identity of participant {event.participant}"
 
 
 def _sealed(slot: Slot) -> str:

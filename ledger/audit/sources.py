@@ -126,7 +126,7 @@ def bundle_evidence(path: Path, evidence: Evidence, chain: Chain) -> TrustedBloc
         chain,
         ledger=evidence.origin.ledger,
         federation=evidence.origin.federation,
-        blocks=evidence.store.blocks,
+        blocks=dict(evidence.store.blocks),  # a late answer may still come in
         deployers=evidence.deployment.deployers,
     )
     return TrustedBlock(trusted.number, Digest(trusted.hash), trusted.timestamp)
