@@ -530,7 +530,6 @@ class _Run:
         round_ = state.rounds[event.round]
         proposal = round_.proposal
         context = self._replica.context(round_)
-        assert self._book is not None
         rules, store = self._book.rules, self._aside.store
 
         def read() -> tuple[list[Slot], Rules, Content]:
