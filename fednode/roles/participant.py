@@ -77,8 +77,8 @@ class Participant:
     def step(self) -> Progress:
         """Do one thing that is due: publish, commit or vote; else see to disputes; else charge an
         update that was withheld; else declare again what was erased; else move the federation on
-        where a deadline has passed. What was
-        voted for is kept in any case, and what strangers name is fetched if nothing else is due.
+        where a deadline has passed. What was voted for is kept in any case, and what strangers name
+        is fetched if nothing else is due.
         """
         state = self._federation.refresh()
         member = state.member(self._account.address)
