@@ -1,18 +1,28 @@
 """Taking out of a federation what is due to an account: payouts, fees, bonds, stakes, the creator's
 refund.
+
+A payee may be a contract that refuses, burns gas, or acts otherwise than when it was simulated. So
+each payment has a fixed amount of gas, at which it is simulated as it is sent, and a payee that
+fails is named and stops no other.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from fednode.errors import FedNodeError
 from ledger import payouts
 from ledger.chain.accounts import Account
-from ledger.chain.errors import ContractRejected
-from ledger.chain.federations import Dispute, Federations, PayoutProof
+from ledger.chain.errors import (
+    ChainError,
+    ContractRejected,
+    Reverted,
+    TransactionFailed,
+    TransactionTooLarge,
+)
+from ledger.chain.federations import PAYEE_GAS, TOKEN_GAS, Dispute, Federations, PayoutProof
 from ledger.chain.types import Receipt
 from ledger.errors import MalformedRecord
 from ledger.members import Participant
@@ -21,15 +31,23 @@ from ledger.replica import Replica
 from ledger.sealing import NotForUs
 from ledger.state import FederationState
 from ledger.stores import StoreError
-from ledger.types import Address, Digest, FederationId, Wei
+from ledger.types import ZERO_ADDRESS, Address, Digest, FederationId, Wei
 
 log = logging.getLogger("fednode")
 
-AT_ONCE = 32
-"""Payouts of one transaction: 0.9M gas."""
+AT_ONCE = 16
+"""Payouts of one transaction: 0.5M gas, and 1.6M more if all payees burn what they may."""
+CALL_GAS = 120_000
+"""What a payment needs itself: 78,000 are measured, with a proof that opens 32,768 leaves."""
+PAYOUT_GAS = 75_000
+"""What each payout of several needs: 38,000 are measured, and 25,000 for a new account."""
+FAILURES = 8
+"""Failed payments to the code of strangers that an account pays gas for, by default."""
 Send = Callable[[], Receipt]
-Due = tuple[dict[str, int], Send]
-"""What a transaction pays, by kind, and how to send it."""
+Pay = Callable[[Federations], Receipt]
+"""Sends by a contract whose transactions have a fixed amount of gas."""
+LATER = frozenset({"StakeLocked", "RefundLocked", "NothingToWithdraw", "NothingToClaim"})
+"""Refusals of the contract itself: what is not free yet, or was paid out since."""
 
 
 class Holding(Protocol):
@@ -64,6 +82,36 @@ class Claimed:
     receipt: Receipt
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A payment that did not reach its payee; it stays due."""
+
+    what: str
+    payee: Address
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.what} to {self.payee} failed: {self.reason}"
+
+    def record(self) -> dict[str, object]:
+        """Return it for JSON."""
+        return {"what": self.what, "payee": self.payee, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One transaction's payment: the amounts by kind, and how to send it."""
+
+    amounts: dict[str, int]
+    payee: Address
+    pay: Pay
+
+    @property
+    def what(self) -> str:
+        """Name the amounts."""
+        return " and ".join(f"{kind} of {amount}" for kind, amount in self.amounts.items())
+
+
 class PayoutsUnreadable(FedNodeError):
     """The list of payouts cannot be read, so that none can be proved; all else was taken out."""
 
@@ -77,39 +125,154 @@ class PayoutsUnreadable(FedNodeError):
 
 
 def claim_all(federation: Holding, account: Account, *, everybody: bool = False) -> list[Claimed]:
-    """Take everything that is due to an account now; nothing twice. `everybody`: send the others
-    theirs, too, which anybody may.
+    """Take everything that is due to an account now, as `Claims` does. Raise PayoutsUnreadable,
+    with what was taken, where the list of payouts cannot be read.
+    """
+    taken = Claims(federation, account, everybody=everybody).take()
+    if taken.unread is not None:
+        raise taken.unread
+    return taken.claimed
+
+
+@dataclass(slots=True)
+class Claims:
+    """What is due to an account, taken once. `everybody`: send the others theirs, too, which any
+    account may.
 
     What the contract still holds back, such as the stake of rounds that wait for their settlement,
-    is left for the next time. Raise PayoutsUnreadable, with what was taken, where the list of
-    payouts cannot be read.
+    is left for the next time. `gas` is what one payee's code may use.
     """
-    state = federation.whole()
-    members = list(state.participants) if everybody else _own(federation, account)
-    for what, send in _credits(federation, account, members, everybody=everybody):
-        _try(what, send)
-    unread: StoreError | MalformedRecord | NotForUs | None = None
-    claimed: list[Claimed] = []
-    try:
-        claimed += _pay(federation, account, members)
-    except (StoreError, MalformedRecord, NotForUs) as error:
-        unread = error
-    owners = federation.whole().credits.owed() if everybody else [account.address]
-    for amounts, send in _due(federation, account, members, owners):
-        receipt = _try(" and ".join(f"{kind} of {amounts[kind]}" for kind in amounts), send)
-        if receipt is not None:
-            claimed += [Claimed(kind, amount, receipt) for kind, amount in amounts.items()]
-    if unread is not None:
-        raise PayoutsUnreadable(state.period_ends[-1].result, unread, claimed)
-    return claimed
 
+    federation: Holding
+    account: Account
+    everybody: bool = False
+    gas: int = PAYEE_GAS
+    claimed: list[Claimed] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    unread: PayoutsUnreadable | None = None
+    wasted: int = 0
 
-def _try(what: str, send: Send) -> Receipt | None:
-    try:
-        return send()
-    except ContractRejected as rejected:
-        log.warning("%s is held back: %s", what, rejected)
-        return None
+    def take(self) -> "Claims":
+        """Send all transactions. Raises ChainError only for what no payee can cause."""
+        federation, account, everybody = self.federation, self.account, self.everybody
+        state = federation.whole()
+        members = list(state.participants) if everybody else _own(federation, account)
+        for what, send in _credits(federation, account, members, everybody=everybody):
+            self._credit(what, send)
+        unread: Exception | None = None
+        try:
+            self._pay(members)
+        except (StoreError, MalformedRecord, NotForUs) as error:
+            unread = error
+        owners = federation.whole().credits.owed() if everybody else [account.address]
+        for due in self._harmless_first(_due(federation, account, members, owners)):
+            self._send(due)
+        if unread is not None:
+            result = state.period_ends[-1].result
+            self.unread = PayoutsUnreadable(result, unread, self.claimed)
+        return self
+
+    def _credit(self, what: str, send: Send) -> None:
+        """Send what runs no payee's code."""
+        try:
+            send()
+        except (ContractRejected, TransactionFailed) as refused:
+            log.warning("%s is held back: %s", what, refused)
+
+    def _pay(self, members: Sequence[Participant]) -> None:
+        """Send payouts, many at once: the contract passes over a payee that fails. Such a payee is
+        tried alone if more gas is allowed than the contract gives each of several.
+        """
+        tree = PayoutTree.read(self.federation)
+        waiting = [p for p in members if tree.due(p)]
+        while waiting:
+            count = self._fitting(waiting)
+            some, waiting = waiting[:count], waiting[count:]
+            paid = self._pay_some(tree, some)
+            left = [p for p in some if p.index not in (paid or ())] if count > 1 else []
+            for payee in left:
+                if paid is None or self.gas > self._share:
+                    self._pay_some(tree, [payee])
+                else:
+                    self._fail(f"payout of {tree.due(payee)}", payee.payout, "the payee refuses")
+
+    def _pay_some(self, tree: "PayoutTree", some: Sequence[Participant]) -> set[int] | None:
+        """Pay participants in one transaction; return the indices of those that were paid, None if
+        nothing was sent or all of it failed.
+        """
+        federation, contract = self.federation, self.federation.contract
+        proofs = [tree.proof(p) for p in some]
+        limited = contract.limited(self._batch_gas(len(some)))
+        claim = partial(limited.claim, self.account, federation.id, proofs, leaves=len(tree.leaves))
+        try:
+            receipt = claim()
+        except (Reverted, ContractRejected, TransactionFailed, TransactionTooLarge) as error:
+            if len(some) == 1:
+                self._stopped(f"payout of {tree.due(some[0])}", some[0].payout, error)
+            return None
+        paid = contract.payouts(receipt)
+        self.claimed += [Claimed("payout", amount, receipt) for amount in paid.values()]
+        return set(paid)
+
+    def _fitting(self, waiting: Sequence[Participant]) -> int:
+        """Say how many payouts of one transaction the account can pay the gas of."""
+        count = min(AT_ONCE, len(waiting))
+        chain, sender = self.federation.contract.chain, self.account.address
+        while count > 1 and not chain.affords(sender, self._batch_gas(count)):
+            count //= 2
+        return count
+
+    @property
+    def _share(self) -> int:
+        """Gas that the contract gives each of several payees."""
+        return PAYEE_GAS if self._token == ZERO_ADDRESS else TOKEN_GAS
+
+    @property
+    def _token(self) -> Address:
+        return self.federation.state.policy.token
+
+    def _batch_gas(self, count: int) -> int:
+        if count == 1:
+            return self._single_gas
+        return CALL_GAS + count * (PAYOUT_GAS + self._share)
+
+    @property
+    def _single_gas(self) -> int:
+        return CALL_GAS + max(self.gas, self._share)
+
+    def _send(self, due: Due) -> None:
+        """Send one payment, or name its payee."""
+        strange = self._strange(due)
+        if strange and self.wasted >= FAILURES:
+            self._fail(due.what, due.payee, f"left out after {FAILURES} payments failed for gas")
+            return
+        try:
+            receipt = due.pay(self.federation.contract.limited(self._single_gas))
+        except (Reverted, ContractRejected, TransactionFailed, TransactionTooLarge) as error:
+            self.wasted += strange and isinstance(error, TransactionFailed)
+            self._stopped(due.what, due.payee, error)
+            return
+        self.claimed += [Claimed(kind, amount, receipt) for kind, amount in due.amounts.items()]
+
+    def _strange(self, due: Due) -> bool:
+        """Whether a payment runs the code of a stranger."""
+        chain = self.federation.contract.chain
+        return due.payee != self.account.address and bool(chain.code(due.payee))
+
+    def _harmless_first(self, payments: Iterator[Due]) -> list[Due]:
+        """Order payments so that those which run no code are not held up by those which do."""
+        return sorted(payments, key=self._strange)
+
+    def _stopped(self, what: str, payee: Address, error: ChainError) -> None:
+        """Say why a payment was not made: it is not free yet, or its payee failed."""
+        if isinstance(error, ContractRejected) and error.name in LATER:
+            log.warning("%s is held back: %s", what, error)
+        else:
+            self._fail(what, payee, str(error))
+
+    def _fail(self, what: str, payee: Address, reason: str) -> None:
+        self.failed.append(Failed(what, payee, reason))
+        log.warning("%s", self.failed[-1])
 
 
 def _credits(
@@ -165,49 +328,31 @@ class PayoutTree:
         return PayoutProof(participant.index, amount, path.hashes, path.sums)
 
 
-def _pay(federation: Holding, account: Account, members: Sequence[Participant]) -> list[Claimed]:
-    """Send what members may claim, many at once. A payee that refuses takes back the others of its
-    transaction: then each is paid by itself.
-    """
-    tree = PayoutTree.read(federation)
-    claimants = [p for p in members if tree.due(p)]
-
-    def send(some: Sequence[Participant]) -> list[Claimed]:
-        amount, proofs = sum(map(tree.due, some)), [tree.proof(p) for p in some]
-        claim = partial(federation.contract.claim, account, federation.id, leaves=len(tree.leaves))
-        receipt = _try(f"payout of {amount}", lambda: claim(proofs))
-        return [] if receipt is None else [Claimed("payout", amount, receipt)]
-
-    claimed = []
-    for start in range(0, len(claimants), AT_ONCE):
-        some = claimants[start : start + AT_ONCE]
-        alone = [] if len(some) == 1 else [[p] for p in some]
-        claimed += send(some) or [c for each in alone for c in send(each)]
-    return claimed
-
-
 def _due(
     federation: Holding,
     account: Account,
     members: Sequence[Participant],
     owners: Sequence[Address],
 ) -> Iterator[Due]:
-    contract, state = federation.contract, federation.state
+    contract, state, id_ = federation.contract, federation.state, federation.id
     for participant in members:
         gone = participant.until is not None or state.settled
         if gone and participant.stake:
-            stake = partial(contract.withdraw_stake, account, federation.id, participant.index)
-            yield {"stake": participant.stake}, stake
+            stake = partial(Federations.withdraw_stake, account=account, federation=id_)
+            send = partial(stake, participant=participant.index)
+            yield Due({"stake": participant.stake}, participant.controller, send)
     for owner in owners:
         credit = contract.credit(federation.id, owner)
         waiting = {"bond": credit.ethers, "fees": credit.fees}
         if any(waiting.values()):
             amounts = {kind: amount for kind, amount in waiting.items() if amount}
-            yield amounts, partial(contract.withdraw, account, federation.id, owner)
+            send = partial(Federations.withdraw, account=account, federation=id_, owner=owner)
+            yield Due(amounts, owner, send)
     assert state.created is not None
     ours = state.created.creator == account.address and state.refund is None
     if ours and state.settled and state.left:
-        yield {"refund": state.left}, partial(contract.refund, account, federation.id)
+        refund = partial(Federations.refund, account=account, federation=id_)
+        yield Due({"refund": state.left}, account.address, refund)
 
 
 def _votes(federation: Holding, participant: Participant) -> list[Digest]:

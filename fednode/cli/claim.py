@@ -1,11 +1,12 @@
 """`fednode claim`: everything that is due to an account."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from fednode.claims import Claimed, PayoutsUnreadable, claim_all
+from fednode.claims import Claimed, Claims
 from fednode.cli.edge import (
     FAILED,
     Output,
@@ -20,7 +21,7 @@ from fednode.cli.edge import (
     store_options,
 )
 from fednode.cli.open import Place, open_account, placed
-from fednode.holdings import Holdings
+from ledger.chain.federations import PAYEE_GAS
 from ledger.types import ZERO_ADDRESS
 
 
@@ -39,6 +40,14 @@ from ledger.types import ZERO_ADDRESS
     is_flag=True,
     help="Send everybody what is due, to their own addresses, not only to the account.",
 )
+@click.option(
+    "--gas",
+    type=click.IntRange(min=PAYEE_GAS),
+    default=PAYEE_GAS,
+    show_default=True,
+    metavar="N",
+    help="Gas that one payee's own code may use.",
+)
 @json_option
 @click.pass_context
 @placed
@@ -48,30 +57,32 @@ def claim(
     keystore: Path,
     password_file: Path | None,
     everybody: bool,
+    gas: int,
     as_json: bool,
 ) -> None:
     """Take out what is due to the account: payouts, fees, bonds, stakes, a creator's refund.
 
-    All but payouts needs the chain alone. The list of payouts is read from the store.
+    All but payouts needs the chain alone. The list of payouts is read from the store. A payment
+    that its payee's own code refuses stays due, stops no other, and ends the command with exit
+    code 1.
     """
     output = Output(as_json)
     opened = place.holdings()
     account = open_account(keystore, password_file)
-    try:
-        claimed = claim_all(opened, account, everybody=everybody)
-    except PayoutsUnreadable as error:
-        _report(output, opened, error.claimed, str(error))
-        output.error(str(error))
+    claims = Claims(opened, account, everybody=everybody, gas=gas).take()
+    _report(output, claims)
+    if claims.unread is not None:
+        output.error(str(claims.unread))
+    if claims.unread is not None or claims.failed:
         ctx.exit(FAILED)
-    _report(output, opened, claimed)
 
 
-def _report(
-    output: Output, opened: Holdings, claimed: Sequence[Claimed], unread: str | None = None
-) -> None:
-    """Print what was taken out, and why no payouts were where they could not be proved."""
-    token = opened.state.policy.token
+def _report(output: Output, claims: Claims) -> None:
+    """Print what was taken out, and why the rest was not."""
+    token = claims.federation.state.policy.token
+    unread, failed = claims.unread, claims.failed
     in_token = () if token == ZERO_ADDRESS else ("payout", "fees", "refund")
+    claimed = _by_transaction(claims.claimed)
     lines = [
         f"{c.kind}: {c.amount} {f'units of token {token}' if c.kind in in_token else 'wei'} "
         f"({c.receipt.gas_used} gas)"
@@ -84,7 +95,18 @@ def _report(
                 {"kind": c.kind, "amount": str(c.amount), "gas": c.receipt.gas_used}
                 for c in claimed
             ],
-            **({} if unread is None else {"unread": unread}),
+            **({} if unread is None else {"unread": str(unread)}),
+            **({"failed": [f.record() for f in failed]} if failed else {}),
         },
-        "\n".join(lines) or f"{nothing} now",
+        "\n".join(lines) or ("nothing was paid" if failed else f"{nothing} now"),
     )
+
+
+def _by_transaction(claimed: Sequence[Claimed]) -> list[Claimed]:
+    """Add up the payouts of one transaction, whose gas they share."""
+    sums: dict[tuple[str, bytes], Claimed] = {}
+    for each in claimed:
+        key = each.kind, each.receipt.transaction
+        before = sums[key].amount if key in sums else 0
+        sums[key] = replace(each, amount=before + each.amount)
+    return list(sums.values())

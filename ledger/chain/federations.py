@@ -30,7 +30,13 @@ from ledger.chain.types import Log, Receipt
 from ledger.contracts import DETERMINISTIC_DEPLOYER, Deployment, artifact, deployment
 from ledger.credits import Credit
 from ledger.headers import PolicyHeader, ResultHeader
-from ledger.history import TOPIC_OF, DemandOpened, FederationCreated, ParticipantJoined
+from ledger.history import (
+    TOPIC_OF,
+    DemandOpened,
+    FederationCreated,
+    ParticipantJoined,
+    PayoutClaimed,
+)
 from ledger.signatures import Invitation, Signature
 from ledger.types import (
     ZERO_ADDRESS,
@@ -45,6 +51,10 @@ from ledger.types import (
 from ledger.words import AddressWord, BoolWord, Bytes32, UInt8, UInt32, UInt64, UInt128, UInt256
 
 DEPLOYER_NONCES = 32
+PAYEE_GAS = 100_000
+"""Gas that the contract gives each of several payees in ether; mirror of `Money.sol`."""
+TOKEN_GAS = 300_000
+"""Gas that it gives each of several payees in a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,13 +523,23 @@ class Federations:
         *,
         leaves: int,
     ) -> Receipt:
-        """Pay participants, to their payout addresses; by anybody. The payout tree has `leaves`
-        leaves.
+        """Pay participants, to their payout addresses; by any account. The payout tree has `leaves`
+        leaves. `payouts` says which of several were paid.
         """
         claims = [
             (p.participant, p.amount, list(zip(p.hashes, p.sums, strict=True))) for p in proofs
         ]
         return self._send(account, call("claim", federation, leaves, claims))
+
+    def payouts(self, receipt: Receipt) -> dict[ParticipantId, Wei]:
+        """Read which participants a claim has paid, and how much."""
+        topic = TOPIC_OF[PayoutClaimed]
+        own = (log for log in receipt.logs if log.address == self.address)
+        words_ = (log.data for log in own if log.topics[0] == topic)
+        return {
+            ParticipantId(int.from_bytes(data[:32], "big")): Wei(int.from_bytes(data[64:96], "big"))
+            for data in words_
+        }
 
     def refund(self, account: Account, federation: FederationId) -> Receipt:
         """Pay the creator what payouts and fees leave of the pool; by anybody."""
