@@ -9,12 +9,13 @@ from fednode.auditing import run_audit
 from fednode.cli.edge import (
     DOES_NOT_HOLD,
     NOT_ALL_CHECKED,
+    deployer_option,
     json_flag,
     key_option,
     own_option,
     store_options,
 )
-from fednode.cli.open import address, federation_id, open_content, open_contract, open_vault
+from fednode.cli.open import deploying, federation_id, open_content, open_contract, open_vault
 from fednode.errors import FedNodeError
 from fednode.files import require_writable, write_file
 from fednode.remeasuring import read_rows
@@ -41,13 +42,7 @@ from ledger.stores import RecordingStore
     help="The federation. [FEDNODE_FEDERATION]",
 )
 @store_options
-@click.option(
-    "--deployer",
-    "deployers",
-    multiple=True,
-    metavar="ADDRESS",
-    help="Who deployed the contract, where it was not the well-known deployer.",
-)
+@deployer_option
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
@@ -120,7 +115,7 @@ def audit(
             contract,
             federation_id(federation),
             RecordingStore(open_content(ipfs, store)),
-            deployers=[address(deployer, option="--deployer") for deployer in deployers],
+            deployers=deploying(deployers),
         )
     rows = read_rows(eval_data) if eval_data is not None else []
     verdict = run_audit(evidence, own=own, vault=vault, rows=rows)

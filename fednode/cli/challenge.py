@@ -14,7 +14,7 @@ from fednode.cli.edge import (
     verbose_option,
 )
 from fednode.cli.node import node_options, poll_option
-from fednode.cli.open import Place, open_account, placed
+from fednode.cli.open import Place, placed
 from fednode.errors import FedNodeError
 from fednode.roles.pulse import Pulse
 from fednode.roles.role import OUTAGES, PASSING, run
@@ -45,8 +45,7 @@ def challenge(
     from fednode.roles.watcher import Guard
 
     start_logging(verbose=verbose)
-    opened = place.open(keyed=True)
-    account = open_account(keystore, password_file)
+    opened, account = place.open_to_pay(keystore, password_file)
     guard = Guard(opened, account, Journal(journal, opened.id), stay=stay)
     passing = PASSING if stay else OUTAGES
     run(guard, poll=poll, passing=passing, look=Pulse(opened).look)

@@ -10,6 +10,7 @@ from fednode.cli.edge import (
     account_options,
     chain_options,
     data_option,
+    deployer_option,
     json_option,
     ledger_option,
     options,
@@ -18,7 +19,14 @@ from fednode.cli.edge import (
     public_option,
     store_options,
 )
-from fednode.cli.open import address, federation_id, open_account, open_content, open_contract
+from fednode.cli.open import (
+    address,
+    federation_id,
+    open_account,
+    open_content,
+    open_contract,
+    require_shipped,
+)
 from fednode.creation import Ancestor, Plan, plan
 from fednode.creation import create as create_federation
 from fednode.errors import FedNodeError
@@ -26,6 +34,7 @@ from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import Federation
 from fednode.models.layout import Layout
 from fednode.policy import CREATOR, Policy, load_policy
+from fednode.policy.odds import explain, odds
 from fednode.site import published_rows
 from fednode.training.task import layout_of, open_task
 from ledger.chain.accounts import Account
@@ -46,6 +55,7 @@ from ledger.types import ZERO_ADDRESS, Digest, Wei
 @click.option("--ancestor", metavar="ID", help="Go on from this ended federation's last model.")
 @click.option("--salt", default="00", metavar="HEX", help="Tells equal policies apart.")
 @click.option("--dry-run", is_flag=True, help="Only print what a round will cost.")
+@deployer_option
 @own_option
 @json_option
 def create(
@@ -64,6 +74,7 @@ def create(
     ancestor: str | None,
     salt: str,
     dry_run: bool,
+    deployers: tuple[str, ...],
     own: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -73,6 +84,8 @@ def create(
     tell_apart = _salt(salt)
     account = None if dry_run else open_account(keystore, password_file)
     contract = open_contract(rpc, chain_id, ledger)
+    if account is not None:
+        require_shipped(contract, deployers, [account.address])
     content = open_content(ipfs, store, new=not dry_run)
     task = open_task(policy.model_spec, own=own)
     planned = plan(
@@ -89,10 +102,16 @@ def create(
     output.note(_cost(planned))
     output.note(_worst(planned))
     output.note(_risk(planned))
+    for line in explain(policy):
+        output.note(line)
     for warning in _warnings(policy):
         output.note(warning)
     if account is None:
-        costs = {"cost": planned.cost.record(), "worst_case": planned.worst.record()}
+        costs = {
+            "cost": planned.cost.record(),
+            "worst_case": planned.worst.record(),
+            "committee": _committee(policy),
+        }
         output.result(costs, "nothing was created")
         return
     if policy.reward.token is not None:
@@ -106,6 +125,7 @@ def create(
             "block": receipt.block_number,
             "cost": planned.cost.record(),
             "worst_case": planned.worst.record(),
+            "committee": _committee(policy),
         },
         f"federation {federation.hex()} (block {receipt.block_number}, {receipt.gas_used} gas)",
     )
@@ -185,6 +205,10 @@ def _cost(planned: Plan) -> str:
         f"each evaluator ({cost.evaluations} models), {cost.bytes_per_update:,} bytes an update, "
         f"{cost.bytes_per_round:,} bytes in all"
     )
+
+
+def _committee(policy: Policy) -> list[dict[str, object]]:
+    return [found.record() for found in odds(policy)]
 
 
 def _worst(planned: Plan) -> str:

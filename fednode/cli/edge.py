@@ -247,6 +247,15 @@ ledger_option = click.option(
     metavar="ADDRESS",
     help="Address of the contract. [FEDNODE_LEDGER]",
 )
+deployer_option = click.option(
+    "--deployer",
+    "deployers",
+    envvar="FEDNODE_DEPLOYER",
+    multiple=True,
+    metavar="ADDRESS",
+    help="The account or contract that deployed the contract, if it was not the well-known "
+    "deployer. [FEDNODE_DEPLOYER]",
+)
 federation_option = click.option(
     "--federation",
     envvar="FEDNODE_FEDERATION",

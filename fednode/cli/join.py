@@ -8,6 +8,7 @@ from fednode.cli.edge import (
     Output,
     account_options,
     chain_options,
+    deployer_option,
     federation_option,
     journal_option,
     json_option,
@@ -18,7 +19,7 @@ from fednode.cli.edge import (
     own_rows_options,
     store_options,
 )
-from fednode.cli.open import Place, address, open_account, placed
+from fednode.cli.open import Place, address, placed
 from fednode.errors import FedNodeError
 from fednode.files import write_file
 from fednode.membership import NO_KEY, make_request, membership, read_invitation, site_secret
@@ -33,6 +34,7 @@ from ledger.types import Wei
 @options(
     chain_options,
     ledger_option,
+    deployer_option,
     federation_option,
     store_options,
     account_options,
@@ -90,13 +92,12 @@ def join(
 ) -> None:
     """Join a federation with a site's rows; the account becomes the participant's controller."""
     output = Output(as_json)
-    opened = place.open(keyed=True)
+    opened, account = place.open_to_pay(keystore, password_file)
     if policy_file is not None:
         require_same(load_policy(policy_file), opened.policy, source=str(policy_file))
     public = says_public(journal, site, now=public_rows)
     rows = load_site(opened.policy, open_sites(opened.policy, data_dir, public_rows=public), site)
     _require_way(opened.policy, asks=request is not None, invited=invitation is not None)
-    account = open_account(keystore, password_file)
     secret = site_secret(journal)
     keep_word(journal, site, public_rows=public_rows)
     asked, identity = make_request(opened.id, account, name=name, site=rows, secret=secret)

@@ -9,6 +9,7 @@ from fednode.cli.edge import (
     Output,
     account_options,
     chain_options,
+    deployer_option,
     federation_option,
     journal_option,
     json_option,
@@ -21,13 +22,19 @@ from fednode.cli.edge import (
     store_options,
     verbose_option,
 )
-from fednode.cli.open import Place, open_account, placed
+from fednode.cli.open import Place, placed
 from fednode.errors import FedNodeError
 from fednode.roles.pulse import Pulse
 from fednode.roles.role import run
 
 node_options = options(
-    chain_options, ledger_option, federation_option, store_options, account_options, key_option
+    chain_options,
+    ledger_option,
+    deployer_option,
+    federation_option,
+    store_options,
+    account_options,
+    key_option,
 )
 poll_option = click.option(
     "--poll",
@@ -85,8 +92,7 @@ def participant(
     from fednode.site import load_site, open_sites
 
     start_logging(verbose=verbose)
-    opened = place.open(keyed=True)
-    account = open_account(keystore, password_file)
+    opened, account = place.open_to_pay(keystore, password_file)
     member = opened.state.member(account.address)
     if member is None:
         raise NotAMember(account)
@@ -150,8 +156,7 @@ def proposer(
     from fednode.roles.proposer import Proposer
 
     start_logging(verbose=verbose)
-    opened = place.open(keyed=True)
-    account = open_account(keystore, password_file)
+    opened, account = place.open_to_pay(keystore, password_file)
     backer = None
     if relay is not None:
         from fednode.relay.sponsored import sponsored

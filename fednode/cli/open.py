@@ -14,7 +14,7 @@ from fednode.holdings import Holdings
 from ledger.address import parse_address
 from ledger.chain.accounts import Account, load_keystore, read_password
 from ledger.chain.client import Chain
-from ledger.chain.federations import Federations
+from ledger.chain.federations import Federations, find_deployment
 from ledger.members import Participant
 from ledger.sealing import Vault, load_key
 from ledger.stores import ContentStore, DirectoryStore
@@ -87,6 +87,28 @@ def open_contract(rpc: str, chain_id: int | None, ledger: str) -> Federations:
     return contract
 
 
+def deploying(deployers: Iterable[str]) -> list[Address]:
+    """Read the addresses of those that may have deployed the contract."""
+    return [address(deployer, option="--deployer") for deployer in deployers]
+
+
+def require_shipped(
+    contract: Federations, deployers: Iterable[str], accounts: Iterable[Address]
+) -> None:
+    """Refuse to send ether or tokens to a contract that is not this package's program.
+
+    CREATE2 gives an address to one program, its constructor included: equal code at another address
+    may have started from a state of its deployer's choice. `accounts` may have deployed it.
+    """
+    named = deploying(deployers)
+    if find_deployment(contract.address, deployers=named, accounts=[*named, *accounts]) is None:
+        raise FedNodeError(
+            f"--ledger {contract.address} is not this package's program, so nothing is sent to it: "
+            "check the address with the federation's creator, install the release that it was "
+            "deployed with, or name in --deployer the account that deployed it"
+        )
+
+
 def open_vault(key_files: Iterable[Path]) -> Vault:
     """Read the keys that sealed artefacts are opened with."""
     return Vault(tuple(load_key(path) for path in key_files))
@@ -104,6 +126,7 @@ class Place:
     store: Path | None
     own: tuple[str, ...] = ()
     key_files: tuple[Path, ...] = ()
+    deployers: tuple[str, ...] = ()
 
     def open(self, *, keyed: bool = False) -> Federation:
         """Open the federation; `keyed`: only with a key to read with, if its artefacts are
@@ -130,6 +153,17 @@ class Place:
         content = None if none else open_content(self.ipfs, self.store)
         vault = open_vault(self.key_files)
         return Holdings(contract, federation_id(self.federation), content, vault=vault)
+
+    def open_to_pay(self, keystore: Path, password_file: Path | None) -> tuple[Federation, Account]:
+        """Open the federation, with its key, for an account that will pay stakes or bonds; refuse a
+        contract that is not this package's program.
+        """
+        opened = self.open(keyed=True)
+        account = open_account(keystore, password_file)
+        created = opened.state.created
+        creators = [] if created is None else [created.creator, created.meta.sender]
+        require_shipped(opened.contract, self.deployers, [account.address, *creators])
+        return opened, account
 
 
 def placed(command: Callable[..., T]) -> Callable[..., T]:

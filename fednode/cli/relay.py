@@ -10,6 +10,7 @@ from fednode.cli.edge import (
     Output,
     account_options,
     chain_options,
+    deployer_option,
     federation_option,
     journal_option,
     json_option,
@@ -19,7 +20,13 @@ from fednode.cli.edge import (
     store_options,
     verbose_option,
 )
-from fednode.cli.open import federation_id, open_account, open_content, open_contract
+from fednode.cli.open import (
+    federation_id,
+    open_account,
+    open_content,
+    open_contract,
+    require_shipped,
+)
 from fednode.errors import FedNodeError
 from ledger.types import Wei
 
@@ -28,7 +35,13 @@ log = logging.getLogger("fednode")
 
 @click.command()
 @options(
-    chain_options, ledger_option, federation_option, store_options, account_options, journal_option
+    chain_options,
+    ledger_option,
+    deployer_option,
+    federation_option,
+    store_options,
+    account_options,
+    journal_option,
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -88,6 +101,7 @@ def relay(
     rpc: str,
     chain_id: int | None,
     ledger: str,
+    deployers: tuple[str, ...],
     federation: str,
     ipfs: str | None,
     store: Path | None,
@@ -127,6 +141,8 @@ def relay(
     reader = HistoryReader(chain, contract.address, identity, senders=False)
     replica = Replica(reader, content, origin=Origin(chain.chain_id, contract.address, identity))
     named = replica.whole(chain.rest).policy.relay
+    assert replica.state.created is not None
+    require_shipped(contract, deployers, [account.address, replica.state.created.creator])
     if named != account.address:
         raise FedNodeError(
             f"account {account.address} is not the relay that the policy names ({named}): start "
