@@ -48,7 +48,7 @@ from ledger.proceedings import LIVE, Fate
 from ledger.sealing import NO_KEYS, Vault
 from ledger.state import FederationState, Phase
 from ledger.stores import Artefact, BlockNotFound, ContentStore, MemoryStore
-from ledger.types import FederationId, Wei
+from ledger.types import Address, FederationId, Wei
 from tests.engines import Engine
 
 Changes = Mapping[str, object]
@@ -241,8 +241,11 @@ def found(
     own: tuple[str, ...] = (),
     slices: SliceCommitment | None = None,
     vaults: Sequence[Vault] = (NO_KEYS,),
+    payouts: Mapping[int, Address] | None = None,
 ) -> Cast:
-    """Deploy, create, and let every site join; `vaults` go round among the sites."""
+    """Deploy, create, and let every site join; `vaults` go round among the sites. `payouts` are
+    paid instead of the accounts at their places.
+    """
     creator = stage.accounts[0]
     contract = Federations(stage.chain, deploy(stage.chain, creator))
     source = open_sites(policy, public_rows=True)
@@ -270,12 +273,12 @@ def found(
         )
         for place, name in enumerate(names)
     ]
-    for hospital in hospitals[: policy.federation.start_participants]:
-        join(hospital, creator)
+    for place, hospital in enumerate(hospitals[: policy.federation.start_participants]):
+        join(hospital, creator, payout=(payouts or {}).get(place))
     return Cast(stage, contract, federation, policy, tuple(hospitals))
 
 
-def join(hospital: Hospital, creator: Account) -> None:
+def join(hospital: Hospital, creator: Account, *, payout: Address | None = None) -> None:
     """Let a site join, by the creator's invitation where it needs one."""
     request, identity = make_request(
         hospital.federation,
@@ -290,7 +293,7 @@ def join(hospital: Hospital, creator: Account) -> None:
     invitation = None if policy.open else _invited(request, hospital, creator)
     keys = hospital.vault.keys
     key = keys[0].public if keys else NO_KEY
-    terms = membership(request, invitation, signer=address, payout=address, key=key)
+    terms = membership(request, invitation, signer=address, payout=payout or address, key=key)
     stake = Wei(policy.stake)
     hospital.contract.join(hospital.account, hospital.federation, terms, stake=stake)
 

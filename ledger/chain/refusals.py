@@ -47,6 +47,7 @@ ADVICE = {
     "NotIdle": "close only after the idle window, and not while a result is voted on",
     "InvalidProof": "the leaf is not in the payout tree of the claimable result",
     "NothingToClaim": "everything due has been paid",
+    "GasTooLow": "a payee among several has less gas left than it may use; send more gas",
     "RefundLocked": "the pool is locked until the last result has settled",
     "NothingToRefund": "nothing of the pool is left",
     "NothingToWithdraw": "nothing is waiting for this account",

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from eth_abi.abi import encode
 
+from fednode import claims
 from fednode.auditing import run_audit
-from fednode.claims import claim_all
+from fednode.claims import Claims, PayoutTree, claim_all
 from fednode.testnet import EngineMissing
 from ledger.audit.sources import evidence_from_chain
 from ledger.chain.accounts import Account
@@ -95,6 +96,73 @@ def test_a_pool_in_a_token_is_paid_out_to_the_last_unit(
         assert claim_all(cast.hospitals[0].view(), account) == []
     verdict = run_audit(evidence_from_chain(contract, cast.federation, view.store))
     assert verdict.holds, verdict.finding
+
+
+HOSTILE = {
+    "refuses": "60006000fd",
+    "burns all gas": "5b600056",
+    "returns 64 kB": "61ffff6000fd",
+    "refuses at any price but zero": "3a600557005b60006000fd",
+    "uses more than its share": "62030d405a10600a57005b60006000fd",
+}
+"""Runtime code of payees, by what it does when it is sent ether."""
+
+
+def payee(engine: Engine, runtime: str) -> Address:
+    """Deploy an account of this code."""
+    size = len(runtime) // 2
+    init = bytes.fromhex(f"60{size:02x}600c60003960{size:02x}6000f3") + bytes.fromhex(runtime)
+    made = engine.chain.send(engine.accounts[8], None, init).contract
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("way", list(HOSTILE)[:4])
+def test_a_hostile_payee_costs_a_fixed_amount_of_gas_and_stops_no_other(
+    tmp_path: Path, way: str
+) -> None:
+    engine = embedded()
+    hostile = payee(engine, HOSTILE[way])
+    cast = found(
+        Stage(engine, [MemoryStore()], tmp_path),
+        policy_of(training={"rounds": 1, "seed": 4}, reward={"target": 3_000_000}),
+        payouts={1: hostile},
+    )
+    roles = cast.roles()
+    play(cast, lambda: roles)
+    view, stranger = cast.hospitals[0].view(), engine.accounts[7]
+    tree = PayoutTree.read(view)
+    due = {p.payout: tree.due(p) for p in view.state.participants}
+    assert due.pop(hostile) > 0
+    taken = Claims(view, stranger, everybody=True).take()
+    paid = [c for c in taken.claimed if c.kind == "payout"]
+    assert sum(c.amount for c in paid) == sum(due.values()) > 0
+    assert {f.payee for f in taken.failed} == {hostile}
+    most = claims.CALL_GAS + 4 * (claims.PAYOUT_GAS + claims.PAYEE_GAS)
+    assert all(c.receipt.gas_used <= most for c in paid)
+    again = Claims(view, stranger, everybody=True).take()
+    assert not [c for c in again.claimed if c.kind == "payout"]
+    assert {f.payee for f in again.failed} == {hostile}
+
+
+def test_more_gas_reaches_a_payee_that_uses_more_than_its_share(tmp_path: Path) -> None:
+    engine = embedded()
+    dear = payee(engine, HOSTILE["uses more than its share"])
+    cast = found(
+        Stage(engine, [MemoryStore()], tmp_path),
+        policy_of(training={"rounds": 1, "seed": 4}, reward={"target": 3_000_000}),
+        payouts=dict.fromkeys(range(4), dear),
+    )
+    roles = cast.roles()
+    play(cast, lambda: roles)
+    view, stranger = cast.hospitals[0].view(), engine.accounts[7]
+    few = Claims(view, stranger, everybody=True).take()
+    assert not [c for c in few.claimed if c.kind == "payout"]
+    assert {f.payee for f in few.failed} == {dear}
+    due = sum(map(PayoutTree.read(view).due, view.state.participants))
+    many = Claims(cast.hospitals[0].view(), stranger, everybody=True, gas=1_000_000).take()
+    assert sum(c.amount for c in many.claimed if c.kind == "payout") == due > 0
+    assert engine.chain.balance(dear) == due
 
 
 @pytest.mark.parametrize(

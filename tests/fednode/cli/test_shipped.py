@@ -103,7 +103,8 @@ def test_one_byte_is_noticed_before_a_stake_is_sent(
             others += ("--journal", str(journal))
         code, text = run(engine, tmp_path, command, *others, *names)
         assert code == 1, text
-        assert text.startswith("error: ") and "is not this package's program" in text
+        assert text.startswith("error: ")
+        assert "is not this package's program" in text
         assert text.count("\n") == 1
         assert not journal.exists()
     assert engine.chain.balance(engine.accounts[9].address) == before
@@ -127,7 +128,7 @@ def test_the_shipped_program_is_joined(engine: Engine, tmp_path: Path) -> None:
     contract = Federations(engine.chain, deploy(engine.chain, engine.accounts[0]))
     federation = played(engine, tmp_path, contract.address)
     names = ("--ledger", contract.address, "--federation", federation.hex())
-    options = (*COMMANDS["join"], "--journal", str(tmp_path / "journal"))
+    options = (*COMMANDS["join"], "--public-rows", "--journal", str(tmp_path / "journal"))
     code, text = run(engine, tmp_path, "join", *options, *names)
     assert code == 1
     assert "invitation" in text
