@@ -10,7 +10,7 @@ from ledger.chain.federations import Ballot, Dispute
 from ledger.credits import Credit
 from ledger.proceedings import Outcome
 from ledger.state import Phase as Folded
-from ledger.types import ParticipantId, Wei
+from ledger.types import ParticipantId, RoundIndex, Wei
 from tests.ledger.chain.samples import digest
 from tests.ledger.walk import POOL, SALT, Walk, accounts
 
@@ -275,3 +275,67 @@ def test_closing_waits_for_a_result_that_was_voted_for() -> None:
     walk.contract.vote(walk.signers[1], walk.federation, ballot)
     walk.take()
     assert walk.state.rounds[0].outcome is Outcome.ACCEPTED
+
+
+def vote_of_seats(walk: Walk, votes: int) -> None:
+    """Let so many of the seats vote against what stands, and the window end."""
+    committee = walk.state.round.proposal.committee
+    for index in sorted(committee.seated)[:votes]:
+        signer = walk.state.participants[index].signer_in(walk.state.round.index)
+        account = next(s for s in walk.signers if s.address == signer)
+        walk.contract.vote(account, walk.federation, walk.ballot(support=False))
+        walk.take()
+    walk.step("wait")
+
+
+@pytest.mark.parametrize("votes", [0, 1])
+def test_void_rounds_keep_a_committee_that_votes(votes: int) -> None:
+    """One vote is half of the two seats. Too few commits and missed turns say nothing of it."""
+    walk = ready(committee_size=2, attempts=2)
+    walk.contract.commit_update(walk.signers[0], walk.federation, RoundIndex(0), digest(9))
+    walk.take()
+    walk.step("join", "wait")
+    commit_all(walk)
+    walk.step("wait", "wait")
+    commit_all(walk)
+    first = walk.state.rounds[0]
+    assert first.seed is not None
+    for kept in walk.state.rounds[1:]:
+        assert (kept.seed, kept.candidates, kept.known) == (first.seed, 3, 4)
+    assert walk.seen[ev.SeedDrawn] == 1
+    propose(walk)
+    assert set(walk.state.round.proposal.committee.places) <= {0, 1, 2}
+    vote_of_seats(walk, 1)
+    propose(walk)
+    vote_of_seats(walk, votes)
+    assert [r.outcome for r in walk.state.rounds] == [*[Outcome.VOID] * 3, Outcome.OPEN]
+    expected = (first.seed, 3) if votes else (None, 4)
+    assert (walk.state.round.seed, walk.state.round.candidates) == expected
+    commit_all(walk)
+    assert walk.seen[ev.SeedDrawn] == (1 if votes else 2)
+
+
+def test_a_disproved_result_brings_its_committee_back() -> None:
+    walk = ready(committee_size=2, attempts=2)
+    commit_all(walk)
+    propose(walk)
+    for index in sorted(walk.state.round.proposal.committee.seated):
+        signer = walk.state.participants[index].signer_in(RoundIndex(0))
+        account = next(s for s in walk.signers if s.address == signer)
+        walk.contract.vote(account, walk.federation, walk.ballot(support=True))
+        walk.take()
+    first = walk.state.rounds[0]
+    walk.step("join")
+    walk.contract.commit_update(walk.signers[0], walk.federation, RoundIndex(1), digest(9))
+    walk.take()
+    assert walk.state.round.seed not in (None, first.seed)
+    bond = Wei(walk.policy.challenge_bond)
+    walk.contract.demand(walk.stranger, walk.federation, walk.state.head, evidence=b"!", bond=bond)
+    walk.take()
+    walk.contract.chain.wait_until(walk.contract.chain.now() + walk.policy.answer_window)
+    walk.contract.expire_challenge(walk.stranger, walk.federation, first.proposal.result)
+    walk.take()
+    assert walk.state.round is first
+    walk.step("wait")
+    assert (walk.state.round.index, first.outcome) == (2, Outcome.VOID)
+    assert (walk.state.round.seed, walk.state.round.candidates) == (first.seed, 3)
