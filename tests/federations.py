@@ -274,7 +274,8 @@ def found(
         for place, name in enumerate(names)
     ]
     for place, hospital in enumerate(hospitals[: policy.federation.start_participants]):
-        join(hospital, creator, payout=(payouts or {}).get(place))
+        named = {} if payouts is None or place not in payouts else {"payout": payouts[place]}
+        join(hospital, creator, **named)
     return Cast(stage, contract, federation, policy, tuple(hospitals))
 
 

@@ -16,7 +16,7 @@ from ledger.chain.accounts import Account
 from ledger.chain.calls import call_data
 from ledger.chain.client import Chain
 from ledger.chain.errors import TokenUnusable
-from ledger.chain.federations import Federations, deploy
+from ledger.chain.federations import PAYEE_GAS, Federations, deploy
 from ledger.stores import MemoryStore
 from ledger.types import Address, Wei
 from tests.engines import Engine, embedded, missing
@@ -138,7 +138,7 @@ def test_a_hostile_payee_costs_a_fixed_amount_of_gas_and_stops_no_other(
     paid = [c for c in taken.claimed if c.kind == "payout"]
     assert sum(c.amount for c in paid) == sum(due.values()) > 0
     assert {f.payee for f in taken.failed} == {hostile}
-    most = claims.CALL_GAS + 4 * (claims.PAYOUT_GAS + claims.PAYEE_GAS)
+    most = claims.CALL_GAS + 4 * (claims.PAYOUT_GAS + PAYEE_GAS)
     assert all(c.receipt.gas_used <= most for c in paid)
     again = Claims(view, stranger, everybody=True).take()
     assert not [c for c in again.claimed if c.kind == "payout"]
