@@ -7,8 +7,8 @@ asked with, or half a minute, as a Kubo node does whose peers do not have the bl
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -23,7 +23,7 @@ from fednode.roles.role import Progress, Role
 from fednode.roles.trainer import Trainer
 from fednode.roles.watcher import Watcher, challenge_time
 from fednode.training.task import layout_of, open_task
-from ledger import payload
+from ledger import cbor, payload
 from ledger.artefacts import ResultReader
 from ledger.chain.federations import Ballot, Federations
 from ledger.chain.types import Receipt
@@ -36,10 +36,15 @@ from ledger.state import Phase
 from ledger.stores import BlockNotFound, MemoryStore
 from ledger.stores.budget import patience
 from ledger.types import Digest, ParticipantId
-from tests.federations import in_phase, policy_of
+from tests.engines import embedded
+from tests.federations import Stage, found, in_phase, peers, play, policy_of
 from tests.fednode.roles.reference import Contract, Events, Theatre
-from tests.fednode.roles.test_disputes import another_model
-from tests.fednode.roles.test_kept_back import Stage
+from tests.fednode.roles.test_disputes import PRICES, WINDOWS, accomplice, another_model
+from tests.fednode.roles.test_kept_back import Stage as Slices
+from tests.fednode.roles.test_reveal import store as peers_of
+from tests.fednode.roles.test_rounds import Dishonest
+from tests.fednode.roles.test_sealed import sealed, unmeasured
+from tests.fednode.roles.test_sealed_disputes import VAULTS
 from tests.tamper.policies import Terms
 from tests.tamper.world import (
     CHAIN_ID,
@@ -382,6 +387,39 @@ def test_among_many_everything_is_withheld(size: int, batched: bool, tmp_path: P
     assert node.world.time - start < (proposal.challenge_deadline - start) * 3 // 4
 
 
+# -- an envelope
+
+
+def test_a_sealed_result_without_its_envelope_is_challenged(tmp_path: Path) -> None:
+    """Without the envelope nothing of the result can be opened, although all of it is there."""
+    policy = sealed(unmeasured(rounds=1, stake=PRICES, windows={**WINDOWS, "fetch": FETCH}))
+    cast = found(Stage(embedded(), peers(4), tmp_path), policy, vaults=VAULTS)
+    colluders: list[Role] = [accomplice(hospital) for hospital in cast.hospitals[:HONEST]]
+    colluders.append(Dishonest(cast.hospitals[0], another_model))
+    honest = cast.hospitals[HONEST].participant()
+    play(cast, lambda: [*colluders, honest], until=in_phase(Phase.ATTEST))
+    state = play(cast, lambda: colluders, until=lambda state: bool(state.lineage))
+    proposal = state.lineage[0].proposal
+    blocks = {c: d for h in cast.hospitals for c, d in peers_of(h).own.blocks.items()}
+    index = cbor.decode(blocks[CID(Codec.DAG_CBOR, proposal.index)])
+    assert isinstance(index, Mapping)
+    envelope = index["envelope"]
+
+    told: list[str] = []
+
+    def send(what: str, _: Callable[[], Receipt]) -> bool:
+        told.append(what)
+        return True
+
+    store = Hanging(blocks, lambda cid: cid == envelope)
+    hospital = replace(cast.hospitals[HONEST], store=store)
+    watcher = Watcher(hospital.view(), hospital.account, send=send, beside=False)
+    begin, end = challenge_time(state, proposal)
+    cast.stage.engine.hurry((begin + end) // 2)
+    assert took(watcher.step) < LIMIT
+    assert [what.split()[0] for what in told] == ["demanded"]
+
+
 # -- a slice
 
 
@@ -401,7 +439,7 @@ class Hidden:
 
 
 def test_a_slice_that_is_withheld_leaves_time_for_the_updates(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, rounds=1)
+    stage = Slices(tmp_path, rounds=1)
     theatre, world = stage.theatre, stage.theatre.world
     people = [theatre.participant(place) for place in range(4)]
     roles: list[Role] = [*people, Hidden(world)]
