@@ -39,8 +39,12 @@ def run_audit(
         exact = book.task.utility_tolerance == 0
         return Rulebook(book.rules, terms(book.policy, exact=exact))
 
-    verdict = audit(evidence, rulebook, vault=vault)
-    return remeasure(verdict, evidence, rows, own=own, vault=vault) if rows else verdict
+    try:
+        verdict = audit(evidence, rulebook, vault=vault)
+        return remeasure(verdict, evidence, rows, own=own, vault=vault) if rows else verdict
+    except SystemExit as error:
+        # Its exit code must not pass for the audit's.
+        raise OwnModelError("task.model", "the model's code ended the program") from error
 
 
 def terms(policy: Policy, *, exact: bool) -> Terms:

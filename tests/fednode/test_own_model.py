@@ -128,6 +128,41 @@ def test_a_model_that_does_not_work_here_accuses_nobody(
         audited(cast, "switching_model:make")
 
 
+ENDING = """
+
+class Ending(StackModel):
+    def logits_of_all(self, *arguments, **options):
+        import os
+
+        if os.environ.get("SPOILT"):
+            raise SystemExit(0)
+        return super().logits_of_all(*arguments, **options)
+
+
+def ending(spec):
+    made = narrow(spec)
+    return Ending(made.layers, spec.input_shape, spec.private)
+"""
+
+
+def test_a_model_that_ends_the_program_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (EXAMPLES / "own_model.py").read_text(encoding="utf-8") + ENDING
+    folder = tmp_path / "ending"
+    folder.mkdir()
+    (folder / "ending_model.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "ending_model", raising=False)
+    cast = cast_of("ending_model:ending", tmp_path)
+    roles = cast.roles()
+    play(cast, lambda: roles)
+    assert audited(cast, "ending_model:ending").holds
+    monkeypatch.setenv("SPOILT", "1")
+    with pytest.raises(OwnModelError, match="ended the program"):
+        audited(cast, "ending_model:ending")
+
+
 def test_a_model_that_comes_out_larger_here_accuses_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
