@@ -17,6 +17,12 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 
+_BARE = re.compile(r"[^/\s]*:[^\s]*@|[^/:\s]+:[0-9]{1,5}(?:/|$)|[a-z]+:/[^/]")
+"""Addresses whose scheme was forgotten: `user:password@host`, `host:port/key`, `https:/host/key`. A
+model's `module:factory` and a name are none.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Scrub:
     """Hides secrets in a text: `secrets` word by word, and all but the host of every URL."""
@@ -65,7 +71,7 @@ def _addresses(words: Sequence[str]) -> Iterator[str]:
         elif equals and option.startswith("--"):
             if option in OPTIONS or "://" in value:
                 yield value
-        elif "://" in word or "@" in word or ":" in word.partition("/")[0]:
+        elif "://" in word or _BARE.match(word):
             yield word
 
 

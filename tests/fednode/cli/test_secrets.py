@@ -145,6 +145,8 @@ def test_secrets_of_proxies_are_known() -> None:
 
 
 def test_what_is_no_secret_stays() -> None:
-    scrub = Scrub.of(["--rpc", "http://127.0.0.1:8545", "--account", "a@b.json"], {})
-    text = "the chain at http://127.0.0.1:8545 does not answer; see /v3/x, net/accounts/0.json."
+    words = ["--rpc", "http://127.0.0.1:8545", "--allow-model", "module:factory"]
+    scrub = Scrub.of([*words, "--name", "Clinic: doctor@clinic.example"], {})
+    own = "module:factory of Clinic: doctor@clinic.example, net/accounts/0.json"
+    text = f"{own}: the chain at http://127.0.0.1:8545 does not answer; see /v3/x."
     assert scrub(text) == text
