@@ -26,9 +26,19 @@ import {MerkleSum} from "./libraries/MerkleSum.sol";
 import {Money} from "./libraries/Money.sol";
 import {Policies} from "./libraries/Policies.sol";
 import {Rounds} from "./libraries/Rounds.sol";
-import {RoundState, RoundStates} from "./types/RoundState.sol";
+import {RoundState} from "./types/RoundState.sol";
 import {Seat} from "./types/Seat.sol";
-import {Credit, Federation, Participant, Proposed, Rules, STOPS, TURN_MISSED} from "./types/State.sol";
+import {
+    Credit,
+    Federation,
+    HELD,
+    PROVEN,
+    Participant,
+    Proposed,
+    Rules,
+    STOPS,
+    TURN_MISSED
+} from "./types/State.sol";
 import {Target, Terms} from "./verifier/Types.sol";
 
 /// @title Federations
@@ -47,7 +57,6 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     uint256 private constant MOST_PASSED_OVER = 16;
     /// @dev So many blocks' hashes can be had.
     uint256 private constant SEED_BLOCKS = 256;
-    uint256 private constant POLICY_SIZE = 53 * 32;
     uint256 private constant RESULT_SIZE = 18 * 32;
     bytes32 private constant PROPOSAL_TYPEHASH =
         keccak256("Proposal(bytes32 federation,uint32 round,uint8 attempt,bytes32 result,bytes32 index)");
@@ -67,27 +76,9 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         nonReentrant
         returns (bytes32 id)
     {
-        bytes32 refusal = Policies.refusal(_federations[policy.ancestor], policy, ancestor);
-        if (refusal != 0) revert PolicyRefused(refusal);
-        address token = policy.token;
-        uint96 pool = uint96(policy.pool);
-        _checkValue(token == address(0) ? pool : 0);
-        bytes32 digest = sha256(msg.data[4:4 + POLICY_SIZE]);
-        id = keccak256(abi.encode(block.chainid, address(this), msg.sender, digest, salt));
-        Federation storage f = _federations[id];
-        if (f.exists()) revert FederationExists(id);
-
-        f.state = RoundStates.forming(policy.leastUpdates, policy.revealWindow, policy.proposeWindow);
-        f.lastAccepted = uint40(block.timestamp);
-        f.token = token;
-        Policies.keep(f.rules, f.terms, policy);
-        f.record(id, FederationCreated.selector, abi.encode(msg.sender, digest, salt, pool));
-
+        id = Policies.found(_federations, policy, salt, ancestor);
+        (address token, uint256 pool) = (policy.token, policy.pool);
         if (token != address(0) && pool != 0) Funds.pull(token, pool);
-    }
-
-    function _checkValue(uint256 due) private view {
-        if (msg.value != due) revert WrongValue(due, msg.value);
     }
 
     // ---------------------------------------------------------------- participants
@@ -97,9 +88,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         external
         payable
     {
-        Federation storage f = _running(id);
-        _checkValue(f.rules.stake);
-        Members.join(f, id, _domainSeparatorV4(), application, invitation, consent);
+        Members.join(_running(id), id, _domainSeparatorV4(), application, invitation, consent);
     }
 
     /// @inheritdoc IFederations
@@ -213,7 +202,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         Federation storage f = _federations[id];
         RoundState s = f.state;
         _checkPhase(id, s, Phase.Propose, header.common.round);
-        _checkValue(f.rules.proposerBond);
+        Rounds.checkValue(f.rules.proposerBond);
         if (f.terms.evaluation == Policies.SLICES && block.timestamp < _revealDeadline(s)) {
             revert TooEarly(_revealDeadline(s));
         }
@@ -229,6 +218,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         f.state = s.attesting(attestDeadline, seats, places);
         f.standing = digest;
         Proposed storage result = f.results[digest];
+        if (result.status != Status.None) Disputes.setAside(f, digest);
         result.payouts = header.payouts;
         result.payoutTotal = uint96(header.payoutTotal);
         result.height = f.headHeight + 1;
@@ -244,7 +234,6 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         result.attempt = s.attempt();
         result.status = Status.Standing;
         result.marks = (header.stop ? STOPS : 0) | (s.turnMissed() ? TURN_MISSED : 0);
-        if (s.attempt() != 0) result.ballots = 0;
         emit Evidence(digest, msg.data[36:36 + RESULT_SIZE]);
         f.record(
             id,
@@ -323,7 +312,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         uint256 candidates = f.candidates;
         uint256 size = f.rules.committeeSize;
         uint32 round = s.round();
-        if (s.attempt() == 0) {
+        if (s.attempt() == 0 && !s.thinned()) {
             (uint256 active, uint256 known) = (s.seats(), s.known());
             if (active <= size && candidates == known && known <= Committee.MOST_PLACES) return (active, known);
             // Of fewer candidates than are known, at most as many have left as of all.
@@ -422,10 +411,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         uint32 round = s.round();
         Seat seat = f.seats[signer];
         participant = seat.participant();
-        // A round that is repeated has members that were slashed for it, and one that keeps a draw knows more than are drawn from.
-        if (!seat.activeIn(round) || participant >= draw >> 32 || s.scarred() && f.participants[participant].slashed) {
-            revert NotSeated(signer, round);
-        }
+        // A round that keeps a draw knows more than are drawn from.
+        if (!f.mayAct(s, seat, round) || participant >= draw >> 32) revert NotSeated(signer, round);
         place = Committee.placeOf(uint32(draw), participant, draw >> 32, size);
         if (place >= s.places() && !Committee.movesUp(place, size, vacant)) revert NotSeated(signer, round);
     }
@@ -438,7 +425,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         (uint256 votesFor, uint256 votesAgainst) = Committee.count(ballots);
         uint256 quorum = uint256(f.rules.quorumBps) * s.seats();
         if (votesFor * 10_000 >= quorum) _accept(f, id, digest);
-        else if (votesAgainst * 10_000 >= quorum) _reject(f, id, digest);
+        else if (votesAgainst * 10_000 >= quorum) Disputes.reject(f, id, digest);
     }
 
     // ---------------------------------------------------------------- moving on
@@ -461,6 +448,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         if (block.timestamp < until || stands) revert NotIdle(until);
 
         if (!s.inPhase(Phase.Forming)) {
+            if (s.inPhase(Phase.Attest) && f.results[f.standing].proofs != 0) f.hold();
             f.standing = 0;
             f.record(id, RoundVoided.selector, abi.encode(s.round()));
         }
@@ -515,7 +503,7 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         } else if (_carried(f, s)) {
             _accept(f, id, f.standing);
         } else {
-            _reject(f, id, f.standing);
+            Disputes.reject(f, id, f.standing);
         }
         return true;
     }
@@ -530,30 +518,13 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
         Proposed storage result = f.results[digest];
         uint32 height = ++f.headHeight;
         f.lastAccepted = uint40(block.timestamp);
+        // A result that fell may have this height still.
+        if (f.accepted[height] != 0) Disputes.replace(f, height, digest);
         f.accepted[height] = digest;
         result.status = Status.Accepted;
         f.record(id, ResultAccepted.selector, abi.encode(result.round, digest, height));
         if (result.marks & STOPS != 0 || f.trained(height) == f.terms.rounds) _end(f, id, false);
         else f.openNext(id, true);
-    }
-
-    /// @dev By votes: the proposer pays a fixed fee, and never more, for what others think of its result; and nothing for their silence.
-    function _reject(Federation storage f, bytes32 id, bytes32 digest) private {
-        RoundState s = f.state;
-        Proposed storage result = f.results[digest];
-        result.status = Status.Rejected;
-        (uint256 votesFor, uint256 votesAgainst) = Committee.count(result.ballots);
-        (uint256 votes, uint256 seats) = (votesFor + votesAgainst, s.seats());
-        bool silent = 2 * votes < seats;
-        // A committee that does not vote, or whose seats are mostly empty, must not hold up the rounds to come.
-        if (silent || 2 * seats < f.rules.committeeSize) f.state = s = s.redrawing();
-        uint40 deadline = f.retry(s, false);
-        f.record(id, ResultRejected.selector, abi.encode(s.round(), s.attempt(), digest, deadline));
-        bool votedDown = !silent && votesAgainst > votesFor;
-        uint96 fee = votedDown ? f.rules.rejectionFee : 0;
-        f.credit(result.proposer, f.rules.proposerBond - fee, 0);
-        if (deadline == 0) f.voidRound(id);
-        Rounds.burn(fee);
     }
 
     function _end(Federation storage f, bytes32 id, bool idle) private {
@@ -604,16 +575,12 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IFederations
     function commitProof(bytes32 id, bytes32 result, bytes32 commitment) external payable {
-        Federation storage f = _existing(id);
-        _checkValue(f.rules.challengeBond);
-        Disputes.commitProof(f, id, result, commitment);
+        Disputes.commitProof(_existing(id), id, result, commitment);
     }
 
     /// @inheritdoc IFederations
     function demand(bytes32 id, bytes32 result, bytes calldata evidence) external payable {
-        Federation storage f = _existing(id);
-        _checkValue(f.rules.challengeBond);
-        Disputes.demand(f, id, result, evidence);
+        Disputes.demand(_existing(id), id, result, evidence);
     }
 
     /// @inheritdoc IFederations
@@ -632,8 +599,20 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IFederations
-    function openProof(bytes32 id, bytes32 result, uint32 challenge, bytes calldata proof, bytes32 salt) external {
-        Disputes.openProof(_existing(id), id, result, challenge, proof, salt);
+    function openProof(
+        bytes32 id,
+        bytes32 result,
+        uint8 attempt,
+        uint32 challenge,
+        bytes calldata proof,
+        bytes32 salt
+    ) external {
+        Disputes.openProof(_existing(id), id, result, attempt, challenge, proof, salt);
+    }
+
+    /// @inheritdoc IFederations
+    function concede(bytes32 id, bytes32 result, uint32 challenge) external {
+        Disputes.concede(_existing(id), id, result, challenge);
     }
 
     /// @inheritdoc IFederations
@@ -647,8 +626,8 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IFederations
-    function releaseBond(bytes32 id, bytes32 result) external {
-        Disputes.releaseBond(_existing(id), id, result);
+    function releaseBond(bytes32 id, bytes32 result, uint8 attempt) external {
+        Disputes.releaseBond(_existing(id), id, result, attempt);
     }
 
     /// @inheritdoc IFederations
@@ -785,7 +764,17 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IFederations
     function resultOf(bytes32 id, bytes32 result) external view returns (Result memory) {
-        Proposed storage r = _existing(id).results[result];
+        return _resultView(_existing(id).results[result]);
+    }
+
+    /// @inheritdoc IFederations
+    function attemptOf(bytes32 id, bytes32 result, uint8 attempt) external view returns (Result memory) {
+        Federation storage f = _existing(id);
+        Proposed storage r = f.results[result];
+        return _resultView(r.attempt == attempt ? r : f.earlier[result][attempt]);
+    }
+
+    function _resultView(Proposed storage r) private view returns (Result memory) {
         return Result({
             payouts: r.payouts,
             payoutTotal: r.payoutTotal,
@@ -799,7 +788,10 @@ contract Federations is IFederations, EIP712, ReentrancyGuardTransient {
             resolved: r.first,
             status: r.status,
             stop: r.marks & STOPS != 0,
-            ballots: r.ballots
+            ballots: r.ballots,
+            proofs: uint32(r.proofs),
+            held: r.marks & HELD != 0,
+            proven: r.marks & PROVEN != 0
         });
     }
 

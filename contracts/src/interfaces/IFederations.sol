@@ -133,9 +133,13 @@ struct Dataset {
 
 /// @notice What the contract keeps of a result, for readers.
 /// @param known Participants known when its round was opened: the payout tree has as many leaves.
-/// @param challengeDeadline Until when it may be challenged; of a settled result, when it settled.
+/// @param challengeDeadline Until when it may be challenged; of a settled result, when it settled; of a rejected one with open proof
+/// commitments, until when these may be opened.
 /// @param challenges Challenges opened so far, of which the first `resolved` are over.
 /// @param ballots Bit p: place p of the committee voted for it; bit 128 + p: against.
+/// @param proofs Proof commitments that are neither opened nor over.
+/// @param held Whether the result was rejected and its bond is not released yet.
+/// @param proven Whether a proof against it was opened.
 struct Result {
     bytes32 payouts;
     uint128 payoutTotal;
@@ -150,6 +154,9 @@ struct Result {
     Status status;
     bool stop;
     uint256 ballots;
+    uint32 proofs;
+    bool held;
+    bool proven;
 }
 
 /// @title A ledger that holds any number of federations
@@ -168,7 +175,8 @@ struct Result {
 /// WARNING: what nobody can prove (whether bytes could be had, what a model scored) is judged by the committee's votes, not by
 /// this contract.
 /// WARNING: whoever makes the chain's blocks can choose among the hashes that draw a committee, by withholding a block.
-/// WARNING: a proposer, and every voter for a result, answers for it with bond and stake until its challenge window ends.
+/// WARNING: a proposer, and every voter for a result, answers for it with bond and stake until its challenge window ends. If the result
+/// falls before, and a proof was committed to by then, they answer for it until one answer window after the fall.
 interface IFederations {
     event FederationCreated(
         bytes32 indexed federation, address creator, bytes32 policy, bytes32 salt, uint256 pool, bytes32 h
@@ -238,7 +246,8 @@ interface IFederations {
     event Voted(bytes32 indexed federation, uint32 round, uint8 attempt, bytes32 result, uint256 ballots, bytes32 h);
     event ResultAccepted(bytes32 indexed federation, uint32 round, bytes32 result, uint32 height, bytes32 h);
     /// @dev By votes. `attempt` is the one that was rejected; the round goes on with `attempt + 1` until `proposeDeadline`, or,
-    /// if that is zero, is voided next.
+    /// if that is zero, is voided next. The proposer's bond is credited, unless proof commitments are open: then it waits for
+    /// `releaseBond`.
     event ResultRejected(
         bytes32 indexed federation, uint32 round, uint8 attempt, bytes32 result, uint40 proposeDeadline, bytes32 h
     );
@@ -277,6 +286,11 @@ interface IFederations {
     event DemandAnswered(
         bytes32 indexed federation, bytes32 result, uint8 attempt, uint32 challenge, address answerer, bytes32 h
     );
+    /// @dev The challenger gave in after an answer: `fee` goes to the account that answered last, an eighth of the bond is burned, the rest
+    /// returns.
+    event ChallengeConceded(
+        bytes32 indexed federation, bytes32 result, uint8 attempt, uint32 challenge, uint128 fee, bytes32 h
+    );
     /// @dev Half of its bond goes to who answered last, or, for a proof that was never opened, to the proposer; half is burned.
     event ChallengeFailed(bytes32 indexed federation, bytes32 result, uint8 attempt, uint32 challenge, bytes32 h);
     /// @dev `kind` is the proof's, or 0 for a demand that nobody answered. The head becomes the result's parent; the round goes on
@@ -291,10 +305,15 @@ interface IFederations {
         uint40 proposeDeadline,
         bytes32 h
     );
+    /// @dev A proof of `kind` against an attempt that had fallen before: its voters pay, and its proposer if its bond was still here. The
+    /// lineage stays as it is.
+    event FallenDisproved(
+        bytes32 indexed federation, bytes32 result, uint8 attempt, uint32 challenge, uint8 kind, bytes32 h
+    );
     /// @dev The bond of a challenge whose result was rejected for another reason, or whose round became void.
     event ChallengeReclaimed(bytes32 indexed federation, bytes32 result, uint8 attempt, uint32 challenge, bytes32 h);
-    /// @dev The bond of a proposal whose round became void.
-    event BondReleased(bytes32 indexed federation, bytes32 result, address proposer, bytes32 h);
+    /// @dev The bond of a proposal whose round became void, or that was held after a rejection; less the rejection fee, if it owes one.
+    event BondReleased(bytes32 indexed federation, bytes32 result, uint8 attempt, address proposer, bytes32 h);
     /// @dev A settled result says that what the participant committed to could not be had.
     event UnavailableCharged(bytes32 indexed federation, uint32 participant, uint32 round, uint128 amount, bytes32 h);
 
@@ -337,7 +356,8 @@ interface IFederations {
     error WrongResult(bytes32 expected, bytes32 given);
     /// @notice The phase, or the part of it that the call belongs to, is over; `advance` moves on.
     error DeadlinePassed(uint40 deadline);
-    /// @notice Where a slice of rows may still be opened, nothing is proposed before `from`.
+    /// @notice Where a slice of rows may still be opened, nothing is proposed before `from`. While proofs against a result that fell may
+    /// still be opened, its bond is not released and no commitment to one is given up.
     error TooEarly(uint40 from);
     /// @notice The address is not the signer of a seat in the round, or its seat was not drawn.
     error NotSeated(address signer, uint32 round);
@@ -371,7 +391,8 @@ interface IFederations {
     error UnknownParticipant(uint32 participant);
     error NotController(address controller);
     error AlreadyLeft(uint32 participant);
-    /// @notice The participant has a seat still, a round that it had one in is neither settled nor void, or its unbonding time is not over.
+    /// @notice The participant has a seat still, a round that it had one in is neither settled nor void, its unbonding time is not over, or
+    /// proofs against results that fell may still be opened.
     error StakeLocked(uint32 participant);
     /// @notice No deadline has passed and no result can be settled.
     error NothingToDo();
@@ -452,7 +473,8 @@ interface IFederations {
     function amendDataset(bytes32 federation, uint32 participant, bytes32 root, uint32 rows, bytes32 erasure) external;
 
     /// @notice Pay what is left of the stake back to the controller: once the participant has left or the federation has ended, every
-    /// round that it had a seat in is settled or void, and since then the unbonding window is over. By anybody.
+    /// round that it had a seat in is settled or void, and since then the unbonding window is over. Not in the answer window that follows
+    /// the fall of an accepted result, or of another one to which proof commitments are open. By anybody.
     function withdrawStake(bytes32 federation, uint32 participant) external;
 
     /// @notice Commit to an update of the current round. By the signer of a seat, once a round. The last seat's commit
@@ -532,19 +554,35 @@ interface IFederations {
     /// @notice After an answer, demand what lies below under the same bond. By the challenger.
     function redemand(bytes32 federation, bytes32 result, uint32 challenge, bytes calldata evidence) external;
 
+    /// @notice After an answer, end the challenge: its bond returns, less an eighth, which is burned, and less what the last account that
+    /// answered gets for its answers: their gas at the base fee of their blocks, at most a sixteenth of the bond for each. By the
+    /// challenger, before its clock runs out.
+    function concede(bytes32 federation, bytes32 result, uint32 challenge) external;
+
     /// @notice Open a committed proof. By the challenger, in a later block. If it holds, the result is rejected, and proposer and
-    /// voters pay.
-    function openProof(bytes32 federation, bytes32 result, uint32 challenge, bytes calldata proof, bytes32 salt) external;
+    /// voters pay. They pay as well if the attempt has fallen since the commitment: voted down, for want of votes, by another challenge,
+    /// with what it was built on, or because the federation was closed. This holds for one answer window from the fall on, also if the
+    /// same header is proposed again meanwhile.
+    function openProof(
+        bytes32 federation,
+        bytes32 result,
+        uint8 attempt,
+        uint32 challenge,
+        bytes calldata proof,
+        bytes32 salt
+    ) external;
 
     /// @notice Do what follows when the clock of a result's first open challenge has run out: an unanswered demand rejects the result,
     /// anything else fails. By anybody.
     function expireChallenge(bytes32 federation, bytes32 result) external;
 
-    /// @notice Credit a challenger's bond if the result fell for another reason. By anybody.
+    /// @notice End a challenge to an attempt that fell. A demand's bond is credited to its challenger, a proof's too if another proof was
+    /// opened. Otherwise, once proofs may not be opened any more, half of it is credited to the proposer, and half burned. By anybody.
     function reclaimChallenge(bytes32 federation, bytes32 result, uint8 attempt, uint32 challenge) external;
 
-    /// @notice Credit the bond of a proposal whose round became void. By anybody.
-    function releaseBond(bytes32 federation, bytes32 result) external;
+    /// @notice Credit the bond of a proposal whose round became void, or that is held after a rejection: once no proof against it may be
+    /// opened any more. By anybody.
+    function releaseBond(bytes32 federation, bytes32 result, uint8 attempt) external;
 
     /// @notice Charge the stake of a participant whose update a settled result calls unavailable. By anybody; the fee is burned. Whose
     /// stake would not cover another one loses its seat from the next round on.
@@ -576,8 +614,12 @@ interface IFederations {
     /// @notice An entry of a participant's list of data-set commitments.
     function datasetOf(bytes32 federation, uint32 participant, uint32 dataset) external view returns (Dataset memory);
 
-    /// @notice What is kept of a result; status None if there is none of this digest.
+    /// @notice What is kept of a result, in its newest attempt; status None if there is none of this digest.
     function resultOf(bytes32 federation, bytes32 result) external view returns (Result memory);
+
+    /// @notice What is kept of a result in an attempt. Of an earlier one than the newest that is nothing, unless proof commitments were
+    /// open, or its bond was held, when the same header was proposed again.
+    function attemptOf(bytes32 federation, bytes32 result, uint8 attempt) external view returns (Result memory);
 
     /// @notice Digest of the accepted result of this height (the first has height 1), or zero.
     function resultAt(bytes32 federation, uint32 height) external view returns (bytes32);

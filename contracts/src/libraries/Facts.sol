@@ -30,15 +30,17 @@ library Facts {
         if (q.ask == Ask.Scale) return q.number == _scale(f, q.participant, round);
         if (q.ask == Ask.Signer) {
             Seat seat = f.seats[q.signer];
-            return f.mayAct(f.state, seat, round) && seat.participant() == q.participant;
+            uint32 participant = seat.participant();
+            // Who is slashed keeps the rounds that had been opened: what it signed as a commit in them binds it.
+            return seat.activeIn(round) && participant == q.participant && round < f.participants[participant].until;
         }
         if (q.ask == Ask.Header) {
-            return q.number == dataset(f, q.participant, round) && _isBase(f, result.height, q.digest);
+            return q.number == dataset(f, q.participant, round) && _isBase(f, round, result.height, q.digest);
         }
         if (q.ask == Ask.Ancestor) {
             Proposed storage ancestor = f.results[q.digest];
             uint32 slots = uint32(ancestor.commits) + ancestor.batched;
-            return q.height < result.height && q.height != 0 && f.accepted[q.height] == q.digest
+            return q.height < result.height && q.height != 0 && f.ancestor(round, q.height) == q.digest
                 && q.number == ancestor.known && (q.slots == 0 || q.slots == slots);
         }
         return true;
@@ -64,10 +66,10 @@ library Facts {
     }
 
     /// @dev Whether a digest is the parent of the result of a height, or one of the `staleness` results before that.
-    function _isBase(Federation storage f, uint32 height, bytes32 digest) private view returns (bool) {
-        uint256 stale = f.terms.staleness;
-        for (uint256 behind; behind <= stale && behind < height; ++behind) {
-            if (f.accepted[height - 1 - behind] == digest) return true;
+    function _isBase(Federation storage f, uint32 round, uint32 height, bytes32 digest) private view returns (bool) {
+        uint32 stale = f.terms.staleness;
+        for (uint32 behind; behind <= stale && behind < height; ++behind) {
+            if (f.ancestor(round, height - 1 - behind) == digest) return true;
         }
         return false;
     }

@@ -33,6 +33,7 @@ library Members {
         bytes calldata invitation,
         bytes calldata consent
     ) external {
+        Rounds.checkValue(f.rules.stake);
         if (f.joined == f.rules.maxParticipants) revert IFederations.FederationFull(f.rules.maxParticipants);
         if (a.payout == address(0)) revert IFederations.ZeroAddress();
         if (f.controllers[a.controller]) revert IFederations.ControllerTaken(a.controller);
@@ -125,9 +126,10 @@ library Members {
         Money.send(address(0), controller, amount);
     }
 
-    /// @dev Whether every round that the participant had a seat in is settled or void, and its unbonding time is over. That counts
-    /// from the last of these settlements at the earliest, since they alone show what it is to be charged for.
+    /// @dev Whether every round that the participant had a seat in is settled or void, no stake is held, and its unbonding time is over.
+    /// That counts from the last of these settlements at the earliest, since they alone show what it is to be charged for.
     function _released(Federation storage f, Participant storage p) private view returns (bool) {
+        if (block.timestamp < f.heldUntil) return false;
         bool ended = f.state.inPhase(Phase.Ended);
         uint32 until = p.until;
         if (!ended && (p.leftAt == 0 || f.state.round() < until)) return false;

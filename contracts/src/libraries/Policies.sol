@@ -2,13 +2,17 @@
 pragma solidity 0.8.37;
 
 import {PolicyHeader, ResultHeader, POLICY_TAG} from "../Headers.sol";
-import {Status} from "../interfaces/IFederations.sol";
+import {IFederations, Status} from "../interfaces/IFederations.sol";
+import {RoundStates} from "../types/RoundState.sol";
 import {Federation, Rules} from "../types/State.sol";
 import {Terms} from "../verifier/Types.sol";
 import {Committee} from "./Committee.sol";
+import {Rounds} from "./Rounds.sol";
 
 /// @notice Which policies can be enforced, and what is kept of one.
 library Policies {
+    using Rounds for Federation;
+
     /// @notice The weighted mean, whose proofs open 16 inputs however many there are.
     uint8 internal constant WEIGHTED_MEAN = 0;
     uint8 internal constant TRIMMED_MEAN = 1;
@@ -43,11 +47,32 @@ library Policies {
 
     uint256 private constant RESULT_SIZE = 18 * 32;
 
-    /// @notice Why this contract cannot enforce a policy: a field's name, or a group's, in ASCII; zero if it can.
+    /// @notice Create a federation: check its policy and keep what is read again.
+    /// @param ancestor ABI bytes of the header of the result that it goes on from; empty without one.
+    function found(
+        mapping(bytes32 id => Federation) storage federations,
+        PolicyHeader calldata p,
+        bytes32 salt,
+        bytes calldata ancestor
+    ) external returns (bytes32 id) {
+        bytes32 reason = _refusal(federations[p.ancestor], p, ancestor);
+        if (reason != 0) revert IFederations.PolicyRefused(reason);
+        Rounds.checkValue(p.token == address(0) ? p.pool : 0);
+        bytes32 digest = sha256(abi.encode(p));
+        id = keccak256(abi.encode(block.chainid, address(this), msg.sender, digest, salt));
+        Federation storage f = federations[id];
+        if (f.exists()) revert IFederations.FederationExists(id);
+        f.state = RoundStates.forming(p.leastUpdates, p.revealWindow, p.proposeWindow);
+        f.lastAccepted = uint40(block.timestamp);
+        f.token = p.token;
+        _keep(f.rules, f.terms, p);
+        f.record(id, IFederations.FederationCreated.selector, abi.encode(msg.sender, digest, salt, uint96(p.pool)));
+    }
+
+    /// @dev Why this contract cannot enforce a policy: a field's name, or a group's, in ASCII; zero if it can.
     /// @param from The federation that it goes on from; one that does not exist, if it names none.
-    /// @param ancestor ABI bytes of the header of that federation's result; empty without one.
-    function refusal(Federation storage from, PolicyHeader calldata p, bytes calldata ancestor)
-        external
+    function _refusal(Federation storage from, PolicyHeader calldata p, bytes calldata ancestor)
+        private
         view
         returns (bytes32 key)
     {
@@ -63,8 +88,8 @@ library Policies {
         if (key == 0) key = _ancestor(from, p, ancestor);
     }
 
-    /// @notice Keep what rounds and disputes read again.
-    function keep(Rules storage rules, Terms storage terms, PolicyHeader calldata p) external {
+    /// @dev Keep what rounds and disputes read again.
+    function _keep(Rules storage rules, Terms storage terms, PolicyHeader calldata p) private {
         rules.creator = msg.sender;
         rules.startParticipants = uint16(p.startParticipants);
         rules.maxParticipants = uint16(p.maxParticipants);

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IFederations, Phase, Status} from "../interfaces/IFederations.sol";
 import {RoundState} from "../types/RoundState.sol";
 import {Seat} from "../types/Seat.sol";
-import {Credit, Federation, Participant, Proposed} from "../types/State.sol";
+import {Credit, Federation, Participant, Proposed, Replaced} from "../types/State.sol";
 import {History} from "./History.sol";
 
 /// @notice What the entry points share: how a round moves on, the lineage, and whose money is whose.
@@ -34,9 +34,9 @@ library Rounds {
         return p.from <= round && round < p.until && !p.slashed;
     }
 
-    /// @notice Whether a signer's seat is one in a round, and not that of somebody who was slashed before.
+    /// @notice Whether a signer's seat is one in a round, and its participant was not slashed.
     function mayAct(Federation storage f, RoundState s, Seat seat, uint32 round) internal view returns (bool) {
-        return seat.activeIn(round) && (!s.scarred() || round < f.participants[seat.participant()].until);
+        return seat.activeIn(round) && !(s.scarred() && f.participants[seat.participant()].slashed);
     }
 
     /// @notice The first round that is not opened yet.
@@ -99,6 +99,16 @@ library Rounds {
         return status == Status.Rejected || status == Status.Void;
     }
 
+    /// @notice The lineage's result of a height, as it was for the results of a round above it.
+    /// @dev From the newest replacement back: a result that has not fallen finds none in its way.
+    function ancestor(Federation storage f, uint32 round, uint32 height) internal view returns (bytes32 digest) {
+        Replaced[] storage replaced = f.replaced[height];
+        digest = f.accepted[height];
+        for (uint256 n = replaced.length; n != 0 && replaced[n - 1].until >= round; --n) {
+            digest = replaced[n - 1].digest;
+        }
+    }
+
     /// @notice Training results up to this height: the statistics result is not one.
     function trained(Federation storage f, uint32 height) internal view returns (uint256) {
         return f.terms.statistics != 0 && height != 0 ? height - 1 : height;
@@ -121,6 +131,17 @@ library Rounds {
     }
 
     // ---------------------------------------------------------------- money
+
+    /// @notice Require that a transaction brings the ether that is due.
+    function checkValue(uint256 due) internal view {
+        if (msg.value != due) revert IFederations.WrongValue(due, msg.value);
+    }
+
+    /// @notice Hold all stakes for one answer window, in which proofs against what has just fallen may still be opened.
+    function hold(Federation storage f) internal returns (uint40 until) {
+        until = timeIn(f.rules.answerWindow);
+        f.heldUntil = until;
+    }
 
     /// @notice Owe an account ether, and the pool's currency.
     function credit(Federation storage f, address account, uint256 amount, uint256 fees) internal {

@@ -6,7 +6,8 @@ import {Phase} from "../interfaces/IFederations.sol";
 /// @notice The one hot word of a federation: everything about its current round that changes while it runs, and the policy's
 /// constants that closing a commit phase needs, so that a commit reads no other word. Zero: no such federation.
 /// @dev From the lowest bit: round 32, attempt 8, phase 8, seats 16, known 16, direct commits 16, batched commits 16, places 16,
-/// deadline 40, flags 8 (turn missed, seed wanted, redraw, the highest: somebody was slashed), least updates 16, reveal window 32, propose window 32.
+/// deadline 40, flags 8 (turn missed, seed wanted, redraw, the highest but one: somebody was slashed since the round was opened, the
+/// highest: ever), least updates 16, reveal window 32, propose window 32.
 type RoundState is uint256;
 
 using RoundStates for RoundState global;
@@ -24,6 +25,7 @@ library RoundStates {
     uint256 private constant MISSED = 168;
     uint256 private constant SEEDLESS = 169;
     uint256 private constant REDRAWS = 170;
+    uint256 private constant THINNED = 174;
     uint256 private constant SCARRED = 175;
     uint256 private constant LEAST = 176;
     uint256 private constant REVEAL = 192;
@@ -97,6 +99,11 @@ library RoundStates {
         return RoundState.unwrap(s) >> SCARRED & 1 != 0;
     }
 
+    /// @notice Whether somebody was slashed since the round was opened.
+    function thinned(RoundState s) internal pure returns (bool) {
+        return RoundState.unwrap(s) >> THINNED & 1 != 0;
+    }
+
     function leastUpdates(RoundState s) internal pure returns (uint32) {
         return uint16(RoundState.unwrap(s) >> LEAST);
     }
@@ -154,7 +161,7 @@ library RoundStates {
     }
 
     function scar(RoundState s) internal pure returns (RoundState) {
-        return RoundState.wrap(RoundState.unwrap(s) | 1 << SCARRED);
+        return RoundState.wrap(RoundState.unwrap(s) | 1 << SCARRED | 1 << THINNED);
     }
 
     /// @notice Waiting for a proposal of attempt 0.

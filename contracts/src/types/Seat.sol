@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 /// @notice What a signer may do, in one word. Zero: this address never was a signer.
 /// @dev From the lowest bit: participant 16, active from 32, active until 32; the highest bit: was given. A signer that was
 /// replaced keeps the rounds that it had, so that what it signed in them can still be judged. Who is slashed loses its rounds as a
-/// participant, and its signer's seat stays as it is: see `Rounds.mayAct`.
+/// participant, and its signer's seat stays as it is: see `Rounds.mayAct` and `Facts`.
 type Seat is uint256;
 
 using Seats for Seat global;

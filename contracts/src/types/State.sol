@@ -55,17 +55,23 @@ struct Participant {
     bytes32 identity;
 }
 
-/// @dev Marks of a proposed result: it says stop; a turn of its round had been missed.
+/// @dev Marks of a proposed result: it says stop; a turn of its round had been missed; it was rejected and its bond is held; so many
+/// voted against it that the bond owes the rejection fee; a proof against it was opened.
 uint8 constant STOPS = 1;
 uint8 constant TURN_MISSED = 2;
+uint8 constant HELD = 4;
+uint8 constant FEE_DUE = 8;
+uint8 constant PROVEN = 16;
 
 /// @notice A proposed result.
 /// @param known Participants known when its round was opened: the leaves of its values and payout trees.
 /// @param commits Direct commits of its round, behind the `batched` ones of the relay.
 /// @param seed What its committee was drawn with, from its first `candidates` participants.
 /// @param first The challenge whose clock runs; `next` is the one that will be opened next. Equal: none is open.
-/// @param challengeDeadline Of a settled result, when it settled.
+/// @param challengeDeadline Of a settled result, when it settled; of a rejected one with open proof commitments, until when these may
+/// be opened.
 /// @param ballots Bit p: place p voted for it; bit 128 + p: against.
+/// @param proofs Challenges that wait for their proof to be opened.
 struct Proposed {
     bytes32 payouts;
     uint96 payoutTotal;
@@ -84,6 +90,14 @@ struct Proposed {
     Status status;
     uint8 marks;
     uint256 ballots;
+    uint256 proofs;
+}
+
+/// @notice A result that was on the lineage until another one took its height.
+/// @param until The newest round by then: results of it, and of earlier rounds, were built on this one.
+struct Replaced {
+    bytes32 digest;
+    uint32 until;
 }
 
 /// @notice What a challenge waits for.
@@ -97,7 +111,9 @@ enum Waiting {
 /// @notice A challenge to a result.
 /// @param deadline End of the clock that runs; zero while an older challenge's does.
 /// @param since Block of its last step.
-/// @param claim Of a proof the commitment, of a demand keccak256(abi.encode(target)).
+/// @param owed What the answers that `answerer` gave since another one did are worth, if the challenger concedes.
+/// @param claim Of a proof the commitment, of a demand keccak256(abi.encode(target)). Of a challenge that was conceded before it was the
+/// first one: the other end of the run of such challenges that it begins or ends.
 struct Challenge {
     address challenger;
     uint40 deadline;
@@ -105,6 +121,7 @@ struct Challenge {
     uint8 steps;
     Waiting waiting;
     address answerer;
+    uint96 owed;
     bytes32 claim;
 }
 
@@ -120,6 +137,7 @@ struct Credit {
 /// @param lastRound Number of the newest round; the current one can be older, after a result was disproved.
 /// @param claimable keccak256(abi.encode(payout root, total, leaves)) of the newest reward period that has ended.
 /// @param fees All fees earned so far.
+/// @param heldUntil Until when no stake is paid back, since votes for results that fell may still be proved wrong.
 /// @param seed What the current round's committee is drawn with: 32 bits of a block's hash. A block's maker that tries more headers than
 /// that meets the same seeds again.
 /// @param candidates The participants that the current round's committee is drawn from: the first so many. A void round leaves seed and
@@ -144,6 +162,7 @@ struct Federation {
     uint32 settledHeight;
     uint40 endedAt;
     bool refunded;
+    uint40 heldUntil;
     Rules rules;
     Terms terms;
     mapping(address signer => Seat) seats;
@@ -155,6 +174,8 @@ struct Federation {
     mapping(address controller => bool) controllers;
     mapping(bytes32 digest => Proposed) results;
     mapping(uint256 height => bytes32 digest) accepted;
+    mapping(uint256 height => Replaced[]) replaced;
+    mapping(bytes32 digest => mapping(uint256 attempt => Proposed)) earlier;
     mapping(bytes32 result => mapping(uint256 attemptAndIndex => Challenge)) challenges;
     mapping(address account => Credit) credits;
 }
