@@ -24,9 +24,9 @@ from ledger.chain.errors import (
 )
 from ledger.chain.federations import PAYEE_GAS, TOKEN_GAS, Dispute, Federations, PayoutProof
 from ledger.chain.types import Receipt
+from ledger.disputes import Waiting
 from ledger.errors import MalformedRecord
 from ledger.members import Participant
-from ledger.proceedings import Fate
 from ledger.replica import Replica
 from ledger.sealing import NotForUs
 from ledger.state import FederationState
@@ -289,13 +289,17 @@ def _credits(
             yield "fees", partial(contract.collect_fees, account, id_, index, votes)
     for proposal in (p for round_ in state.rounds for p in round_.proposals):
         ours = everybody or proposal.proposer == account.address
-        if proposal.fate is Fate.DROPPED and ours:
-            yield "a bond", partial(contract.release_bond, account, id_, proposal.result)
+        result, attempt = proposal.result, proposal.attempt
+        over = contract.chain.now() >= state.answerable_until(proposal)
+        if proposal.fallen and proposal.bonded and ours and (over or not state.answerable(proposal)):
+            yield "a bond", partial(contract.release_bond, account, id_, result, attempt=attempt)
         for challenge in proposal.challenges.all if proposal.fallen else ():
-            ours = everybody or challenge.challenger == account.address
-            if ours and not challenge.resolved:
-                which = Dispute(id_, proposal.result, challenge.number)
-                attempt = proposal.attempt
+            if challenge.waiting is Waiting.NOBODY:
+                continue
+            lost = challenge.waiting is Waiting.PROOF and not proposal.proven
+            owner = proposal.proposer if lost else challenge.challenger
+            if (everybody or owner == account.address) and (over or not lost):
+                which = Dispute(id_, result, challenge.number)
                 yield "a bond", partial(contract.reclaim_challenge, account, which, attempt=attempt)
 
 

@@ -13,9 +13,15 @@ from ledger.strict import after, before, require, require_equal
 from ledger.types import Address
 
 MOST_STEPS = 8
+ANSWERS = 32
+"""The part of a challenge's bond that one answer costs at most, if the challenger concedes."""
+CONCEDED = 8
+"""The part of a challenge's bond that a concession burns."""
 
 Step = ev.ProofCommitted | ev.DemandOpened
-Event = Step | ev.DemandAnswered | ev.ChallengeFailed | ev.ResultDisproved | ev.ChallengeReclaimed
+Disproof = ev.ResultDisproved | ev.FallenDisproved
+Fallen = ev.FallenDisproved | ev.ChallengeFailed | ev.ChallengeReclaimed
+Event = Step | ev.DemandAnswered | ev.ChallengeConceded | ev.ResultDisproved | Fallen
 
 
 class Waiting(Enum):
@@ -29,7 +35,9 @@ class Waiting(Enum):
 
 @dataclass(slots=True)
 class Challenge:
-    """A challenge, as its newest step left it. No deadline: an older one's clock runs."""
+    """A challenge, as its newest step left it. No deadline: an older one's clock runs. `answers`
+    are those that its answerer gave since another account did.
+    """
 
     number: int
     challenger: Address
@@ -37,6 +45,7 @@ class Challenge:
     taken: list[Step] = field(default_factory=list)
     deadline: int | None = None
     answerer: Address | None = None
+    answers: int = 0
     answered: bool = False
     resolved: bool = False
 
@@ -52,7 +61,7 @@ class Challenge:
 
 @dataclass(slots=True)
 class Challenges:
-    """All challenges to a result in one attempt; the first `past` came to nothing."""
+    """All challenges to a result in one attempt; the first `past` are over."""
 
     answer_window: int
     all: list[Challenge] = field(default_factory=list)
@@ -62,6 +71,11 @@ class Challenges:
     def running(self) -> Challenge | None:
         """The challenge whose clock runs: the first that is open."""
         return self.all[self.past] if self.past < len(self.all) else None
+
+    @property
+    def proofs(self) -> int:
+        """Number of commitments to a proof that may still be opened."""
+        return sum(1 for challenge in self.all if challenge.waiting is Waiting.PROOF)
 
     def take(self, event: Step, *, until: int) -> None:
         """Take in a step: the first one, before the challenge window ends, or one after an
@@ -79,6 +93,7 @@ class Challenges:
         """Take in that somebody opened what was demanded."""
         challenge = self._waiting(event, Waiting.ANSWER)
         challenge.answered = True
+        challenge.answers = challenge.answers + 1 if challenge.answerer == event.answerer else 1
         challenge.answerer = event.answerer
         self._restart(event)
 
@@ -98,17 +113,44 @@ class Challenges:
         challenge = self._run_out(event)
         blamed = challenge.waiting is not Waiting.ANSWER
         require(event, blamed, "a challenge that waits for its challenger", "an unanswered demand")
-        challenge.resolved = True
-        self.past += 1
-        self._restart(event, self.past)
+        self._end(event, challenge)
         return challenge
 
-    def reclaim(self, event: ev.ChallengeReclaimed) -> Challenge:
-        """Take in that a challenge ended with its result."""
+    def concede(self, event: ev.ChallengeConceded, bond: int) -> Challenge:
+        """Take in that a challenger gave in after an answer. What one costs follows from the base
+        fee of its block, which the history does not name, up to a part of the bond.
+        """
+        challenge = self._waiting(event, Waiting.CHALLENGER)
+        most = challenge.answers * (bond // ANSWERS)
+        require(event, event.fee <= most, f"a fee of at most {most} wei", str(event.fee))
+        self._end(event, challenge)
+        return challenge
+
+    def end_fallen(self, event: Fallen, *, proven: bool, until: int) -> Challenge:
+        """Take in what became of a challenge after its result fell: a proof is opened before
+        `until`, unless one was before; a bond is lost from then on if none was; others return.
+        """
         challenge = self._known(event)
         require(event, not challenge.resolved, "an open challenge", "one that is over")
+        proof = challenge.waiting is Waiting.PROOF
+        lost = proof and not proven
+        if isinstance(event, ev.ChallengeReclaimed):
+            require(event, not lost, "a demand, or a result that was proved wrong", "neither")
+        else:
+            require(event, lost, "a commitment to the first proof", challenge.waiting.value)
+            in_time = isinstance(event, ev.FallenDisproved)
+            (before if in_time else after)(event, until)
         challenge.resolved = True
         return challenge
+
+    def _end(self, event: Event, challenge: Challenge) -> None:
+        """End a challenge, and start the clock of the first that is open then."""
+        challenge.resolved = True
+        first = self.past
+        while self.past < len(self.all) and self.all[self.past].resolved:
+            self.past += 1
+        if self.past > first:
+            self._restart(event, self.past)
 
     def _go_on(self, event: Step) -> None:
         challenge = self._waiting(event, Waiting.CHALLENGER)

@@ -479,6 +479,18 @@ class DemandAnswered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeConceded(Event):
+    """A challenger gave in after an answer: the last answerer gets the fee."""
+
+    words: ClassVar[tuple[str, ...]] = ("bytes32", "uint8", "uint32", "uint128")
+
+    result: Digest
+    attempt: int
+    challenge: int
+    fee: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChallengeFailed(Event):
     """A challenge came to nothing in its time."""
 
@@ -504,6 +516,18 @@ class ResultDisproved(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FallenDisproved(Event):
+    """A proof of `kind` holds against an attempt that had fallen before."""
+
+    words: ClassVar[tuple[str, ...]] = ("bytes32", "uint8", "uint32", "uint8")
+
+    result: Digest
+    attempt: int
+    challenge: int
+    kind: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChallengeReclaimed(Event):
     """A challenger got its bond back: the result fell for another reason."""
 
@@ -516,11 +540,14 @@ class ChallengeReclaimed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BondReleased(Event):
-    """A proposer got its bond back: the result's round became void."""
+    """A proposer got its bond back: the result's round became void, or it was held after a
+    rejection, which costs the rejection fee if the result was voted down.
+    """
 
-    words: ClassVar[tuple[str, ...]] = ("bytes32", "address")
+    words: ClassVar[tuple[str, ...]] = ("bytes32", "uint8", "address")
 
     result: Digest
+    attempt: int
     proposer: Address
 
 
@@ -609,8 +636,10 @@ EVENTS: tuple[type[Event], ...] = (
     ProofCommitted,
     DemandOpened,
     DemandAnswered,
+    ChallengeConceded,
     ChallengeFailed,
     ResultDisproved,
+    FallenDisproved,
     ChallengeReclaimed,
     BondReleased,
     UnavailableCharged,

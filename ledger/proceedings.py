@@ -40,7 +40,10 @@ LIVE = (Fate.STANDING, Fate.ACCEPTED)
 
 @dataclass(slots=True)
 class Proposal:
-    """A result that was put to the vote: its proposer answers for it, its signer's turn it was."""
+    """A result that was put to the vote: its proposer answers for it, its signer's turn it was.
+    `bonded`: the contract has its bond; `fee`: what a bond that is held after a rejection owes;
+    `answerable_until`: of a rejected one, until when open proofs against it count.
+    """
 
     round: RoundIndex
     attempt: int
@@ -55,6 +58,10 @@ class Proposal:
     meta: ev.EventMeta
     votes: dict[ParticipantId, bool] = field(default_factory=dict)
     fate: Fate = Fate.STANDING
+    bonded: bool = True
+    fee: int = 0
+    proven: bool = False
+    answerable_until: int = 0
 
     @property
     def key(self) -> tuple[Digest, int, bytes]:
@@ -125,6 +132,7 @@ class Round:
     propose_deadline: int = 0
     attempt: int = 0
     turn_missed: bool = False
+    thinned: bool = False
     proposals: list[Proposal] = field(default_factory=list)
     redraws: bool = False
     outcome: Outcome = Outcome.OPEN

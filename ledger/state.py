@@ -68,6 +68,7 @@ class FederationState:
         self.fees = 0
         self.h = ZERO_DIGEST
         self.time = 0
+        self.held_until = 0
         self._members = Members(policy)
         self._proposals: dict[Digest, list[Proposal]] = {}
         self._current = 0
@@ -214,6 +215,24 @@ class FederationState:
         proposed = self._proposals.get(result, [])
         return next((p for p in proposed if p.attempt == attempt), None)
 
+    def fallen(self) -> Iterator[Proposal]:
+        """List the attempts that fell, and that open proofs still count against."""
+        proposals = (p for round_ in self.rounds for p in round_.proposals if p.fallen)
+        yield from (p for p in proposals if p.challenges.proofs and not p.proven)
+
+    def answerable(self, proposal: Proposal) -> bool:
+        """Whether a bond of a result that fell has to wait: a proof may be opened, or it was
+        rejected when one could be.
+        """
+        return proposal.fate is Fate.REJECTED or bool(proposal.challenges.proofs)
+
+    def answerable_until(self, proposal: Proposal) -> int:
+        """Give the time until which proofs against an attempt that fell may be opened: one answer
+        window after its own fall, or after the newest fall if it went with what it was built on.
+        """
+        alone = proposal.fate in (Fate.REJECTED, Fate.DISPROVED)
+        return proposal.answerable_until if alone else self.held_until
+
     # -- the fold
 
     def apply(self, event: ev.Event) -> None:
@@ -276,6 +295,7 @@ class FederationState:
         bound = "one that is still bound"
         gone = self._released(participant)
         require(event, gone, "a participant that is gone, its rounds settled or void", bound)
+        after(event, self.held_until)
         self._members.withdraw_stake(event, since=self._free_since(participant))
 
     # commits
@@ -460,8 +480,11 @@ class FederationState:
         # rounds to come.
         empty = 2 * proposal.committee.seats < self.policy.committee_size
         round_.redraws = round_.redraws or proposal.silent or empty
-        fee = self.policy.rejection_fee if proposal.voted_down else 0
-        self.credits.add(proposal.proposer, ethers=self.policy.proposer_bond - fee)
+        proposal.fee = self.policy.rejection_fee if proposal.voted_down else 0
+        if proposal.challenges.proofs:
+            proposal.answerable_until = self._hold(event)
+        else:
+            self._release(proposal)
 
     def _voided(self, event: ev.RoundVoided) -> None:
         going = self.phase in (Phase.COMMIT, Phase.PROPOSE, Phase.ATTEST)
@@ -474,6 +497,8 @@ class FederationState:
             self._idle(event, "too few commits at the deadline, attempts that ran out, or")
         follows: Kinds = (ev.RoundOpened,) if exhausted else (ev.FederationEnded,)
         self._due.append((ev.RoundOpened, ev.FederationEnded) if scarce else follows)
+        if self.phase is Phase.ATTEST and round_.proposal.challenges.proofs:
+            self._hold(event)
         self._void(round_)
         self.phase = Phase.BETWEEN
 
@@ -498,6 +523,7 @@ class FederationState:
         policy = self.policy
         relay_fee = policy.relay_fee if round_.batched else 0
         bond, fee = policy.proposer_bond, policy.proposer_fee
+        proposal.bonded = False
         self.credits.add(proposal.proposer, ethers=bond, fees=fee)
         self.credits.add(policy.relay, fees=relay_fee)
         for index in proposal.votes:
@@ -534,9 +560,21 @@ class FederationState:
     def _answered(self, event: ev.DemandAnswered) -> None:
         self._disputable(event).challenges.answer(event)
 
+    def _conceded(self, event: ev.ChallengeConceded) -> None:
+        bond = self.policy.challenge_bond
+        challenge = self._disputable(event).challenges.concede(event, bond)
+        assert challenge.answerer is not None
+        self.credits.add(challenge.answerer, ethers=event.fee)
+        rest = bond - bond // disputes.CONCEDED - event.fee
+        self.credits.add(challenge.challenger, ethers=rest)
+
     def _failed(self, event: ev.ChallengeFailed) -> None:
-        proposal = self._disputable(event)
-        challenge = proposal.challenges.fail(event)
+        proposal = self._named(event)
+        if proposal.fallen:
+            self._end_fallen(event, proposal)
+            self.credits.add(proposal.proposer, ethers=self.policy.challenge_bond // 2)
+            return
+        challenge = self._disputable(event).challenges.fail(event)
         unopened = isinstance(challenge.step, ev.ProofCommitted)
         answerer = None if unopened else challenge.answerer
         self.credits.add(answerer or proposal.proposer, ethers=self.policy.challenge_bond // 2)
@@ -547,15 +585,51 @@ class FederationState:
         round_ = self.rounds[proposal.round]
         self._check_retry(event, round_)
         challenge = proposal.challenges.prove(event)
-        reward = self.policy.challenge_bond + self.policy.proposer_bond // 2
-        if event.kind:
-            voters = [index for index, support in proposal.votes.items() if support]
-            reward += self._members.slash(voters, self._next_round, event.meta.timestamp)
-        self.credits.add(challenge.challenger, ethers=reward)
+        self._slash(event, proposal, challenge)
+        if not event.kind and proposal.challenges.proofs:
+            proposal.answerable_until = self._hold(event)
         if proposal.fate is Fate.ACCEPTED:
+            self._hold(event)
             self._fall_back(round_, event.meta.timestamp)
         proposal.fate = Fate.DISPROVED
         self._retry(event, round_)
+
+    def _fallen_disproved(self, event: ev.FallenDisproved) -> None:
+        proposal = self._named(event)
+        require(event, proposal.fallen, "a result that fell", proposal.fate.value)
+        self._slash(event, proposal, self._end_fallen(event, proposal))
+        proposal.fate = Fate.DISPROVED
+
+    def _slash(
+        self, event: disputes.Disproof, proposal: Proposal, challenge: Challenge
+    ) -> None:
+        """Take the bond, if it is still here, and, for a proof, the stakes of who voted for the
+        result; the challenger gets half.
+        """
+        reward = self.policy.challenge_bond
+        if proposal.bonded:
+            reward += self.policy.proposer_bond // 2
+        if event.kind:
+            voters = [index for index, support in proposal.votes.items() if support]
+            reward += self._members.slash(voters, self._next_round, event.meta.timestamp)
+            self.round.thinned = True
+        proposal.bonded, proposal.proven = False, event.kind != 0
+        self.credits.add(challenge.challenger, ethers=reward)
+
+    def _end_fallen(self, event: disputes.Fallen, proposal: Proposal) -> Challenge:
+        until = self.answerable_until(proposal)
+        return proposal.challenges.end_fallen(event, proven=proposal.proven, until=until)
+
+    def _hold(self, event: ev.Event) -> int:
+        """Hold all stakes for one answer window, in which what has just fallen is answerable."""
+        self.held_until = event.meta.timestamp + self.policy.answer_window
+        return self.held_until
+
+    def _release(self, proposal: Proposal) -> None:
+        """Owe a proposer its bond, less what it owes for a rejection."""
+        proposal.bonded = False
+        amount = self.policy.proposer_bond - proposal.fee
+        self.credits.add(proposal.proposer, ethers=amount)
 
     def _fall_back(self, round_: Round, at: int) -> None:
         """Take the lineage back to a round's parent, and go on with that round."""
@@ -572,18 +646,19 @@ class FederationState:
     def _reclaimed(self, event: ev.ChallengeReclaimed) -> None:
         proposal = self._named(event)
         require(event, proposal.fallen, "a result that fell", proposal.fate.value)
-        challenge = proposal.challenges.reclaim(event)
+        challenge = self._end_fallen(event, proposal)
         self.credits.add(challenge.challenger, ethers=self.policy.challenge_bond)
 
     def _bond_released(self, event: ev.BondReleased) -> None:
-        proposed = self._proposals.get(event.result, [])
-        require(event, bool(proposed), "a proposed result", event.result.hex())
-        proposal = proposed[-1]
-        dropped = proposal.fate is Fate.DROPPED
-        require(event, dropped, "a result whose round became void", proposal.fate.value)
+        proposal = self._named(event)
+        held = proposal.fallen and proposal.bonded
+        require(event, held, "a result that fell, and whose bond is held", proposal.fate.value)
         require_equal(event, "proposer", proposal.proposer, event.proposer)
-        proposal.fate = Fate.RELEASED
-        self.credits.add(event.proposer, ethers=self.policy.proposer_bond)
+        if self.answerable(proposal):
+            after(event, self.answerable_until(proposal))
+        if proposal.fate is Fate.DROPPED:
+            proposal.fate = Fate.RELEASED
+        self._release(proposal)
 
     def _charged(self, event: ev.UnavailableCharged) -> None:
         settled = any(a.round == event.round and a.settled for a in self.lineage)
@@ -672,7 +747,8 @@ class FederationState:
         here = round_.candidates - (round_.known - round_.seats)
         exact = round_.candidates == round_.known
         enough = exact or here >= self.policy.committee_size
-        return here if round_.attempt == 0 and enough else None
+        first = round_.attempt == 0 and not round_.thinned
+        return here if first and enough else None
 
     def _seedless(self, round_: Round) -> bool:
         return self.policy.draws(round_.candidates) and round_.seed is None
@@ -745,7 +821,7 @@ class FederationState:
         require_equal(event, "", round_.proposal.result, event.result)
         return round_.proposal
 
-    def _named(self, event: disputes.Event) -> Proposal:
+    def _named(self, event: disputes.Event | ev.BondReleased) -> Proposal:
         """Give the proposal that a dispute's event names."""
         proposal = self.proposal(event.result, event.attempt)
         if proposal is None:
@@ -798,8 +874,10 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.ProofCommitted: FederationState._challenged,
     ev.DemandOpened: FederationState._challenged,
     ev.DemandAnswered: FederationState._answered,
+    ev.ChallengeConceded: FederationState._conceded,
     ev.ChallengeFailed: FederationState._failed,
     ev.ResultDisproved: FederationState._disproved,
+    ev.FallenDisproved: FederationState._fallen_disproved,
     ev.ChallengeReclaimed: FederationState._reclaimed,
     ev.BondReleased: FederationState._bond_released,
     ev.UnavailableCharged: FederationState._charged,

@@ -44,7 +44,6 @@ from ledger.chain.client import Chain
 from ledger.chain.federations import Federations, deploy
 from ledger.cid import CID
 from ledger.payload import int32
-from ledger.proceedings import LIVE, Fate
 from ledger.sealing import NO_KEYS, Vault
 from ledger.state import FederationState, Phase
 from ledger.stores import Artefact, BlockNotFound, ContentStore, MemoryStore
@@ -414,7 +413,7 @@ def owed(cast: Cast) -> int:
     policy = state.policy
     credits = [contract.credit(cast.federation, a.address) for a in cast.stage.accounts]
     proposals = [proposal for round_ in state.rounds for proposal in round_.proposals]
-    held = sum(proposal.fate in (*LIVE, Fate.DROPPED) for proposal in proposals)
+    held = sum(proposal.bonded for proposal in proposals)
     challenges = sum(not c.resolved for proposal in proposals for c in proposal.challenges.all)
     paid = sum(member.paid for member in state.participants)
     refunded = 0 if state.refund is None else state.refund.amount

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {FederationView, IFederations, ParticipantView, Phase, Result, Status} from "../src/interfaces/IFederations.sol";
+import {FederationView, IFederations, Phase, Result, Status} from "../src/interfaces/IFederations.sol";
 import {Committee} from "../src/libraries/Committee.sol";
 import {Challenged} from "./Challenged.sol";
 import {TestToken} from "./Tokens.sol";
@@ -19,9 +19,23 @@ abstract contract Books is Challenged {
         address challenger;
     }
 
+    /// @dev An attempt at a result, as the events tell it.
+    struct Attempt {
+        bytes32 result;
+        uint8 attempt;
+        bool bond; // is here still
+        bool rejected; // by itself, not with what it was built on
+        bool proven;
+        uint256 proofs; // committed to, and not over
+        uint256 until; // of a rejected one: when proofs may not be opened any more
+    }
+
     struct Book {
         bytes32 h;
         bytes32[] results; // every digest that was proposed, once
+        Attempt[] attempts;
+        bytes32 standing;
+        uint256 heldUntil;
         Dispute[] disputes;
         uint256 feesWithdrawn;
         uint32 lastRound;
@@ -44,6 +58,8 @@ abstract contract Books is Challenged {
     mapping(bytes32 id => mapping(bytes32 result => bool)) private _proposed;
     mapping(bytes32 id => mapping(bytes32 result => bytes32)) internal _parents;
     mapping(bytes32 key => uint256 numberPlusOne) private _numbers;
+    mapping(bytes32 key => uint256 numberPlusOne) private _attempts;
+    mapping(bytes32 id => mapping(bytes32 result => bool)) private _wasAccepted;
     mapping(address account => bool) private _seen;
 
     // ---------------------------------------------------------------- keeping them
@@ -52,7 +68,9 @@ abstract contract Books is Challenged {
     function _follow() internal {
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 n; n < logs.length; ++n) {
-            if (logs[n].emitter == address(ledger)) _take(logs[n].topics[1], logs[n].topics[0], logs[n].data);
+            if (logs[n].emitter != address(ledger)) continue;
+            _take(logs[n].topics[1], logs[n].topics[0], logs[n].data);
+            _takeFall(logs[n].topics[1], logs[n].topics[0], logs[n].data);
         }
         for (uint256 i; i < 3; ++i) {
             Book storage b = _books[ids[i]];
@@ -102,8 +120,10 @@ abstract contract Books is Challenged {
             if (!_live[id][round]) b.redraws = false; // it had been accepted
             b.round = round;
             _live[id][round] = true;
-        } else if (topic == IFederations.ChallengeFailed.selector || topic == IFederations.ChallengeReclaimed.selector)
-        {
+        } else if (
+            topic == IFederations.ChallengeFailed.selector || topic == IFederations.ChallengeReclaimed.selector
+                || topic == IFederations.ChallengeConceded.selector
+        ) {
             (bytes32 result, uint8 attempt, uint32 index) = abi.decode(data, (bytes32, uint8, uint32));
             _over(id, result, attempt, index);
         } else if (topic == IFederations.ProofCommitted.selector || topic == IFederations.DemandOpened.selector) {
@@ -115,9 +135,64 @@ abstract contract Books is Challenged {
                 _numbers[key] = b.disputes.length;
             }
             Dispute storage d = b.disputes[_numbers[key] - 1];
+            if (topic == IFederations.ProofCommitted.selector) ++_attempt(id, result, attempt).proofs;
             (d.result, d.attempt, d.index, d.open, d.challenger) = (result, attempt, index, true, who);
             (d.isDemand, d.since) = (topic == IFederations.DemandOpened.selector, vm.getBlockNumber());
         }
+    }
+
+    /// @dev What stands, what fell, and whose bonds are here.
+    function _takeFall(bytes32 id, bytes32 topic, bytes memory data) private {
+        Book storage b = _books[id];
+        if (topic == IFederations.ResultProposed.selector) {
+            (, uint8 attempt,,, bytes32 result) = abi.decode(data, (uint32, uint8, address, address, bytes32));
+            Attempt storage a = b.attempts.push();
+            (a.result, a.attempt, a.bond, b.standing) = (result, attempt, true, result);
+            _attempts[keccak256(abi.encode(id, result, attempt))] = b.attempts.length;
+            _wasAccepted[id][result] = false;
+        } else if (topic == IFederations.ResultAccepted.selector) {
+            (, bytes32 result) = abi.decode(data, (uint32, bytes32));
+            (_wasAccepted[id][result], b.standing) = (true, 0);
+        } else if (topic == IFederations.ResultSettled.selector) {
+            bytes32 result = abi.decode(data, (bytes32));
+            _attempt(id, result, ledger.resultOf(id, result).attempt).bond = false;
+        } else if (topic == IFederations.ResultRejected.selector) {
+            (, uint8 attempt, bytes32 result) = abi.decode(data, (uint32, uint8, bytes32));
+            Attempt storage a = _attempt(id, result, attempt);
+            (a.rejected, b.standing) = (true, 0);
+            if (a.proofs == 0) a.bond = false;
+            else a.until = b.heldUntil = vm.getBlockTimestamp() + ANSWER_WINDOW;
+        } else if (topic == IFederations.ResultDisproved.selector) {
+            (, uint8 attempt, bytes32 result,, uint8 kind) = abi.decode(data, (uint32, uint8, bytes32, uint32, uint8));
+            Attempt storage a = _attempt(id, result, attempt);
+            (a.rejected, a.bond, a.proven, b.standing) = (true, false, kind != 0, 0);
+            if (kind == 0 && a.proofs != 0) a.until = b.heldUntil = vm.getBlockTimestamp() + ANSWER_WINDOW;
+            if (_wasAccepted[id][result]) b.heldUntil = vm.getBlockTimestamp() + ANSWER_WINDOW;
+        } else if (topic == IFederations.FallenDisproved.selector) {
+            (bytes32 result, uint8 attempt, uint32 index) = abi.decode(data, (bytes32, uint8, uint32));
+            _over(id, result, attempt, index);
+            Attempt storage a = _attempt(id, result, attempt);
+            (a.rejected, a.bond, a.proven) = (true, false, true);
+        } else if (topic == IFederations.BondReleased.selector) {
+            (bytes32 result, uint8 attempt) = abi.decode(data, (bytes32, uint8));
+            Attempt storage a = _attempt(id, result, attempt);
+            holds(a.bond, "a bond is released twice");
+            a.bond = false;
+        } else if (topic == IFederations.RoundVoided.selector && b.standing != 0) {
+            // Closed away: what stood falls without a word.
+            uint8 attempt = ledger.resultOf(id, b.standing).attempt;
+            if (_attempt(id, b.standing, attempt).proofs != 0) b.heldUntil = vm.getBlockTimestamp() + ANSWER_WINDOW;
+            b.standing = 0;
+        }
+    }
+
+    function _attempt(bytes32 id, bytes32 result, uint8 attempt) internal view returns (Attempt storage) {
+        return _books[id].attempts[_attempts[keccak256(abi.encode(id, result, attempt))] - 1];
+    }
+
+    /// @dev Until when proofs against an attempt that fell may be opened.
+    function _until(bytes32 id, Attempt memory a) internal view returns (uint256) {
+        return a.rejected ? a.until : _books[id].heldUntil;
     }
 
     /// @dev A round draws among all, or keeps the draw of a round before it that was void.
@@ -136,6 +211,7 @@ abstract contract Books is Challenged {
         Dispute storage d = _books[id].disputes[_numbers[keccak256(abi.encode(id, result, attempt, index))] - 1];
         holds(d.open, "a challenge ends twice");
         d.open = false;
+        if (!d.isDemand) --_attempt(id, result, attempt).proofs;
     }
 
     function _meet(address account) internal {
@@ -178,10 +254,9 @@ abstract contract Books is Challenged {
     }
 
     function _bonds(bytes32 id) private view returns (uint256 sum) {
-        bytes32[] storage results = _books[id].results;
-        for (uint256 i; i < results.length; ++i) {
-            Status s = ledger.resultOf(id, results[i]).status;
-            if (s == Status.Standing || s == Status.Accepted) sum += _bond(id);
+        Attempt[] storage attempts = _books[id].attempts;
+        for (uint256 i; i < attempts.length; ++i) {
+            if (attempts[i].bond) sum += _bond(id);
         }
     }
 

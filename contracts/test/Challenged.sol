@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {PolicyHeader} from "../src/Headers.sol";
-import {IFederations} from "../src/interfaces/IFederations.sol";
+import {IFederations, Status} from "../src/interfaces/IFederations.sol";
 import {Ask, Case, Question, Target} from "../src/verifier/Types.sol";
 import {Base} from "./Base.sol";
 import {MockVerifier} from "./MockVerifier.sol";
@@ -71,8 +71,19 @@ abstract contract Challenged is Base {
     }
 
     function openProof(address who, bytes32 id, bytes32 result, uint32 challenge, bytes memory proof_) internal {
+        openProof(who, id, result, ledger.resultOf(id, result).attempt, challenge, proof_);
+    }
+
+    function openProof(
+        address who,
+        bytes32 id,
+        bytes32 result,
+        uint8 attempt,
+        uint32 challenge,
+        bytes memory proof_
+    ) internal {
         vm.prank(who);
-        ledger.openProof(id, result, challenge, proof_, SALT);
+        ledger.openProof(id, result, attempt, challenge, proof_, SALT);
     }
 
     /// @dev Commit to a proof and open it a block later.
@@ -107,6 +118,11 @@ abstract contract Challenged is Base {
         ledger.redemand(id, result, challenge, evidence);
     }
 
+    function concede(address who, bytes32 id, bytes32 result, uint32 challenge) internal {
+        vm.prank(who);
+        ledger.concede(id, result, challenge);
+    }
+
     function notOpen(uint32 challenge) internal {
         refuses(abi.encodeWithSelector(IFederations.ChallengeNotOpen.selector, challenge));
     }
@@ -118,6 +134,14 @@ abstract contract Challenged is Base {
         p = policy();
         (p.challengeWindow, p.attestWindow, p.rounds) = (10_000, 5_000, 20);
         (p.commitWindow, p.proposeWindow) = (5_000, 5_000);
+    }
+
+    /// @dev Votes, in order, until the attest phase is over, of those that are left.
+    function voteDown(bytes32 id, bytes32 result) internal {
+        for (uint256 i; ledger.resultOf(id, result).status == Status.Standing; ++i) {
+            uint256 ballots = ledger.resultOf(id, result).ballots;
+            if ((ballots | ballots >> 128) >> i & 1 == 0 && seated(id, view_(id).round, i)) vote(id, i, false);
+        }
     }
 
     function standing(PolicyHeader memory p) internal returns (bytes32 id, bytes32 result) {

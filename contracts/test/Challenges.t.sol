@@ -74,7 +74,7 @@ contract ChallengesTest is Challenged {
         commitProof(CHALLENGER, id, result, proof(3));
         vm.prank(CHALLENGER);
         refuses(IFederations.CommitmentMismatch.selector);
-        ledger.openProof(id, result, 0, proof(3), SALT);
+        ledger.openProof(id, result, 0, 0, proof(3), SALT);
         mine();
         openProof(CHALLENGER, id, result, 0, proof(3));
         status(id, result, Status.Rejected, "rejected");
@@ -91,17 +91,17 @@ contract ChallengesTest is Challenged {
         mine();
         vm.startPrank(CHALLENGER);
         refuses(IFederations.CommitmentMismatch.selector);
-        ledger.openProof(id, result, 0, proof(3), salt);
+        ledger.openProof(id, result, 0, 0, proof(3), salt);
         refuses(IFederations.CommitmentMismatch.selector);
-        ledger.openProof(id, result, 0, proof(kind), SALT);
+        ledger.openProof(id, result, 0, 0, proof(kind), SALT);
         refuses(abi.encodeWithSelector(IFederations.NotChallenger.selector, OTHER));
-        ledger.openProof(id, result, 1, proof(3), SALT);
+        ledger.openProof(id, result, 0, 1, proof(3), SALT);
         vm.stopPrank();
         vm.startPrank(OTHER);
         refuses(abi.encodeWithSelector(IFederations.NotChallenger.selector, CHALLENGER));
-        ledger.openProof(id, result, 0, proof(3), SALT);
+        ledger.openProof(id, result, 0, 0, proof(3), SALT);
         refuses(IFederations.CommitmentMismatch.selector); // its own copy names another challenger
-        ledger.openProof(id, result, 1, proof(3), SALT);
+        ledger.openProof(id, result, 0, 1, proof(3), SALT);
         vm.stopPrank();
         openProof(CHALLENGER, id, result, 0, proof(3));
     }
@@ -112,7 +112,7 @@ contract ChallengesTest is Challenged {
         mine();
         vm.prank(CHALLENGER);
         if (reason.length != 0) refuses(reason);
-        ledger.openProof(id, result, challenge, proof_, SALT);
+        ledger.openProof(id, result, 0, challenge, proof_, SALT);
     }
 
     /// @dev What the contract's own records say decides.
@@ -203,7 +203,7 @@ contract ChallengesTest is Challenged {
         ledger.recommitProof(id, result, 0, commitment(CHALLENGER, proof(5), SALT));
         vm.prank(CHALLENGER);
         refuses(IFederations.CommitmentMismatch.selector);
-        ledger.openProof(id, result, 0, proof(5), SALT); // in the same block
+        ledger.openProof(id, result, 0, 0, proof(5), SALT); // in the same block
         mine();
         openProof(CHALLENGER, id, result, 0, proof(5));
         status(id, result, Status.Rejected, "rejected");
@@ -250,11 +250,11 @@ contract ChallengesTest is Challenged {
                 mine();
                 vm.prank(CHALLENGER);
                 refuses(IFederations.CommitmentMismatch.selector);
-                ledger.openProof(id, result, i + 1, proof(0), SALT);
+                ledger.openProof(id, result, 0, i + 1, proof(0), SALT);
             }
             vm.prank(CHALLENGER);
             notOpen(i);
-            ledger.openProof(id, result, i, proof(uint8(i + 1)), SALT);
+            ledger.openProof(id, result, 0, i, proof(uint8(i + 1)), SALT);
             _expired(id, result);
             eq(ledger.resultOf(id, result).resolved, i + 1, "resolved");
         }

@@ -264,12 +264,12 @@ contract FallbackTest is Challenged {
                 pay(OTHER);
                 refuses(abi.encodeWithSelector(IFederations.NotChallengeable.selector, result));
                 ledger.commitProof{value: CHALLENGE}(id, result, 0);
-                ledger.releaseBond(id, result);
+                ledger.releaseBond(id, result, 0);
                 eq(ethers(id, proposer), before + BOND, "bond");
                 status(id, result, Status.Void, "void");
             }
             refuses(abi.encodeWithSelector(IFederations.NothingToWithdraw.selector, proposer));
-            ledger.releaseBond(id, result);
+            ledger.releaseBond(id, result, 0);
         }
     }
 
@@ -469,7 +469,7 @@ contract FallbackTest is Challenged {
             mine();
             vm.prank(CHALLENGER);
             if (q.holds != expected) refuses(IFederations.NothingWrong.selector);
-            ledger.openProof(id, result, challenge, proof(1, q), SALT);
+            ledger.openProof(id, result, 0, challenge, proof(1, q), SALT);
             vm.revertToState(before);
             before = vm.snapshotState();
         }

@@ -38,6 +38,7 @@ contract Handler is Books {
             _meet(payout(i));
         }
         vm.recordLogs();
+        vm.fee(7 gwei);
         PolicyHeader memory p = costly();
         (p.rounds, p.rewardPeriod, p.statistics) = (12, 1, 10);
         ids[0] = _begin(p);
@@ -121,6 +122,7 @@ contract Handler is Books {
         try ledger.withdrawStake(id, i) {
             holds(p.leftAt != 0 || view_(id).phase == Phase.Ended, "a stake without leaving");
             holds(!p.slashed, "a slashed stake");
+            holds(_now() >= _books[id].heldUntil, "a stake that is held");
             eq(p.controller.balance - before, p.stake, "stake");
         } catch {}
     }
@@ -228,19 +230,24 @@ contract Handler is Books {
         uint256 subject = _subjects[id][d.result][slot];
         Result memory r = ledger.resultOf(id, d.result);
         bool alive = d.open && r.attempt == d.attempt && _alive(id, d.result, r);
-        if (!alive) {
-            (bool reclaimed,) =
-                address(ledger).call(abi.encodeCall(IFederations.reclaimChallenge, (id, d.result, d.attempt, d.index)));
-            holds(reclaimed == d.open, "a dead result's challenge is reclaimed, once");
-            return;
-        }
-        if (!d.isDemand) {
+        Attempt memory a = _attempt(id, d.result, d.attempt);
+        if (!d.isDemand && (alive || proves)) {
+            bool late = !alive && (!d.open || a.proven || _now() >= _until(id, a));
             mine();
             vm.prank(d.challenger);
-            try ledger.openProof(id, d.result, d.index, _proof(subject), SALT) {
-                holds(subject & 3 == 0, "a wrong proof holds");
-                eq(uint256(ledger.resultOf(id, d.result).status), uint256(Status.Rejected), "disproved");
-            } catch {}
+            try ledger.openProof(id, d.result, d.attempt, d.index, _proof(subject), SALT) {
+                holds(subject & 3 == 0 && !late, "a wrong proof holds, or one that comes too late");
+                holds(ledger.attemptOf(id, d.result, d.attempt).proven, "disproved");
+            } catch {
+                holds(alive || late || subject & 3 != 0, "a right proof in time");
+            }
+            return;
+        }
+        if (!alive) {
+            bool over = d.isDemand || a.proven || _now() >= _until(id, a);
+            (bool reclaimed,) =
+                address(ledger).call(abi.encodeCall(IFederations.reclaimChallenge, (id, d.result, d.attempt, d.index)));
+            holds(reclaimed == (d.open && over), "a fallen result's challenge is over, once");
             return;
         }
         Target memory t = target(subject);
@@ -250,6 +257,7 @@ contract Handler is Books {
             // Answered, or too late.
             uint256 next = seed >> 65 & 0xff;
             vm.prank(d.challenger);
+            if (seed >> 80 & 3 == 0) return _concede(id, d);
             bytes memory call_ = proves
                 ? abi.encodeCall(
                     IFederations.recommitProof, (id, d.result, d.index, commitment(d.challenger, _proof(next), SALT))
@@ -258,6 +266,14 @@ contract Handler is Books {
             (bool done,) = address(ledger).call(call_);
             if (done) _subjects[id][d.result][slot] = next;
         }
+    }
+
+    function _concede(bytes32 id, Dispute memory d) private {
+        uint256 before = ethers(id, ANSWERER) + ethers(id, d.challenger);
+        (bool done,) = address(ledger).call(abi.encodeCall(IFederations.concede, (id, d.result, d.index)));
+        if (!done) return;
+        uint256 bond = _challengeBond(id);
+        eq(ethers(id, ANSWERER) + ethers(id, d.challenger) - before, bond - bond / 8, "all but what is burned");
     }
 
     function expireSomething(uint256 seed) external followed {
@@ -275,10 +291,14 @@ contract Handler is Books {
     function releaseSomething(uint256 seed) external followed {
         seed = _mixed(seed);
         bytes32 id = _pick(seed);
-        (bytes32 result, Result memory r) = _someResult(id, seed >> 8);
-        bool due = result != 0 && !_alive(id, result, r) && (r.status == Status.Standing || r.status == Status.Accepted);
-        (bool done,) = address(ledger).call(abi.encodeCall(IFederations.releaseBond, (id, result)));
-        holds(done == due, "a bond is released once, when its result is void");
+        uint256 count = _books[id].attempts.length;
+        if (count == 0) return;
+        Attempt memory a = _books[id].attempts[(seed >> 8) % count];
+        Result memory r = ledger.resultOf(id, a.result);
+        bool fell = a.bond && (r.attempt != a.attempt || !_alive(id, a.result, r));
+        bool due = fell && (a.rejected || a.proofs != 0 ? _now() >= _until(id, a) : true);
+        (bool done,) = address(ledger).call(abi.encodeCall(IFederations.releaseBond, (id, a.result, a.attempt)));
+        holds(done == due, "a bond is released once, when nothing can be proved against its result any more");
     }
 
     function chargeSomeone(uint256 seed) external followed {
@@ -372,10 +392,9 @@ contract Handler is Books {
             if (!disputes[k].open) continue;
             ledger.reclaimChallenge(id, disputes[k].result, disputes[k].attempt, disputes[k].index);
         }
-        for (uint256 k; k < _books[id].results.length; ++k) {
-            (bool released,) =
-                address(ledger).call(abi.encodeCall(IFederations.releaseBond, (id, _books[id].results[k])));
-            released;
+        for (uint256 k; k < _books[id].attempts.length; ++k) {
+            Attempt memory a = _books[id].attempts[k];
+            if (a.bond) ledger.releaseBond(id, a.result, a.attempt);
         }
         for (uint32 k; k < v.joined; ++k) {
             _collect(id, k);

@@ -24,6 +24,9 @@ contract PhasesTest is Challenged {
         Overdue, // committing late, over an accepted result that is demanded, whose clock has run out
         Retry, // proposing again after an accepted result was disproved
         Dropped, // the same, of the result that was built on it, accepted and challenged itself
+        Held, // the same, of a result that was voted down, while a proof against it may be opened
+        Again, // and its header stands again
+        Lapsed, // or it may not be opened any more, and nobody has proposed
         Settled, // committing, with a settled result below
         Ended, // with the last result unsettled
         Over, // and settled
@@ -55,6 +58,7 @@ contract PhasesTest is Challenged {
         Open,
         Recommit,
         Redemand,
+        Concede,
         Expire,
         Reclaim,
         Release,
@@ -104,9 +108,13 @@ contract PhasesTest is Challenged {
         _result = propose(_id, at == At.Paid || at == At.ClosedOver ? paying(_id, 3_000, _amounts) : header(_id));
         if (at == At.Attest) return;
         if (at == At.AttestLate) return vm.warp(view_(_id).deadline);
-        if (at == At.Accused) {
+        if (at == At.Accused || at == At.Held || at == At.Again || at == At.Lapsed) {
             commitProof(CHALLENGER, _id, _result, proof(1));
-            return mine();
+            mine();
+            if (at != At.Accused) voteAll(_id, false);
+            if (at == At.Again) propose(_id, header(_id));
+            if (at == At.Lapsed) pass(1_000);
+            return;
         }
         if (at == At.Challenged || at == At.Answered) {
             demand(CHALLENGER, _id, _result, 1);
@@ -186,14 +194,15 @@ contract PhasesTest is Challenged {
             Target memory t = target(1);
             return abi.encodeCall(IFederations.answer, (_id, _result, 0, t, abi.encode(t.root)));
         }
-        if (what == Do.Open) return abi.encodeCall(IFederations.openProof, (_id, _result, 0, proof(1), SALT));
+        if (what == Do.Open) return abi.encodeCall(IFederations.openProof, (_id, _result, 0, 0, proof(1), SALT));
         if (what == Do.Recommit) return abi.encodeCall(IFederations.recommitProof, (_id, _result, 0, keccak256("proof")));
         if (what == Do.Redemand) {
             return abi.encodeCall(IFederations.redemand, (_id, _result, 0, abi.encode(target(2))));
         }
+        if (what == Do.Concede) return abi.encodeCall(IFederations.concede, (_id, _result, 0));
         if (what == Do.Expire) return abi.encodeCall(IFederations.expireChallenge, (_id, _result));
         if (what == Do.Reclaim) return abi.encodeCall(IFederations.reclaimChallenge, (_id, _result, 0, 0));
-        if (what == Do.Release) return abi.encodeCall(IFederations.releaseBond, (_id, _result));
+        if (what == Do.Release) return abi.encodeCall(IFederations.releaseBond, (_id, _result, 0));
         if (what == Do.Charge) return abi.encodeCall(IFederations.chargeUnavailable, (_id, _result, abi.encode(0)));
         if (what == Do.Claim) return abi.encodeCall(IFederations.claim, (_id, 3, one(claimOf(_amounts, 0))));
         if (what == Do.Refund) return abi.encodeCall(IFederations.refund, (_id));
@@ -221,7 +230,7 @@ contract PhasesTest is Challenged {
     }
 
     function _retrying(At at) private pure returns (bool) {
-        return _is(at, At.Retry, At.Dropped);
+        return _is(at, At.Retry, At.Dropped) || at == At.Held;
     }
 
     function _committing(At at) private pure returns (bool) {
@@ -230,7 +239,7 @@ contract PhasesTest is Challenged {
 
     /// @dev Whether a result is voted on, in time.
     function _voting(At at) private pure returns (bool) {
-        return at == At.Attest || at == At.Challenged || at == At.Answered || at == At.Accused;
+        return at == At.Attest || at == At.Challenged || at == At.Answered || at == At.Accused || at == At.Again;
     }
 
     /// @dev Whether the result stands, or is accepted, in time to be challenged.
@@ -245,11 +254,13 @@ contract PhasesTest is Challenged {
         if (what == Do.Unstake) return _gone(at) ? bytes4(0) : IFederations.StakeLocked.selector;
         if (what == Do.Update || what == Do.Batch) return _phase(_committing(at), _is(at, At.CommitLate, At.Overdue));
         // In a round that is tried again the reveal deadline has passed.
-        if (what == Do.Slice) return _phase(at == At.Propose, at == At.ProposeLate || _retrying(at));
-        if (what == Do.Propose) return _phase(at == At.Propose || _retrying(at), at == At.ProposeLate);
+        if (what == Do.Slice) return _phase(at == At.Propose, _is(at, At.ProposeLate, At.Lapsed) || _retrying(at));
+        if (what == Do.Propose) {
+            return _phase(at == At.Propose || _retrying(at), _is(at, At.ProposeLate, At.Lapsed));
+        }
         if (what == Do.Vote || what == Do.Post) return _phase(_voting(at), at == At.AttestLate);
         if (what == Do.Advance) {
-            return _is(at, At.CommitLate, At.Overdue) || _is(at, At.ProposeLate, At.AttestLate)
+            return _is(at, At.CommitLate, At.Overdue) || _is(at, At.ProposeLate, At.AttestLate) || at == At.Lapsed
                 ? bytes4(0)
                 : IFederations.NothingToDo.selector;
         }
@@ -258,13 +269,20 @@ contract PhasesTest is Challenged {
             return _challengeable(at) ? bytes4(0) : IFederations.NotChallengeable.selector;
         }
         if (what == Do.Answer) return at == At.Challenged ? bytes4(0) : IFederations.ChallengeNotOpen.selector;
-        if (what == Do.Open) return at == At.Accused ? bytes4(0) : IFederations.ChallengeNotOpen.selector;
-        if (what == Do.Recommit || what == Do.Redemand) {
+        if (what == Do.Open) {
+            return _is(at, At.Accused, At.Held) || at == At.Again ? bytes4(0) : IFederations.ChallengeNotOpen.selector;
+        }
+        if (what == Do.Recommit || what == Do.Redemand || what == Do.Concede) {
             return at == At.Answered ? bytes4(0) : IFederations.ChallengeNotOpen.selector;
         }
         if (what == Do.Expire) return at == At.Overdue ? bytes4(0) : IFederations.ChallengeNotOpen.selector;
-        if (what == Do.Reclaim) return at == At.Dropped ? bytes4(0) : IFederations.ChallengeNotOpen.selector;
-        if (what == Do.Release) return at == At.Dropped ? bytes4(0) : IFederations.NothingToWithdraw.selector;
+        if (what == Do.Reclaim || what == Do.Release) {
+            if (_is(at, At.Dropped, At.Lapsed)) return 0;
+            if (_is(at, At.Held, At.Again)) return IFederations.TooEarly.selector;
+            return what == Do.Reclaim
+                ? IFederations.ChallengeNotOpen.selector
+                : IFederations.NothingToWithdraw.selector;
+        }
         bool settled = at == At.Settled || _gone(at) && at != At.Closed;
         if (what == Do.Charge) return settled ? bytes4(0) : IFederations.NothingToCharge.selector;
         if (what == Do.Claim) return _is(at, At.Paid, At.ClosedOver) ? bytes4(0) : IFederations.InvalidProof.selector;

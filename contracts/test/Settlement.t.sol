@@ -184,14 +184,14 @@ contract SettlementTest is Base {
         refuses(abi.encodeWithSelector(IFederations.NotIdle.selector, START + 210));
         ledger.close(id);
         refuses(abi.encodeWithSelector(IFederations.NothingToWithdraw.selector, signer(0)));
-        ledger.releaseBond(id, result);
+        ledger.releaseBond(id, result, 0);
         vm.warp(START + 210);
         ledger.close(id);
-        ledger.releaseBond(id, result);
+        ledger.releaseBond(id, result, 0);
         status(id, result, Status.Void, "void");
         eq(ethers(id, signer(0)), BOND, "bond");
         refuses(abi.encodeWithSelector(IFederations.NothingToWithdraw.selector, signer(0)));
-        ledger.releaseBond(id, result);
+        ledger.releaseBond(id, result, 0);
         ledger.refund(id);
     }
 

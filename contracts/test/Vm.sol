@@ -23,6 +23,7 @@ interface Vm {
     function load(address account, bytes32 slot) external view returns (bytes32);
     function store(address account, bytes32 slot, bytes32 value) external;
     function txGasPrice(uint256 price) external;
+    function fee(uint256 basefee) external;
     function prank(address sender) external;
     function startPrank(address sender) external;
     function stopPrank() external;

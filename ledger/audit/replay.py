@@ -236,6 +236,8 @@ class _Run:
                     self._accepted(event)
             case ev.ResultDisproved():
                 self._disproved(event)
+            case ev.FallenDisproved():
+                self._fallen_disproved(event)
             case ev.ResultRejected():
                 self._rejected(event)
             case ev.RoundOpened():
@@ -568,6 +570,18 @@ class _Run:
             f"by {cause}, and with it all that was built on it; none of that is part of this audit."
         )
 
+    def _fallen_disproved(self, event: ev.FallenDisproved) -> None:
+        """Say who paid for an attempt that had fallen before a proof against it was opened."""
+        proposal = self._replica.state.proposal(event.result, event.attempt)
+        assert proposal is not None
+        voters = [str(index) for index, support in sorted(proposal.votes.items()) if support]
+        also = f", and so did participants {', '.join(voters)}, who voted for it" if voters else ""
+        self.facts.note(
+            f"Round {proposal.round}: result {event.result.hex()[:16]}, attempt {event.attempt}, "
+            f"had fallen when a proof of kind {event.kind} against it was opened; its proposer "
+            f"{proposal.proposer} paid{also}."
+        )
+
     def _rules(self, context: RoundContext, published: PublishedResult) -> Rules:
         """Give the rules that a result is measured by, its slice opened where there are slices;
         take its word for a slice that could not be had in time.
@@ -802,6 +816,7 @@ _MONEY = (
     ev.Withdrawn,
     ev.BondReleased,
     ev.ChallengeReclaimed,
+    ev.ChallengeConceded,
     ev.UnavailableCharged,
 )
 

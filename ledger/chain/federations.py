@@ -120,6 +120,9 @@ class ResultView:
     status: UInt8
     stop: BoolWord
     ballots: UInt256
+    proofs: UInt32
+    held: BoolWord
+    proven: BoolWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,11 +489,16 @@ class Federations:
         """Go on with a demand after an answer; by the challenger."""
         return self._send(account, call("redemand", *astuple(dispute), evidence))
 
+    def concede(self, account: Account, dispute: Dispute) -> Receipt:
+        """End a challenge after an answer, for a part of its bond; by the challenger."""
+        return self._send(account, call("concede", *astuple(dispute)))
+
     def open_proof(
-        self, account: Account, dispute: Dispute, proof: bytes, *, salt: Digest
+        self, account: Account, dispute: Dispute, proof: bytes, *, attempt: int, salt: Digest
     ) -> Receipt:
         """Open a committed proof, in a later block; by the challenger."""
-        return self._send(account, call("openProof", *astuple(dispute), proof, salt))
+        which = (dispute.federation, dispute.result, attempt, dispute.challenge)
+        return self._send(account, call("openProof", *which, proof, salt))
 
     def expire_challenge(
         self, account: Account, federation: FederationId, result: Digest
@@ -499,13 +507,15 @@ class Federations:
         return self._send(account, call("expireChallenge", federation, result))
 
     def reclaim_challenge(self, account: Account, dispute: Dispute, *, attempt: int) -> Receipt:
-        """Credit a challenger's bond if the result fell for another reason; by anybody."""
+        """End a challenge to an attempt that fell; by anybody."""
         which = (dispute.federation, dispute.result, attempt, dispute.challenge)
         return self._send(account, call("reclaimChallenge", *which))
 
-    def release_bond(self, account: Account, federation: FederationId, result: Digest) -> Receipt:
-        """Credit the bond of a proposal whose round became void; by anybody."""
-        return self._send(account, call("releaseBond", federation, result))
+    def release_bond(
+        self, account: Account, federation: FederationId, result: Digest, *, attempt: int
+    ) -> Receipt:
+        """Credit the bond of an attempt that fell and is answerable no more; by anybody."""
+        return self._send(account, call("releaseBond", federation, result, attempt))
 
     def charge_unavailable(
         self, account: Account, federation: FederationId, result: Digest, evidence: bytes
@@ -578,9 +588,13 @@ class Federations:
         data = self._read(call("participantOf", federation, participant))
         return words.decode(ParticipantView, data, kind="participant's state")
 
-    def result(self, federation: FederationId, result: Digest) -> ResultView:
-        """Read what the contract keeps of a result."""
-        data = self._read(call("resultOf", federation, result))
+    def result(
+        self, federation: FederationId, result: Digest, *, attempt: int | None = None
+    ) -> ResultView:
+        """Read what the contract keeps of a result: in its newest attempt, or in a given one."""
+        newest = call("resultOf", federation, result)
+        given = attempt is not None
+        data = self._read(call("attemptOf", federation, result, attempt) if given else newest)
         return words.decode(ResultView, data, kind="result's state")
 
     def accumulator(self, federation: FederationId, *, block: int | None = None) -> Digest:

@@ -18,7 +18,6 @@ from ledger.history import (
     StakeWithdrawn,
     Withdrawn,
 )
-from ledger.proceedings import LIVE, Fate
 from ledger.state import FederationState
 from ledger.types import Address, FederationId
 from tests.engines import Engine
@@ -32,7 +31,7 @@ def owed(state: FederationState, events: Sequence[Event], accounts: Sequence[Add
     paid = sum(event.amount for event in events if isinstance(event, PayoutClaimed | Refunded))
     fees = sum(event.fees for event in events if isinstance(event, Withdrawn))
     proposals = [proposal for round_ in state.rounds for proposal in round_.proposals]
-    bonds = sum(p.fate in (*LIVE, Fate.DROPPED) for p in proposals)
+    bonds = sum(p.bonded for p in proposals)
     challenges = sum(not c.resolved for p in proposals for c in p.challenges.all)
     return (
         policy.pool

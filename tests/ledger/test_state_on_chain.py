@@ -8,6 +8,7 @@ from ledger import history as ev
 from ledger.chain.errors import ContractRejected
 from ledger.chain.federations import Ballot, Dispute
 from ledger.credits import Credit
+from ledger.disputes import ANSWERS, CONCEDED
 from ledger.proceedings import Outcome
 from ledger.state import Phase as Folded
 from ledger.types import ParticipantId, RoundIndex, Wei
@@ -212,12 +213,12 @@ def test_a_proof_takes_the_lineage_back() -> None:
     )
     walk.take()
     which = Dispute(walk.federation, first)
-    walk.contract.open_proof(walk.stranger, which, b"\x01proof", salt=SALT)
+    walk.contract.open_proof(walk.stranger, which, b"\x01proof", attempt=0, salt=SALT)
     walk.take()
     assert walk.state.lineage == []
     assert walk.state.round.index == 0
     assert [p.slashed for p in walk.state.participants] == [True, True, False]
-    walk.contract.release_bond(walk.stranger, walk.federation, second)
+    walk.contract.release_bond(walk.stranger, walk.federation, second, attempt=0)
     walk.take()
     assert walk.contract.view(walk.federation).last_round == 2
 
@@ -238,6 +239,108 @@ def test_an_unanswered_demand_costs_no_voter() -> None:
     walk.step("wait")
     assert walk.seen[ev.ResultDisproved] == 1
     assert not any(p.slashed for p in walk.state.participants)
+
+
+def accused(**terms: object) -> tuple[Walk, Dispute]:
+    """Give a standing result, and an open commitment to a proof against it."""
+    walk = ready(attempts=3, **terms)
+    commit_all(walk)
+    propose(walk)
+    result = walk.state.round.proposal.result
+    walk.contract.commit_proof(
+        walk.stranger,
+        walk.federation,
+        result,
+        commitment=walk._commitment(walk.stranger),
+        bond=Wei(walk.policy.challenge_bond),
+    )
+    walk.take()
+    return walk, Dispute(walk.federation, result)
+
+
+def open_proof(walk: Walk, which: Dispute, *, attempt: int = 0) -> None:
+    proof = b"\x01proof"
+    walk.contract.open_proof(walk.stranger, which, proof, attempt=attempt, salt=SALT)
+    walk.take()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_open_proof_outlives_the_votes_and_the_same_header(again: bool) -> None:
+    walk, which = accused()
+    walk.contract.vote(walk.signers[2], walk.federation, walk.ballot(support=True))
+    walk.take()
+    vote_all(walk, support=False)
+    old = walk.state.round.proposals[0]
+    assert (old.bonded, walk.state.credits.of(old.proposer).ethers) == (True, 0)
+    if again:
+        propose(walk)
+        assert walk.state.round.proposal.result == old.result
+        assert walk.contract.result(walk.federation, old.result).attempt == 1
+    walk.step("release", "reclaim")  # too early, both
+    assert walk.seen[ev.BondReleased] == 0
+    open_proof(walk, which)
+    assert [p.slashed for p in walk.state.participants] == [False, False, True]
+    reward = walk.policy.challenge_bond + walk.policy.proposer_bond // 2 + walk.policy.stake // 2
+    assert walk.state.credits.of(walk.stranger.address).ethers == reward
+    assert (old.bonded, old.proven, walk.state.round.attempt) == (False, True, 1)
+    if again:
+        assert walk.state.round.proposal.bonded
+
+
+def test_a_commitment_that_is_not_opened_costs_its_bond_after_one_window() -> None:
+    walk, which = accused()
+    vote_all(walk, support=False)
+    proposal = walk.state.round.proposals[0]
+    until = walk.state.answerable_until(proposal)
+    assert (until, list(walk.state.fallen())) == (walk.state.held_until, [proposal])
+    walk.contract.chain.wait_until(until)
+    with pytest.raises(ContractRejected, match="ChallengeNotOpen"):
+        open_proof(walk, which)
+    walk.contract.reclaim_challenge(walk.stranger, which, attempt=0)
+    walk.take()
+    walk.contract.release_bond(walk.stranger, walk.federation, which.result, attempt=0)
+    walk.take()
+    assert (walk.seen[ev.ChallengeFailed], walk.seen[ev.BondReleased]) == (1, 1)
+    rest = walk.policy.proposer_bond - walk.policy.rejection_fee
+    owed = walk.state.credits.of(proposal.proposer).ethers
+    assert owed == rest + walk.policy.challenge_bond // 2
+    assert walk.state.credits.of(walk.stranger.address).ethers == 0
+
+
+def test_a_demand_ends_with_its_result() -> None:
+    walk, which = accused()
+    bond = Wei(walk.policy.challenge_bond)
+    walk.contract.demand(walk.members[0], walk.federation, which.result, evidence=b"!", bond=bond)
+    walk.take()
+    vote_all(walk, support=False)
+    demand = Dispute(walk.federation, which.result, 1)
+    walk.contract.reclaim_challenge(walk.stranger, demand, attempt=0)
+    walk.take()
+    assert walk.state.credits.of(walk.members[0].address).ethers >= bond
+
+
+def test_who_concedes_pays_an_eighth_and_the_answer() -> None:
+    walk = ready(attempts=3)
+    commit_all(walk)
+    propose(walk)
+    result = walk.state.round.proposal.result
+    bond = walk.policy.challenge_bond
+    walk.contract.demand(
+        walk.stranger, walk.federation, result, evidence=b"!", bond=Wei(bond)
+    )
+    walk.take()
+    step = walk.state.round.proposal.challenges.all[0].step
+    assert isinstance(step, ev.DemandOpened)
+    walk.contract.answer(walk.members[1], step, b"?")
+    walk.take()
+    walk.contract.concede(walk.stranger, Dispute(walk.federation, result))
+    walk.take()
+    (challenge,) = walk.state.round.proposal.challenges.all
+    assert (challenge.resolved, walk.state.round.proposal.challenges.running) == (True, None)
+    credits = walk.state.credits
+    fee = credits.of(walk.members[1].address).ethers
+    assert fee <= bond // ANSWERS
+    assert credits.of(walk.stranger.address).ethers == bond - bond // CONCEDED - fee
 
 
 def test_nothing_is_closed_while_it_is_voted_on() -> None:

@@ -179,6 +179,14 @@ class Walk:
                 assert STATUS[view.status] is fate
             challenges = proposal.challenges
             assert (len(challenges.all), challenges.past) == (view.challenges, view.resolved)
+        for proposal in (p for r in self.state.rounds for p in r.proposals):
+            view = self.contract.result(
+                self.federation, proposal.result, attempt=proposal.attempt
+            )
+            held = proposal.fate is Fate.REJECTED and proposal.bonded
+            assert (view.held, view.proofs) == (held, proposal.challenges.proofs)
+            if view.held or view.proofs:
+                assert (view.proposer, view.proven) == (proposal.proposer, proposal.proven)
 
     def _solvent(self) -> None:
         """Credits are those of the contract, and it holds what it owes."""
@@ -188,6 +196,10 @@ class Walk:
             assert credit == self.contract.credit(self.federation, account.address)
             owed += credit.ethers + credit.fees
         owed += sum(p.stake for p in self.state.participants)
+        proposals = [p for r in self.state.rounds for p in r.proposals]
+        owed += self.policy.proposer_bond * sum(p.bonded for p in proposals)
+        challenges = [c for p in proposals for c in p.challenges.all]
+        owed += self.policy.challenge_bond * sum(not c.resolved for c in challenges)
         assert self.contract.chain.balance(self.contract.address) >= owed
 
     # -- what may be tried; the contract says no to much of it
@@ -390,7 +402,8 @@ class Walk:
 
     def dispute(self) -> None:
         """Take the next step of some challenge."""
-        proposal = self.rng.choice([p for p in self.state.live() if p.challenges.all])
+        disputed = [*self.state.live(), *self.state.fallen()]
+        proposal = self.rng.choice([p for p in disputed if p.challenges.all])
         challenge = self.rng.choice(proposal.challenges.all)
         which = Dispute(self.federation, proposal.result, challenge.number)
         account = next(a for a in self.accounts if a.address == challenge.challenger)
@@ -398,7 +411,11 @@ class Walk:
             assert isinstance(challenge.step, ev.DemandOpened)
             self.contract.answer(self.rng.choice(self.members), challenge.step, b"?")
         elif challenge.waiting is Waiting.PROOF and self.rng.random() < 0.6:
-            self.contract.open_proof(account, which, b"\x01proof", salt=SALT)
+            self.contract.open_proof(
+                account, which, b"\x01proof", attempt=proposal.attempt, salt=SALT
+            )
+        elif self.rng.random() < 0.3:
+            self.contract.concede(account, which)
         elif self.rng.random() < 0.5:
             self.contract.redemand(account, which, b"!")
         else:
@@ -416,7 +433,8 @@ class Walk:
 
     def release(self) -> None:
         proposal = self.rng.choice([p for r in self.state.rounds for p in r.proposals])
-        self.contract.release_bond(self.stranger, self.federation, proposal.result)
+        result, attempt = proposal.result, proposal.attempt
+        self.contract.release_bond(self.stranger, self.federation, result, attempt=attempt)
 
     def charge(self) -> None:
         settled = self.rng.choice([a for a in self.state.lineage if a.settled])

@@ -555,7 +555,7 @@ interface IFederations {
     function redemand(bytes32 federation, bytes32 result, uint32 challenge, bytes calldata evidence) external;
 
     /// @notice After an answer, end the challenge: its bond returns, less an eighth, which is burned, and less what the last account that
-    /// answered gets for its answers: their gas at the base fee of their blocks, at most a sixteenth of the bond for each. By the
+    /// answered gets for its answers: their gas at the base fee of their blocks, at most a thirty-second of the bond for each. By the
     /// challenger, before its clock runs out.
     function concede(bytes32 federation, bytes32 result, uint32 challenge) external;
 

@@ -32,8 +32,8 @@ library Disputes {
     uint8 private constant UNANSWERED = 0;
     /// @dev Gas that the cheapest answer takes. What is paid for one must not exceed what it cost, or colluders would earn by answering.
     uint256 private constant ANSWER_GAS = 80_000;
-    /// @dev The part of a bond that is paid for one answer at most; all answers of a challenge together cost half of it.
-    uint256 private constant ANSWERS = 16;
+    /// @dev The part of a bond that is paid for one answer at most; all answers of a challenge together cost a quarter of it.
+    uint256 private constant ANSWERS = 32;
     /// @dev The part of a bond that a concession burns.
     uint256 private constant CONCEDED = 8;
 
