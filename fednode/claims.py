@@ -291,7 +291,8 @@ def _credits(
         ours = everybody or proposal.proposer == account.address
         result, attempt = proposal.result, proposal.attempt
         over = contract.chain.now() >= state.answerable_until(proposal)
-        if proposal.fallen and proposal.bonded and ours and (over or not state.answerable(proposal)):
+        free = over or not state.answerable(proposal)
+        if proposal.fallen and proposal.bonded and ours and free:
             yield "a bond", partial(contract.release_bond, account, id_, result, attempt=attempt)
         for challenge in proposal.challenges.all if proposal.fallen else ():
             if challenge.waiting is Waiting.NOBODY:

@@ -600,9 +600,7 @@ class FederationState:
         self._slash(event, proposal, self._end_fallen(event, proposal))
         proposal.fate = Fate.DISPROVED
 
-    def _slash(
-        self, event: disputes.Disproof, proposal: Proposal, challenge: Challenge
-    ) -> None:
+    def _slash(self, event: disputes.Disproof, proposal: Proposal, challenge: Challenge) -> None:
         """Take the bond, if it is still here, and, for a proof, the stakes of who voted for the
         result; the challenger gets half.
         """

@@ -466,11 +466,18 @@ contract ChallengesTest is Challenged {
         ledger.reclaimChallenge(id, result, 0, 0);
         if (byVotes) voteAll(id, false);
         else disprove(id, result, 4);
+        // Who committed to a proof and did not open it, when its result was only voted down, has lost.
+        bool lost = byVotes && !isDemand;
+        if (lost) {
+            refuses(abi.encodeWithSelector(IFederations.TooEarly.selector, vm.getBlockTimestamp() + ANSWER_WINDOW));
+            ledger.reclaimChallenge(id, result, 0, 0);
+            pass(ANSWER_WINDOW);
+        }
         bytes32 h = ledger.accumulator(id);
         vm.recordLogs();
         ledger.reclaimChallenge(id, result, 0, 0);
         eq(replay(id, h, vm.getRecordedLogs()), ledger.accumulator(id), "history");
-        eq(ethers(id, OTHER), CHALLENGE, "bond");
+        eq(ethers(id, OTHER), lost ? 0 : CHALLENGE, "bond");
         notOpen(0);
         ledger.reclaimChallenge(id, result, 0, 0);
         notOpen(1);

@@ -145,6 +145,33 @@ contract GasTest is Challenged {
         _snap("reclaimChallenge");
     }
 
+    /// forge-config: default.isolate = true
+    function test_gas_whatFell() public {
+        (bytes32 id, bytes32 result) = standing(patient());
+        vm.fee(1 gwei);
+        demand(CHALLENGER, id, result, 1);
+        answer(ANSWERER, id, result, 0, 1);
+        concede(CHALLENGER, id, result, 0);
+        _snap("concede");
+        commitProof(CHALLENGER, id, result, proof(1));
+        commitProof(OTHER, id, result, proof(2));
+        vote(id, 0, false);
+        vote(id, 1, false);
+        _snap("vote, rejecting what proofs are open to");
+        mine();
+        uint256 fresh = vm.snapshotState();
+        openProof(CHALLENGER, id, result, 1, proof(1));
+        _snap("openProof, of what fell");
+        vm.revertToState(fresh);
+        propose(id, header(id));
+        _snap("proposeResult, setting an attempt aside");
+        pass(ANSWER_WINDOW);
+        ledger.releaseBond(id, result, 0);
+        _snap("releaseBond, of what was set aside");
+        ledger.reclaimChallenge(id, result, 0, 2);
+        _snap("reclaimChallenge, lost");
+    }
+
     // ---------------------------------------------------------------- claims
 
     /// @dev Two periods: what everybody's first claim costs more is its own account's.

@@ -192,10 +192,12 @@ class Script:
                 "position": 2,
             },
             ev.DemandAnswered: dispute | {"answerer": ANSWERER},
+            ev.ChallengeConceded: dispute | {"fee": Wei(0)},
             ev.ChallengeFailed: dispute,
             ev.ResultDisproved: dispute | {"round": index, "kind": 0, "propose_deadline": retry},
+            ev.FallenDisproved: dispute | {"kind": 1},
             ev.ChallengeReclaimed: dispute,
-            ev.BondReleased: {"result": result, "proposer": proposer},
+            ev.BondReleased: {"result": result, "attempt": 0, "proposer": proposer},
             ev.UnavailableCharged: {
                 "participant": ParticipantId(0),
                 "round": RoundIndex(0),

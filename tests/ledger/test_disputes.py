@@ -48,8 +48,14 @@ def committed() -> Script:
 
 
 def voted_down() -> Script:
-    """Give a result that was voted down while it was challenged."""
-    return committed().against(0).against(1).do(ev.ResultRejected)
+    """Give a result that was voted down while something was demanded of it."""
+    return demanded().against(0).against(1).do(ev.ResultRejected)
+
+
+def accused(**terms: object) -> Script:
+    """Give a result that was voted down by two of three while a proof against it was open."""
+    script = disputed(ev.ProofCommitted, **terms)
+    return script.do(ev.Voted, ballots=1 << 2).against(0).against(1).do(ev.ResultRejected)
 
 
 def overtaken(**terms: object) -> Script:
@@ -131,8 +137,27 @@ CASES = [
         "an open challenge",
         attempt=0,
     ),
-    case("released what stands", proposed, ev.BondReleased, "whose round became void"),
-    case("released what was voted down", voted_down, ev.BondReleased, "whose round became void"),
+    case("conceded without an answer", demanded, ev.ChallengeConceded, "waits for: challenger"),
+    case("conceded too late", answered, ev.ChallengeConceded, "a time before", wait=WINDOW),
+    case("conceded for more", answered, ev.ChallengeConceded, "at most 0 wei", fee=Wei(1)),
+    case(
+        "conceded what fell", voted_down, ev.ChallengeConceded, "that can be challenged", attempt=0
+    ),
+    case("proved late what stands", committed, ev.FallenDisproved, "a result that fell"),
+    case("proved late a demand", voted_down, ev.FallenDisproved, "the first proof", attempt=0),
+    case("proved too late", accused, ev.FallenDisproved, "a time before", attempt=0, wait=WINDOW),
+    case("reclaimed a proof", accused, ev.ChallengeReclaimed, "proved wrong", attempt=0),
+    case("failed while it may hold", accused, ev.ChallengeFailed, "a time from", attempt=0),
+    case("failed a demand that ended", voted_down, ev.ChallengeFailed, "first proof", attempt=0),
+    case(
+        "released while it may hold",
+        accused,
+        ev.BondReleased,
+        "a time from",
+        proposer=address(100),
+    ),
+    case("released what stands", proposed, ev.BondReleased, "whose bond is held"),
+    case("released what was voted down", voted_down, ev.BondReleased, "whose bond is held"),
     case("released nothing", running, ev.BondReleased, "a proposed result"),
     case(
         "released to another",
@@ -246,6 +271,57 @@ def test_any_challenge_in_the_queue_may_prove() -> None:
     assert credit(script, CHALLENGER) == BOND
 
 
+def test_a_proof_against_what_was_voted_down_costs_bond_and_stakes() -> None:
+    script = accused(quorum_bps=6000)
+    (proposal,) = list(script.state.fallen())
+    script.at(START + WINDOW - 1).do(ev.FallenDisproved, attempt=0)
+    guilty = script.state.participants[2]
+    assert (guilty.stake, guilty.slashed, script.state.round.thinned) == (0, True, True)
+    assert credit(script, CHALLENGER) == BOND + 3 + 2
+    assert (proposal.fate, proposal.bonded, proposal.proven) == (Fate.DISPROVED, False, True)
+    assert list(script.state.fallen()) == []
+    held = case("slashed", lambda: script, ev.BondReleased, "bond is held", proposer=address(100))
+    require_refused(held)
+
+
+def test_a_commitment_that_is_not_opened_is_lost_after_one_window() -> None:
+    script = accused(rejection_fee=2)
+    assert script.state.held_until == START + WINDOW
+    assert credit(script, address(100)) == 0
+    script.at(START + WINDOW).do(ev.ChallengeFailed, attempt=0)
+    assert credit(script, address(100)) == BOND // 2
+    script.do(ev.BondReleased, proposer=address(100))
+    assert credit(script, address(100)) == BOND // 2 + 7 - 2
+    assert credit(script, CHALLENGER) == 0
+
+
+def test_what_fell_with_another_is_answerable_for_one_window() -> None:
+    script = overtaken(rounds=9)
+    second = {"result": script.state.lineage[1].result, "attempt": 0}
+    script.do(ev.ProofCommitted, **second)
+    script.do(ev.ResultDisproved, kind=2, **FIRST, propose_deadline=START + WINDOW)
+    assert script.state.answerable_until(script.state.rounds[1].proposal) == START + 60
+    early = {"proposer": address(101), **second}
+    require_refused(case("early", lambda: script, ev.BondReleased, "a time from", **early))
+    script.do(ev.FallenDisproved, **second)
+    assert [p.slashed for p in script.state.participants] == [True, True, False]
+    assert script.state.rounds[1].proposal.fate is Fate.DISPROVED
+
+
+def test_the_queue_passes_over_what_was_conceded() -> None:
+    script = disputed(ev.DemandOpened)
+    for number in (1, 2, 3):
+        step = {"challenge": number, "challenger": STRANGER}
+        script.do(ev.DemandOpened, **step).do(ev.DemandAnswered, challenge=number)
+    for number in (2, 1):
+        script.do(ev.ChallengeConceded, challenge=number)
+    assert credit(script, STRANGER) == 2 * (BOND - BOND // 8)
+    script.do(ev.DemandAnswered).at(START + WINDOW).do(ev.ChallengeFailed)
+    running_ = script.state.round.proposal.challenges.running
+    assert running_ is not None
+    assert (running_.number, running_.deadline) == (3, START + 2 * WINDOW)
+
+
 def test_a_result_that_falls_takes_the_lineage_with_it() -> None:
     state = fallen().state
     assert state.lineage == []
@@ -261,7 +337,7 @@ def test_bonds_of_what_fell_with_it_are_released_once() -> None:
     for number in (1, 2):
         script.do(ev.BondReleased, result=digest(5 + number), proposer=address(100 + number))
         assert script.state.credits.of(address(100 + number)) == Credit(ethers=7)
-    again = case("again", lambda: script, ev.BondReleased, "became void", result=digest(6))
+    again = case("again", lambda: script, ev.BondReleased, "bond is held", result=digest(6))
     require_refused(again)
 
 

@@ -325,9 +325,7 @@ def test_who_concedes_pays_an_eighth_and_the_answer() -> None:
     propose(walk)
     result = walk.state.round.proposal.result
     bond = walk.policy.challenge_bond
-    walk.contract.demand(
-        walk.stranger, walk.federation, result, evidence=b"!", bond=Wei(bond)
-    )
+    walk.contract.demand(walk.stranger, walk.federation, result, evidence=b"!", bond=Wei(bond))
     walk.take()
     step = walk.state.round.proposal.challenges.all[0].step
     assert isinstance(step, ev.DemandOpened)

@@ -180,9 +180,7 @@ class Walk:
             challenges = proposal.challenges
             assert (len(challenges.all), challenges.past) == (view.challenges, view.resolved)
         for proposal in (p for r in self.state.rounds for p in r.proposals):
-            view = self.contract.result(
-                self.federation, proposal.result, attempt=proposal.attempt
-            )
+            view = self.contract.result(self.federation, proposal.result, attempt=proposal.attempt)
             held = proposal.fate is Fate.REJECTED and proposal.bonded
             assert (view.held, view.proofs) == (held, proposal.challenges.proofs)
             if view.held or view.proofs:
