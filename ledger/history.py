@@ -11,7 +11,7 @@ has read up to: an event that is absent is believed to be absent only if both ar
 alone may be missed: they say nothing new.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Protocol
 
@@ -839,16 +839,9 @@ class HistoryReader:
         """Take note of events that were read, up to the last one's block."""
         self.h = h
         self.logs.extend(logs)
-        if logs:
-            newest = logs[-1]
-            self._newest = _place(newest)
-            self.cursor, self._anchor = (
-                newest.block_number,
-                (
-                    newest.block_number,
-                    newest.block_hash,
-                ),
-            )
+        for log in logs[-1:]:
+            self._newest = _place(log)
+            self.cursor, self._anchor = log.block_number, (log.block_number, log.block_hash)
 
     def _check_anchor(self, newest: Block, end: Block | None) -> None:
         """Look whether the last block that was read is still there; `end` may be it, or its
@@ -913,15 +906,15 @@ class HistoryReader:
                 continue
             first = end + 1
             self._page = min(self._largest_page, self._page * 2)
-        return sorted(logs, key=lambda log: (log.block_number, log.log_index))
+        own = (log for log in logs if log.address == self._address and len(log.topics) >= 2)
+        return sorted(own, key=_place)
 
     def _take(
-        self, logs: Iterable[Log], end: Block, h: Digest | None = None
+        self, logs: Sequence[Log], end: Block, h: Digest | None = None
     ) -> tuple[list[Event], Digest]:
         events, h = [], self.h if h is None else h
-        own = [log for log in logs if log.address == self._address and len(log.topics) >= 2]
-        metas = _Metas(self._chain, own, end, senders=self._senders)
-        for log in own:
+        metas = _Metas(self._chain, logs, end, senders=self._senders)
+        for log in logs:
             meta = metas.of(log)
             event = decode(log, meta)
             h = verify(h, meta.timestamp, log, event)

@@ -9,6 +9,7 @@ from fednode.models.guard import ModelFailed
 from fednode.roles.carrier import Carrier
 from fednode.roles.carrying import carried_over, stands
 from fednode.roles.journal import PUBLISHED, Journal, PreparedUpdate
+from fednode.roles.role import is_time
 from fednode.roles.trainer import Trainer
 from ledger.members import Participant as Member
 from ledger.proceedings import Round
@@ -71,7 +72,7 @@ class Committing:
             if update is None:
                 return False
             self._ready = key, update.digest
-        if self._federation.chain.now() >= round_.commit_deadline:
+        if not is_time(self._federation, round_.opened, round_.commit_deadline):
             return False
         return self._carrier.commit(round_, member.index, self._ready[1])
 

@@ -108,6 +108,18 @@ def advance_if_due(federation: Federation, account: Account, turn: Turn = FIRST)
     return volunteer("advanced", lambda: federation.contract.advance(account, federation.id))
 
 
+def is_time(federation: Federation, begin: int, deadline: int) -> bool:
+    """Whether to send what a window is for.
+
+    If the logs are incomplete, it may have been sent already: wait for them. In the last quarter of
+    the window the contract's own word is enough. It refuses what is sent twice.
+    """
+    now = federation.chain.now()
+    if federation.lag is not None and now < deadline - (deadline - begin) // 4:
+        return False
+    return now < deadline
+
+
 def idles(
     federation: Federation, account: Account, turn: Turn = FIRST, *, only_challenges: bool = False
 ) -> bool:

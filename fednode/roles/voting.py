@@ -14,6 +14,7 @@ from fednode.federation import Federation
 from fednode.roles.carrier import Carrier
 from fednode.roles.effort import Meter
 from fednode.roles.journal import Journal
+from fednode.roles.role import is_time
 from fednode.roles.watcher import Watcher
 from ledger.batch import BLOCK_LEAVES
 from ledger.chain.federations import Ballot
@@ -81,7 +82,7 @@ class Voting:
                 self._to_keep(round_, proposal)
             else:
                 self._say(round_)
-        if self._federation.chain.now() >= proposal.attest_deadline:
+        if not is_time(self._federation, proposal.meta.timestamp, proposal.attest_deadline):
             return False
         return self._carrier.vote(round_, member.index, self._ballot[1])
 

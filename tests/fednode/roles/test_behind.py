@@ -108,6 +108,35 @@ def test_a_deadline_passes_on_complete_logs_only(cast: Cast, hidden: Hidden) -> 
     assert advance_if_due(view, cast.hospitals[0].account)
 
 
+def test_a_commit_that_may_have_been_sent_waits_for_the_logs(cast: Cast, hidden: Hidden) -> None:
+    """A node that was started again is not shown its own commit. In the last quarter of the window
+    it asks the contract, which has it.
+    """
+    roles = cast.roles()
+    play(cast, lambda: roles, until=in_phase(Phase.COMMIT))
+    node = cast.hospitals[0].participant()
+    hidden.last = cast.stage.chain.block_number()
+    assert cast.hospitals[0].participant().step() is Progress.ACTED
+    head = cast.stage.chain.block_number()
+    sent: list[object] = []
+    commit = cast.contract.commit_update
+
+    def counted(*terms: object) -> object:
+        sent.append(terms)
+        return commit(*terms)  # type: ignore[arg-type]
+
+    hidden.patch.setattr(type(cast.contract), "commit_update", lambda _, *terms: counted(*terms))
+    assert node.step() is Progress.WAITING
+    assert sent == []
+    round_ = node._federation.state.round
+    assert not round_.committed(0)
+    last = round_.commit_deadline - (round_.commit_deadline - round_.opened) // 4
+    cast.stage.engine.hurry(last)
+    assert node.step() is Progress.WAITING
+    assert len(sent) == 1
+    assert cast.stage.chain.block_number() == head
+
+
 def test_a_lag_is_warned_of_once_and_asked_about_at_growing_intervals(
     cast: Cast, hidden: Hidden, caplog: pytest.LogCaptureFixture
 ) -> None:
