@@ -340,3 +340,15 @@ def test_a_journal_is_all_the_memory_it_needs(tmp_path: Path) -> None:
     carrier = Relayed(setting, cast(RelayClient, world.client), world.own, journal)
     assert not carrier.commit(world.round, ME, MINE)
     assert world.client.taken == []
+
+
+def test_a_receipt_of_a_round_that_was_opened_anew_is_none() -> None:
+    """The relay's word has a deadline; after a reorganisation the round has another."""
+    world = World()
+    assert world.commit(OPENED)
+    assert not world.commit(OPENED + 1)
+    world.round.opened += 7
+    world.round.commit_deadline += 7
+    assert world.commit(OPENED + 8)
+    assert not world.commit(OPENED + 9)
+    assert len(world.client.taken) == 2
