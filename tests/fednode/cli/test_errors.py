@@ -42,7 +42,7 @@ WRONG = [
     ("status --federation 12", {}, 1, ["--federation '12'", "64 hexadecimal digits"]),
     (f"status --federation {UNKNOWN}", {}, 1, [UNKNOWN, "is not on this contract"]),
     (f"claim --account @1.json --federation {UNKNOWN}", {}, 1, ["is not on this contract"]),
-    (f"audit --federation {UNKNOWN}", {}, 1, ["no federation has this id"]),
+    (f"audit --federation {UNKNOWN}", {}, 1, ["is not on this contract"]),
     # the content store
     ("status", {"FEDNODE_STORE": None}, 1, ["--ipfs", "--store", "neither"]),
     ("status --ipfs http://127.0.0.1:1", {}, 1, ["both"]),
