@@ -71,7 +71,7 @@ def crowd(**federation: object) -> Policy:
         federation=federation,
         valuation={"kind": "none"},
         evaluation={"mode": "none"},
-        reward={"pool": 0},
+        reward={"pool": "0"},
     )
 
 
