@@ -35,6 +35,7 @@ from fednode.federation import Federation
 from fednode.models.layout import Layout
 from fednode.policy import CREATOR, Policy, load_policy
 from fednode.policy.odds import explain, odds
+from fednode.policy.stakes import worst_loss
 from fednode.site import published_rows
 from fednode.training.task import layout_of, open_task
 from ledger.chain.accounts import Account
@@ -107,12 +108,7 @@ def create(
     for warning in _warnings(policy):
         output.note(warning)
     if account is None:
-        costs = {
-            "cost": planned.cost.record(),
-            "worst_case": planned.worst.record(),
-            "committee": _committee(policy),
-        }
-        output.result(costs, "nothing was created")
+        output.result(_predictions(policy, planned), "nothing was created")
         return
     if policy.reward.token is not None:
         contract.approve(account, planned.header.token, Wei(policy.reward.pool))
@@ -123,9 +119,7 @@ def create(
             "policy": planned.header.digest().hex(),
             "gas": receipt.gas_used,
             "block": receipt.block_number,
-            "cost": planned.cost.record(),
-            "worst_case": planned.worst.record(),
-            "committee": _committee(policy),
+            **_predictions(policy, planned),
         },
         f"federation {federation.hex()} (block {receipt.block_number}, {receipt.gas_used} gas)",
     )
@@ -198,6 +192,16 @@ def _warnings(policy: Policy) -> Iterator[str]:
         )
 
 
+def _predictions(policy: Policy, planned: Plan) -> dict[str, object]:
+    """Give for JSON what the other lines say."""
+    return {
+        "cost": planned.cost.record(),
+        "worst_case": planned.worst.record(),
+        "committee": _committee(policy),
+        "watcher_loss": worst_loss(planned.header).record(),
+    }
+
+
 def _cost(planned: Plan) -> str:
     cost = planned.cost
     return (
@@ -225,9 +229,11 @@ def _worst(planned: Plan) -> str:
 
 
 def _risk(planned: Plan) -> str:
-    """Say what a node risks whose store is slower than the policy expects."""
+    """Say what an honest node risks that bytes of right results are withheld from."""
+    loss = worst_loss(planned.header)
     return (
-        f"a slow but honest node risks its challenge bond, {planned.header.challenge_bond} wei for "
-        f"a result: it demands what did not come within {planned.worst.fetch} s, and loses the "
-        "bond if another participant answers"
+        f"a watcher demands what did not come within {planned.worst.fetch} s. If the result is "
+        f"right all the same, it loses at most {loss.attempt} wei of its bond, or {loss.run} wei "
+        "in a run in which this happens in each attempt at each result, and the gas of its "
+        "transactions"
     )

@@ -23,7 +23,7 @@ from fednode.roles.turns import Turn, turn_in, turn_of
 from ledger.chain.accounts import Account
 from ledger.chain.errors import ContractRejected, Unfunded
 from ledger.chain.federations import Dispute
-from ledger.disputes import Challenge, Waiting
+from ledger.disputes import MOST_STEPS, Challenge, Waiting
 from ledger.errors import MalformedRecord
 from ledger.history import DemandOpened, ProofCommitted
 from ledger.proceedings import Proposal
@@ -193,8 +193,10 @@ class Watcher:
         one that builds on bytes that cannot be had or read, keeps none of the others from it.
         """
         state = self._federation.state
+        if self._prove_late():
+            return Progress.ACTED
         live = list(state.live())
-        keys = {proposal.key for proposal in live}
+        keys = {proposal.key for proposal in (*live, *state.fallen())}
         self._looks = {key: look for key, look in self._looks.items() if key in keys}
         self._sent = {key: at for key, at in self._sent.items() if key in keys}
         self._budgets = {key: budget for key, budget in self._budgets.items() if key in keys}
@@ -259,9 +261,9 @@ class Watcher:
 
     def _attack(self, proposal: Proposal) -> bool:
         """Challenge a wrong result, or take the next step of this account's challenge to it."""
-        if proposal.key in self._right:
-            return False
         own = self._own(proposal)
+        if own is None and proposal.key in self._right:
+            return False
         if own is None:
             if self._judged(proposal):
                 return False
@@ -271,7 +273,50 @@ class Watcher:
             return False
         if own.waiting is Waiting.PROOF:
             return self._prove(proposal, own)
-        return own.waiting is Waiting.CHALLENGER and self._press(proposal, own)
+        return own.waiting is Waiting.CHALLENGER and self._go_on(proposal, own)
+
+    def _go_on(self, proposal: Proposal, own: Challenge) -> bool:
+        """Take the next step after an answer. If the result is right, or nothing leads on, concede:
+        an answered challenge that runs out costs half of its bond.
+        """
+        spent = proposal.key in self._right or len(own.taken) >= MOST_STEPS
+        if not spent and self._press(proposal, own):
+            return True
+        look, half = (
+            self._looks.get(proposal.key),
+            self._federation.replica.policy.answer_window // 2,
+        )
+        now = self._federation.chain.now()
+        late = own.deadline is not None and now >= own.deadline - half
+        hopeless = look is not None and look.hopeless and (look.final or late)
+        if not (spent or hopeless or proposal.key in self._right):
+            return False
+        dispute = Dispute(self._federation.id, proposal.result, own.number)
+        return self._send(
+            f"conceded challenge {own.number} to result {proposal.result.hex()[:16]}",
+            lambda: self._federation.contract.concede(self._account, dispute),
+        )
+
+    def _prove_late(self) -> bool:
+        """Open a proof that this account committed to before its result fell: proposer and voters
+        answer for it until one answer window later, and the commitment's bond is lost then.
+        """
+        state, now = self._federation.state, self._federation.chain.now()
+        half = state.policy.answer_window // 2
+        for proposal in state.fallen():
+            until = state.answerable_until(proposal)
+            first = not self._beside or self._at_once or proposal.key in self._sent
+            mine = [c for c in proposal.challenges.all if c.challenger == self._account.address]
+            if now >= until or not (first or now >= until - half):
+                continue
+            for own in mine:
+                try:
+                    if own.waiting is Waiting.PROOF and self._prove(proposal, own):
+                        return True
+                except (NotForUs, BlockUnavailable, MalformedRecord, NoProof) as error:
+                    name = proposal.result.hex()[:16]
+                    log.warning("the proof against result %s is not found again: %s", name, error)
+        return False
 
     def _leads(self, proposal: Proposal, own: Challenge) -> bool:
         """Whether to go on with a challenge of this account: a process beside the participant's
@@ -319,7 +364,11 @@ class Watcher:
         return self._send(
             f"proved result {proposal.result.hex()[:16]} to be wrong",
             lambda: self._federation.contract.open_proof(
-                self._account, dispute, secret.proof, salt=secret.salt
+                self._account,
+                dispute,
+                secret.proof,
+                attempt=proposal.attempt,
+                salt=secret.salt,
             ),
         )
 
@@ -334,9 +383,23 @@ class Watcher:
         if isinstance(found, Proof):
             return found if self._is_clear(proposal) else None
         now = self._federation.chain.now()
-        if now < self._demanding(proposal, found) or not self._is_clear(proposal):
+        if now < self._demanding(proposal, found) or self._is_asked(proposal, found):
+            return None
+        if not self._is_clear(proposal):
             return None
         return self._asked_again(proposal, look, found)
+
+    def _is_asked(self, proposal: Proposal, demand: Demand) -> bool:
+        """Whether another account's open challenge asks for bytes of the same tree: its answers
+        are for all to read, so one bond is enough. In the last quarter of the challenge window a
+        node waits for no other one, which may never go on.
+        """
+        quarter = self._federation.replica.policy.challenge_window // 4
+        if self._federation.chain.now() >= proposal.challenge_deadline - quarter:
+            return False
+        others = [c for c in proposal.challenges.all if c.challenger != self._account.address]
+        asked = (target for c in others if not c.resolved for target in _targets(c))
+        return any((t.kind, t.root) == (demand.target.kind, demand.target.root) for t in asked)
 
     def _asked_again(self, proposal: Proposal, look: Look, demand: Demand) -> Proof | Demand | None:
         """Ask once more for what is to be demanded: bytes may have come, and no bond is paid for
@@ -540,5 +603,8 @@ def _target(step: object) -> Target:
 
 def _demanded(proposal: Proposal) -> list[Target]:
     """List what has been demanded of a result so far, by anybody: answers are for all to read."""
-    steps = (step for challenge in proposal.challenges.all for step in challenge.taken)
-    return list(dict.fromkeys(_target(step) for step in steps if isinstance(step, DemandOpened)))
+    return list(dict.fromkeys(t for c in proposal.challenges.all for t in _targets(c)))
+
+
+def _targets(challenge: Challenge) -> list[Target]:
+    return [_target(step) for step in challenge.taken if isinstance(step, DemandOpened)]

@@ -311,7 +311,9 @@ class Court:
                 bond=BOND,
             )
             dispute = Dispute(federation, case.result)
-            opened.append(self._contract.open_proof(challenger, dispute, proof.data, salt=salt))
+            opened.append(
+                self._contract.open_proof(challenger, dispute, proof.data, attempt=0, salt=salt)
+            )
         data = call("openProof", *astuple(dispute), proof.data, salt)
         floor = 21_000 + sum(40 if byte else 10 for byte in data)
         gas = (receipt.gas_used for receipt in (committed, *opened))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from fednode.auditing import run_audit
 from fednode.roles.journal import PreparedUpdate
 from fednode.roles.participant import Participant
 from fednode.roles.proposer import Proposer
@@ -12,11 +13,20 @@ from fednode.roles.role import OUTAGES, Progress, Role
 from fednode.roles.trainer import Trainer
 from fednode.roles.watcher import Guard, Watcher
 from ledger import payouts
+from ledger.audit.sources import evidence_from_chain
 from ledger.cid import CID, Codec
 from ledger.disputes import Challenge
 from ledger.errors import MalformedRecord
 from ledger.headers import UpdateHeader
-from ledger.history import ChallengeFailed, DemandOpened, Event, HistoryReader, ResultDisproved
+from ledger.history import (
+    ChallengeFailed,
+    DemandOpened,
+    Event,
+    FallenDisproved,
+    HistoryReader,
+    ResultDisproved,
+    ResultRejected,
+)
 from ledger.members import Participant as Member
 from ledger.payload import Payload, pad
 from ledger.proceedings import Fate, Proposal, Round
@@ -150,6 +160,62 @@ def test_one_honest_participant_disproves_a_majority(
     assert credit.ethers >= BOND + BOND // 2 + 3 * (STAKE // 2)
     shown = [e.kind for e in history(cast) if isinstance(e, ResultDisproved)]
     assert shown == [kind]
+
+
+class Turncoat(Accomplice):
+    """Votes its own side's first result down, once a proof against it is open."""
+
+    def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
+        if proposal.attempt > 0:
+            return Participant._judge(self, round_, proposal)
+        return False if proposal.challenges.proofs else None
+
+
+class Waiter(Participant):
+    """Leaves the vote on the first result to others."""
+
+    def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
+        return super()._judge(round_, proposal) if proposal.attempt > 0 else None
+
+
+def waiter(hospital: Hospital) -> Waiter:
+    honest = hospital.participant()
+    return Waiter(honest._federation, honest._account, honest._trainer, honest._journal)
+
+
+def test_voting_a_lie_down_does_not_save_who_voted_for_it(start: Found) -> None:
+    """The proof is committed to, the liars turn, and it is opened all the same."""
+    cast, _ = conspiracy(start, another_model)
+    crowd = [accomplice(hospital) for hospital in cast.hospitals[:3]]
+    for turncoat in crowd[1:]:
+        turncoat.__class__ = Turncoat
+    liar, honest = Dishonest(cast.hospitals[0], another_model), cast.hospitals[3]
+    roles: list[Role] = [
+        Patient(role) for role in (liar, waiter(honest), honest.proposer(), *crowd)
+    ]
+    first: list[Proposal] = []
+
+    def proven(state: FederationState) -> bool:
+        first[:] = [p for r in state.rounds[:1] for p in r.proposals[:1]]
+        return bool(first) and first[0].proven
+
+    state = play(cast, lambda: roles, until=proven)
+    (wrong,) = first
+    kinds = [type(event) for event in history(cast)]
+    assert kinds.index(ResultRejected) < kinds.index(FallenDisproved)
+    assert ResultDisproved not in kinds
+    assert [p.slashed for p in state.participants] == [
+        wrong.votes.get(p.index, False) for p in state.participants
+    ]
+    assert [p.slashed for p in state.participants].count(True) == 1
+    credit = cast.contract.credit(cast.federation, honest.account.address)
+    assert credit.ethers >= BOND + BOND // 2 + STAKE // 2
+    assert not wrong.bonded
+    deployers = [cast.stage.accounts[0].address]
+    own, id_ = honest.store, cast.federation
+    verdict = run_audit(evidence_from_chain(cast.contract, id_, own, deployers=deployers))
+    assert verdict.holds, verdict.finding
+    assert any("had fallen when a proof" in note for note in verdict.notes)
 
 
 def test_what_nobody_opens_costs_the_proposer_its_bond(start: Found) -> None:
