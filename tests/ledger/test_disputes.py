@@ -301,8 +301,9 @@ def test_what_fell_with_another_is_answerable_for_one_window() -> None:
     script.do(ev.ProofCommitted, **second)
     script.do(ev.ResultDisproved, kind=2, **FIRST, propose_deadline=START + WINDOW)
     assert script.state.answerable_until(script.state.rounds[1].proposal) == START + 60
-    early = {"proposer": address(101), **second}
-    require_refused(case("early", lambda: script, ev.BondReleased, "a time from", **early))
+    owned: dict[str, object] = {"proposer": address(101), **second}
+    early = Broken("early", lambda: script, ev.BondReleased, owned, "a time from")
+    require_refused(early)
     script.do(ev.FallenDisproved, **second)
     assert [p.slashed for p in script.state.participants] == [True, True, False]
     assert script.state.rounds[1].proposal.fate is Fate.DISPROVED

@@ -562,7 +562,7 @@ class Story:
                 world.collect_fees(index, self._anybody())
         for proposal in [p for r in state.rounds for p in r.proposals]:
             if proposal.fate is Fate.DROPPED and world.header.proposer_bond:
-                world.release_bond(proposal.result, proposal.proposer)
+                world.release_bond(proposal.result, proposal.attempt, proposal.proposer)
         owners = {p.payout for p in state.participants}
         owners |= {p.proposer for r in state.rounds for p in r.proposals}
         for owner in sorted(owners):

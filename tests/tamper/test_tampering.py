@@ -39,8 +39,10 @@ ELSEWHERE = {
     ev.ProofCommitted,
     ev.DemandOpened,
     ev.DemandAnswered,
+    ev.ChallengeConceded,
     ev.ChallengeFailed,
     ev.ResultDisproved,
+    ev.FallenDisproved,
     ev.ChallengeReclaimed,
     ev.UnavailableCharged,
 }

@@ -573,9 +573,9 @@ class World:
         ethers, fees = Wei(credit.ethers), Wei(credit.fees)
         self._emit(ev.Withdrawn, account=owner, ethers=ethers, fees=fees)
 
-    def release_bond(self, result: Digest, owner: Address) -> None:
+    def release_bond(self, result: Digest, attempt: int, owner: Address) -> None:
         self.begin(owner)
-        self._emit(ev.BondReleased, result=result, proposer=owner)
+        self._emit(ev.BondReleased, result=result, attempt=attempt, proposer=owner)
 
     def checkpoint(self, sender: Address) -> None:
         self.begin(sender)

@@ -162,20 +162,17 @@ def test_one_honest_participant_disproves_a_majority(
     assert shown == [kind]
 
 
-class Turncoat(Accomplice):
-    """Votes its own side's first result down, once a proof against it is open."""
+class Waiter(Participant):
+    """Votes against the first result, once a proof against it is open."""
 
     def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
         if proposal.attempt > 0:
-            return Participant._judge(self, round_, proposal)
+            return super()._judge(round_, proposal)
         return False if proposal.challenges.proofs else None
 
 
-class Waiter(Participant):
-    """Leaves the vote on the first result to others."""
-
-    def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
-        return super()._judge(round_, proposal) if proposal.attempt > 0 else None
+class Turncoat(Waiter, Accomplice):
+    """Votes its own side's result down, and never disputes."""
 
 
 def waiter(hospital: Hospital) -> Waiter:
@@ -190,9 +187,8 @@ def test_voting_a_lie_down_does_not_save_who_voted_for_it(start: Found) -> None:
     for turncoat in crowd[1:]:
         turncoat.__class__ = Turncoat
     liar, honest = Dishonest(cast.hospitals[0], another_model), cast.hospitals[3]
-    roles: list[Role] = [
-        Patient(role) for role in (liar, waiter(honest), honest.proposer(), *crowd)
-    ]
+    everyone: list[Role] = [liar, waiter(honest), honest.proposer(), *crowd]
+    roles: list[Role] = [Patient(role) for role in everyone]
     first: list[Proposal] = []
 
     def proven(state: FederationState) -> bool:
