@@ -148,6 +148,26 @@ def test_who_never_gets_them_demands_them(scene: Scene) -> None:
     assert challenge.challenger == scene.account.address
 
 
+def test_two_that_lack_the_same_bytes_pay_one_bond(scene: Scene) -> None:
+    """The second one waits for the first one's answers, until time runs short."""
+    window = scene.cast.state().policy.challenge_window
+    end = scene.proposal.challenge_deadline
+    other = replace(scene.cast.hospitals[3], account=scene.cast.stage.accounts[7])
+    second = Watcher(other.view(), other.account, at_once=True)
+
+    def step() -> Progress:
+        second._federation.refresh()
+        return second.step()
+
+    scene.hurry(end - window * 3 // 8)
+    assert scene.step() is Progress.ACTED
+    assert [step() for _ in range(3)] == [Progress.WAITING] * 3
+    assert len(scene.proposal.challenges.all) == 1
+    scene.hurry(end - window // 4)
+    assert step() is Progress.ACTED
+    assert len(scene.proposal.challenges.all) == 2
+
+
 def test_who_is_answered_concedes_and_loses_a_part_of_a_bond(scene: Scene) -> None:
     """All but one hold the update, and show it piece by piece. The result settles, no other account
     pays, and most of the bond returns.
