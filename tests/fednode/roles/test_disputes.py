@@ -165,29 +165,40 @@ def test_one_honest_participant_disproves_a_majority(
 class Waiter(Participant):
     """Votes against the first result, once a proof against it is open."""
 
-    def _judge(self, round_: Round, proposal: Proposal) -> bool | None:
-        if proposal.attempt > 0:
-            return super()._judge(round_, proposal)
-        return False if proposal.challenges.proofs else None
+    def step(self) -> Progress:
+        voting = self._voting
+
+        def judge(round_: Round, proposal: Proposal) -> bool | None:
+            if proposal.attempt > 0:
+                return type(voting).judge(voting, round_, proposal)
+            return False if proposal.challenges.proofs else None
+
+        voting.judge = judge  # type: ignore[method-assign]
+        return super().step()
 
 
-class Turncoat(Waiter, Accomplice):
+class Turncoat(Waiter):
     """Votes its own side's result down, and never disputes."""
 
+    def step(self) -> Progress:
+        self._watcher.step = lambda: Progress.WAITING  # type: ignore[method-assign]
+        return super().step()
 
-def waiter(hospital: Hospital) -> Waiter:
+
+def acting_as(kind: type[Participant], hospital: Hospital) -> Participant:
     honest = hospital.participant()
-    return Waiter(honest._federation, honest._account, honest._trainer, honest._journal)
+    honest.__class__ = kind
+    return honest
 
 
 def test_voting_a_lie_down_does_not_save_who_voted_for_it(start: Found) -> None:
     """The proof is committed to, the liars turn, and it is opened all the same."""
     cast, _ = conspiracy(start, another_model)
-    crowd = [accomplice(hospital) for hospital in cast.hospitals[:3]]
-    for turncoat in crowd[1:]:
-        turncoat.__class__ = Turncoat
+    believer, *turncoats = cast.hospitals[:3]
+    crowd: list[Role] = [accomplice(believer)]
+    crowd += [acting_as(Turncoat, hospital) for hospital in turncoats]
     liar, honest = Dishonest(cast.hospitals[0], another_model), cast.hospitals[3]
-    everyone: list[Role] = [liar, waiter(honest), honest.proposer(), *crowd]
+    everyone: list[Role] = [liar, acting_as(Waiter, honest), honest.proposer(), *crowd]
     roles: list[Role] = [Patient(role) for role in everyone]
     first: list[Proposal] = []
 
