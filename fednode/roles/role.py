@@ -141,8 +141,12 @@ def end(federation: Federation) -> Progress:
 
 def finished(federation: Federation) -> bool:
     """Whether nothing is left to do for any role, and nothing may have happened since."""
-    over = federation.state.phase is Phase.ENDED and federation.state.settled
-    return over and federation.lag is None
+    state = federation.state
+    if not (state.phase is Phase.ENDED and state.settled) or federation.lag is not None:
+        return False
+    # A proof against a result that fell, such as one that was closed away, may still be opened.
+    late = [state.answerable_until(proposal) for proposal in state.fallen()]
+    return not late or federation.chain.now() >= max(late)
 
 
 def run(

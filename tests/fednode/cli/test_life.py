@@ -103,7 +103,7 @@ def test_a_dry_run_creates_nothing(world: World) -> None:
     paid_told = world.desk.run(line.replace("@open.toml", "@paid.toml")).stdout
     assert "warning" not in paid_told
     assert "worst case, with everything withheld: a node waits 3 s" in paid_told
-    assert "a slow but honest node risks its challenge bond, 10000000000000000 wei" in paid_told
+    assert "it loses at most 3750000000000000 wei of its bond" in paid_told
 
 
 def test_windows_that_do_not_hold_the_worst_case_are_refused(world: World) -> None:
