@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from fednode.data.salted import SaltedRows
+from fednode.errors import FedNodeError
 from fednode.federation import read_rulebook
 from fednode.models.errors import ModelDescriptionError, OwnModelError
 from fednode.policy import Policy
@@ -10,10 +11,21 @@ from fednode.policy.errors import PolicyError
 from fednode.remeasuring import remeasure
 from ledger.audit.evidence import Evidence
 from ledger.audit.replay import PolicyRefused, Rulebook, audit
-from ledger.audit.verdict import Terms, Verdict
+from ledger.audit.verdict import BYTES, Terms, Verdict
 from ledger.replica import Replica
 from ledger.sealing import NO_KEYS, Vault
+from ledger.stores import RecordingStore
 from ledger.types import Address, Wei
+
+
+class NothingRead(FedNodeError):
+    """A content store that has none of a federation's blocks."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the content store has none of this federation's blocks, so nothing follows about "
+            "anyone: check --ipfs or --store, and that a Kubo node has the participants' as peers"
+        )
 
 
 def run_audit(
@@ -41,10 +53,19 @@ def run_audit(
 
     try:
         verdict = audit(evidence, rulebook, vault=vault)
+        _require_store(verdict, evidence)
         return remeasure(verdict, evidence, rows, own=own, vault=vault) if rows else verdict
     except SystemExit as error:
         # Its exit code must not pass for the audit's.
         raise OwnModelError("task.model", "the model's code ended the program") from error
+
+
+def _require_store(verdict: Verdict, evidence: Evidence) -> None:
+    """Raise NothingRead if bytes are missing, and the auditor's store gave no block at all."""
+    finding, store = verdict.finding, evidence.store
+    lacking = finding is not None and finding.step == BYTES
+    if lacking and isinstance(store, RecordingStore) and not store.blocks:
+        raise NothingRead
 
 
 def terms(policy: Policy, *, exact: bool) -> Terms:

@@ -15,6 +15,7 @@ from ledger.audit.verdict import STEPS, Finding, RoundSummary, Step, Verdict
 from ledger.audit.wording import (
     DASH,
     amount,
+    caveat,
     clean,
     count,
     headline,
@@ -72,6 +73,9 @@ def _finding(verdict: Verdict, finding: Finding) -> RenderableType:
         ("signed by", signed_by(verdict, finding.signer)),
     ):
         grid.add_row(name, Text(clean(value)))
+    doubt = caveat(finding)
+    if doubt is not None:
+        grid.add_row("first", Text(doubt))
     title = "The first step that does not hold"
     return Panel(grid, title=title, title_align="left", border_style="red", expand=False)
 

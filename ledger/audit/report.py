@@ -29,6 +29,7 @@ from ledger.audit.verdict import (
 from ledger.audit.wording import (
     DASH,
     amount,
+    caveat,
     count,
     headline,
     lacked,
@@ -196,6 +197,9 @@ def _bad_news(verdict: Verdict) -> Iterator[str]:
         "Nothing that builds on this step can be relied on: no later model version, contribution "
         "or payment. Figures below are those on record; they are shown, not confirmed."
     )
+    doubt = caveat(finding)
+    if doubt is not None:
+        yield doubt
 
 
 def _finding(verdict: Verdict, finding: Finding) -> Markup:

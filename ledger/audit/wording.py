@@ -12,7 +12,7 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Final
 
-from ledger.audit.verdict import UTILITY_UNIT, Check, Erased, Lack, Terms, Verdict
+from ledger.audit.verdict import BYTES, UTILITY_UNIT, Check, Erased, Finding, Lack, Terms, Verdict
 from ledger.types import Address, Digest
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -114,6 +114,16 @@ def headline(verdict: Verdict) -> str:
         return "A check does not hold."
     place = "" if finding.round is None else f" in round {finding.round}"
     return f"Does not hold: {finding.step.title.lower()}{place}."
+
+
+def caveat(finding: Finding) -> str | None:
+    """Return what the reader of a finding should rule out first, if there is anything."""
+    if finding.step != BYTES:
+        return None
+    return (
+        "The bytes were asked for at this audit's own content store. If another store has them, "
+        "the fault is this store's: audit again with another --ipfs or --store first."
+    )
 
 
 def _holding(verdict: Verdict) -> str:

@@ -9,6 +9,7 @@ from ledger.chain.client import Chain
 from ledger.chain.errors import RpcRefused
 from ledger.chain.federations import Federations
 from ledger.chain.types import Block, Log, Transaction
+from ledger.cid import CID, Codec
 from ledger.stores import DirectoryStore
 from ledger.types import Address
 from tests.fednode.cli.test_console import audit
@@ -147,6 +148,32 @@ def test_another_contract_or_federation(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.undo()
     monkeypatch.setattr("fednode.cli.open.Chain.connect", lambda *_: live.chain)
     require_one_line(at.run(f"audit --ledger {LEDGER}"), 1, "no FedNode contract")
+
+
+def test_a_store_without_any_block_accuses_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = told()
+    at = desk(live, live.chain, tmp_path, monkeypatch)
+    (tmp_path / "empty").mkdir()
+    result = at.run("audit", FEDNODE_STORE=str(tmp_path / "empty"))
+    require_one_line(result, 1, "none of this federation's blocks", "check --ipfs or --store")
+    assert not any(member.address in result.stderr for member in live.members)
+
+
+def test_a_finding_about_bytes_says_whose_store_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = told()
+    at = desk(live, live.chain, tmp_path, monkeypatch)
+    result = live.replica.state.lineage[-1].result
+    block = CID(Codec.RAW, result)
+    (tmp_path / "store" / str(block)[-3:-1] / str(block)).unlink()
+    ran = at.run(f"audit --html {tmp_path / 'report.html'}")
+    assert ran.exit_code == 3
+    advice = "asked for at this audit's own content store"
+    assert advice in " ".join(ran.stdout.replace("\u2502", " ").split())
+    assert "own content store" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", BENT)
