@@ -11,6 +11,7 @@ has read up to: an event that is absent is believed to be absent only if both ar
 alone may be missed: they say nothing new.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Protocol
@@ -35,6 +36,12 @@ from ledger.types import (
 )
 
 WORD = 32
+NO_ACCUMULATOR = Digest(b"")
+_UNKNOWN_BLOCK = re.compile(
+    r"\b(header|block)\b.*not (be )?found|(unknown|future|missing) (block|header)|out ?of ?range",
+    re.IGNORECASE,
+)
+"""What nodes say that lack a block, not only its state."""
 RECENT = 128
 """Blocks whose state any node has."""
 
@@ -860,17 +867,19 @@ class HistoryReader:
     def _is_complete(self, h: Digest, last: int, newest: Block) -> bool:
         """Whether the events up to a block are all that the contract had emitted by then.
 
-        A node without that block's state is asked for the newest, and for the logs up to there.
+        A node without that block's state is asked for the newest's, and for the logs up to there.
+        A node without any block's state is asked for the pending one. One that lacks the block
+        itself is not: its logs and its pending state lack the same events.
         """
         found = self._accumulator(last)
-        if found is not None:
-            return found == h
-        _, h = self._take(self._read(last + 1, newest.number), newest, h)
-        return self._accumulator(None) == h
+        if found is None and last < newest.number:
+            _, h = self._take(self._read(last + 1, newest.number), newest, h)
+            found = self._accumulator(newest.number)
+        return h == (self._accumulator(None) if found is None else found)
 
     def _accumulator(self, block: int | None) -> Digest | None:
         """Give the contract's accumulator after a block, or the pending one; None if the node does
-        not say.
+        not say, and nothing that an accumulator can be if it lacks the block.
         """
         try:
             answer = self._chain.call(
@@ -878,7 +887,9 @@ class HistoryReader:
             )
         except Reverted:
             return ZERO_DIGEST  # the contract does not know the federation (yet)
-        except (RpcRefused, MalformedAnswer):
+        except RpcRefused as refused:
+            return NO_ACCUMULATOR if _UNKNOWN_BLOCK.search(str(refused)) else None
+        except MalformedAnswer:
             return None
         if not answer:
             return ZERO_DIGEST  # no contract is there (yet)

@@ -229,6 +229,41 @@ def test_trailing_logs_are_no_history(
     assert follower.h == sample.contract.accumulator(sample.federation)
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "header not found",
+        "Block not found",
+        "block 0x2a could not be found",
+        "unknown block",
+        "BlockOutOfRangeError: block height is 41 but requested was 42",
+    ],
+)
+def test_a_node_that_lacks_the_newest_block_does_not_vouch_for_it(
+    told: tuple[Engine, Sample], monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    """Behind one address, one node names the head, and one without that block answers the rest."""
+    engine, sample = told
+    served = Served(engine.chain)
+    whole = reader(served, sample).poll()
+    newest = told_by(whole)[-1].meta.block_number
+    served.head = newest
+    served.change = partial(up_to, newest - 1)
+
+    def call(to: Address, data: bytes, *, block: int | None = None) -> bytes:
+        if block is not None and block >= newest:
+            raise RpcRefused("eth_call", -32000, refusal)
+        return engine.chain.call(to, data, block=newest - 1 if block is None else block)
+
+    monkeypatch.setattr(served, "call", call)
+    follower = reader(served, sample)
+    with pytest.raises(LogsBehind):
+        follower.poll()
+    monkeypatch.undo()
+    served.change = lambda logs: logs
+    assert told_by(follower.poll())[-1].meta.block_number == newest
+
+
 def up_to(last: int, logs: list[Log]) -> list[Log]:
     return [log for log in logs if log.block_number <= last]
 
