@@ -332,7 +332,7 @@ class Examination:
 
     @cached_property
     def _slots(self) -> list[Slot]:
-        slots, batched = self._found, self._round.batched
+        slots, batched = list(map(_with_bare, self._found)), self._round.batched
         conceded = {
             place: reason
             for place, reason in self._reasons()
@@ -461,6 +461,16 @@ def _is_there(read: Callable[[], object]) -> bool:
     except (BlockUnavailable, MalformedRecord, NotForUs, KeyError):
         return False
     return True
+
+
+def _with_bare(slot: Slot) -> Slot:
+    """Count a payload whose records are kept back or malformed. If the result counts it too, the
+    payload shows what the sums must be. That its records could not be had is for votes to say.
+    """
+    published = slot.published
+    if published.payload is not None or published.bare is None:
+        return slot
+    return replace(slot, published=published._replace(payload=published.bare))
 
 
 def _conceded(slot: Slot, reason: int) -> Slot:

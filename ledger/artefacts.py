@@ -8,6 +8,7 @@ blocks under it are opened with the content key that its envelope wraps.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -24,7 +25,7 @@ from ledger.merkle_sum import Summed, SumTree
 from ledger.nodes import Levels, Node, in_order, nodes_root, regroup, shape
 from ledger.payload import Payload
 from ledger.round import Outcome, Published, Records
-from ledger.sealing import CLEAR, PLAIN, UNOPENED, Access, Content, Seal
+from ledger.sealing import CLEAR, PLAIN, UNOPENED, Access, Content, NotForUs, Seal
 from ledger.sealing.envelope import SECRET_SIZE
 from ledger.stores import (
     Artefact,
@@ -76,12 +77,14 @@ def read_update(
     and an update that is sealed for others, are errors.
 
     An index, an envelope, a payload or a record that is not what the header names leaves nothing to
-    wait for: the bytes behind its roots were never published.
+    wait for: the bytes behind its roots were never published. A payload whose record cannot be had
+    or read is `bare`: it counts for nothing, and still shows what a sum over it must be.
     """
     try:
         header_bytes = store.get(CID(Codec.RAW, digest))
     except BlockNotFound:
         return Published(None, None)
+    bare = None
     try:
         header = UpdateHeader.decode(header_bytes)
         index = payload.read_index(store, header.index, enveloped=access is not None)
@@ -90,16 +93,22 @@ def read_update(
             content = access.open(store, index.envelope)
         seal = content.part(PAYLOAD)
         data = Payload(index.fetch(store, leaves * payload.LEAF_SIZE, seal), seal)
+        if data.root != header.payload_root:
+            return Published(header_bytes, None, hopeless=True)
+        bare = data
         read_flat(store, header.training, content.part(TRAINING))
         counts = None
         if header.evaluation != ZERO_DIGEST:
             counts = read_flat(store, header.evaluation, content.part(EVALUATION))
     except BlockNotFound:
-        return Published(header_bytes, None)
+        return Published(header_bytes, None, bare=bare)
     except MalformedRecord:
-        return Published(header_bytes, None, hopeless=True)
-    if data.root != header.payload_root:
-        return Published(header_bytes, None, hopeless=True)
+        if access is not None and access.required:
+            # Whoever is left out of its envelope, the payload may be open to us.
+            with suppress(NotForUs):
+                found = read_update(store, digest, leaves, Access(access.vault, frozenset()))
+                bare = found.payload or found.bare
+        return Published(header_bytes, None, hopeless=True, bare=bare)
     return Published(header_bytes, data, evaluation=counts)
 
 

@@ -114,13 +114,15 @@ class RoundContext:
 class Published(NamedTuple):
     """The bytes behind a slot's digest: None where they cannot be had. `hopeless` = what was
     published instead shows that waiting for them is in vain; `evaluation` is the evaluation record
-    that the header names, if it names one.
+    that the header names, if it names one. `bare` is the payload of an update that lacks something
+    else, and so counts as unavailable.
     """
 
     header: bytes | None
     payload: Payload | None
     hopeless: bool = False
     evaluation: bytes | None = None
+    bare: Payload | None = None
 
     @property
     def final(self) -> bool:

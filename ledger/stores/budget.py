@@ -83,16 +83,17 @@ class Budget:
         return own if self._whole is None else min(own, self._whole.left)
 
     def fetch(self, ask: "Ask", cid: CID) -> bytes:
-        """Read a block, and wait no longer than is left; raise BlockUnavailable after that."""
+        """Read a block, and wait no longer than is left; raise BlockNotFound after that. Wrong
+        bytes count as none: a damaged block must not keep a node from what needs no such block.
+        """
         missed = self._missed.get(cid)
-        if missed is not None:
-            raise BlockNotFound(cid, missed.store, missed.reason) from missed
-        with self._counted():
-            try:
-                return ask(cid, max(self.left, self._grace))
-            except BlockUnavailable as error:
-                self._missed[cid] = error
-                raise
+        if missed is None:
+            with self._counted():
+                try:
+                    return ask(cid, max(self.left, self._grace))
+                except BlockUnavailable as error:
+                    missed = self._missed[cid] = error
+        raise BlockNotFound(cid, missed.store, missed.reason) from missed
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

@@ -29,9 +29,10 @@ from ledger.chain.federations import Ballot, Federations
 from ledger.chain.types import Receipt
 from ledger.cid import CID, Codec
 from ledger.headers import ResultHeader, UpdateHeader
+from ledger.payload import Payload
 from ledger.proceedings import Round
 from ledger.replica import Origin, Replica
-from ledger.round import Slot
+from ledger.round import Outcome, Slot
 from ledger.state import Phase
 from ledger.stores import BlockNotFound, MemoryStore
 from ledger.stores.budget import patience
@@ -207,6 +208,7 @@ class Wrong:
             "the model's index": [model],
             "the model": self.linked(model),
             "the update's header": [CID(Codec.RAW, update)],
+            "the update's training record": [CID(Codec.DAG_CBOR, theirs.training)],
             "the update's payload": [CID(Codec.DAG_CBOR, theirs.index)],
             "the ancestor's lists": [earlier["values"], earlier["payouts"]],
             "the ancestor's index": [CID(Codec.DAG_CBOR, ancestor.proposal.index)],
@@ -227,8 +229,30 @@ class Wrong:
         return list(payload.Index.decode(self.blocks[index]).blocks)
 
 
-@pytest.fixture(scope="module")
-def wrong(tmp_path_factory: pytest.TempPathFactory) -> Wrong:
+Forge = Callable[[Federation, Round], Outcome]
+
+
+def another_step(view: Federation, round_: Round) -> Outcome:
+    """Take a wrong last step from right sums."""
+    return another_model(view.compose(round_, view.slots(round_)))
+
+
+def another_input(view: Federation, round_: Round) -> Outcome:
+    """Sum another payload than the one that a participant committed to, as all inputs show."""
+    slots = view.slots(round_)
+    published = slots[1].published
+    assert published.payload is not None
+    data = bytearray(published.payload.data)
+    data[8] ^= 1
+    invented = published._replace(payload=Payload(bytes(data), published.payload.seal))
+    slots[1] = replace(slots[1], published=invented)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ledger.round._is_payload", lambda *_: True)
+        return view.compose(round_, slots)
+
+
+def founded(folder: Path, forge: Forge) -> Wrong:
+    """Found the federation, and let two of four back what is forged."""
     windows = {"fetch": FETCH, "attest": 300, "challenge": 600, "answer": 600}
     policy = policy_of(
         "digits",
@@ -237,7 +261,7 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Wrong:
         evaluation={"rows": 60},
         windows=windows,
     )
-    theatre = Theatre.found(policy, tmp_path_factory.mktemp("wrong"))
+    theatre = Theatre.found(policy, folder)
     roles = theatre.roles()
     theatre.play(roles, until=in_phase(Phase.PROPOSE, 1))
     for role in roles[:4]:
@@ -245,7 +269,7 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Wrong:
             role.step()
     view = theatre.view(0)
     round_ = view.refresh().round
-    forged = another_model(view.compose(round_, view.slots(round_)))
+    forged = forge(view, round_)
     artefact, index = view.bundle(forged)
     theatre.blocks.put(artefact)
     world = theatre.world
@@ -253,6 +277,16 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Wrong:
     for place in range(HONEST - 1):
         world.vote(place, True)
     return Wrong(theatre, forged.header, index)
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory: pytest.TempPathFactory) -> Wrong:
+    return founded(tmp_path_factory.mktemp("wrong"), another_step)
+
+
+@pytest.fixture(scope="module")
+def missummed(tmp_path_factory: pytest.TempPathFactory) -> Wrong:
+    return founded(tmp_path_factory.mktemp("missummed"), another_input)
 
 
 KINDS = [
@@ -266,6 +300,7 @@ KINDS = [
     "values",
     "payouts",
     "the update's header",
+    "the update's training record",
     "the update's payload",
     "all of the result",
     "all updates",
@@ -300,6 +335,24 @@ def test_a_participant_votes_in_time(wrong: Wrong, kind: str, tmp_path: Path) ->
         assert kind in ANCESTORS
     assert time.monotonic() - start < LIMIT
     assert node.slip.votes == ([] if kind in ANCESTORS else [False])
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_record_that_is_kept_back_hides_no_wrong_sum(
+    missummed: Wrong, damaged: bool, tmp_path: Path
+) -> None:
+    """The payload is there, and shows the sum to be wrong. A demand for it would be answered."""
+    record = missummed.named("the update's training record")
+    node = Node(missummed.world, Hanging(missummed.blocks, record.__contains__), tmp_path)
+    if damaged:
+        node.store.withheld = lambda cid: False
+        node.store.blocks.update(dict.fromkeys(record, b"\xff"))
+    proposal = node.view.refresh().round.proposal
+    missummed.world.time = proposal.attest_deadline - 75
+    node.watcher.step()
+    assert [what.split()[0] for what in node.told] == ["committed"]
+    node.participant.step()
+    assert node.slip.votes == [False]
 
 
 @pytest.mark.parametrize("kind", ANCESTORS)

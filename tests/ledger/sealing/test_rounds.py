@@ -303,6 +303,14 @@ UNREADABLE: dict[str, Callable[[Scene], Artefact]] = {
 }
 
 
+BARE: dict[str, tuple[SealingKey, ...]] = {
+    "training record under another key": (*KEYS[:3], AUDITOR),
+    "a member is left out": (KEYS[0], KEYS[2], AUDITOR),
+    "the auditor is left out": KEYS[:3],
+}
+"""Who can read the payload of what counts for nothing all the same."""
+
+
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_what_one_reader_cannot_open_is_unavailable_for_all(name: str) -> None:
     scene = Scene.form(sealed=True)
@@ -314,6 +322,7 @@ def test_what_one_reader_cannot_open_is_unavailable_for_all(name: str) -> None:
     for key in (*KEYS[:3], AUDITOR):
         found = read(scene, digest, key)
         assert (found.payload, found.hopeless) == (None, True)
+        assert (found.bare is not None) == (key in BARE.get(name, ()))
     entries = scene.entries(scene.compose())
     assert [entry.reason for entry in entries] == [Reason.UNAVAILABLE, Reason.COUNTED]
     assert entries[0].root == ZERO_DIGEST
