@@ -5,6 +5,7 @@ A key never leaves the process: nodes get signed transactions only.
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,13 @@ from eth_account.signers.local import LocalAccount
 
 from ledger.chain.errors import AccountError
 from ledger.types import Address, Digest
+
+FRAMES = 3000
+"""Calls inside each other that a process allows. A library imported above raises that to 100,000,
+more than a stack holds: endless recursion in a user's model would end the process.
+"""
+if "eth" not in sys.modules:  # The embedded chain needs more.
+    sys.setrecursionlimit(FRAMES)
 
 LIGHT_SCRYPT = 4096
 """scrypt's work factor in geth's light keystores."""

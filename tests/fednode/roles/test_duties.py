@@ -1,6 +1,8 @@
 """Duties are done each on its own: one that fails takes none of the others along."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -216,3 +218,25 @@ def test_whatever_a_model_raises_is_one_error(error: BaseException) -> None:
 def test_the_operator_can_end_a_model() -> None:
     with pytest.raises(KeyboardInterrupt), model_code("training"):
         raise KeyboardInterrupt
+
+
+ENDLESS = """
+import fednode.roles.participant
+from fednode.models.guard import ModelFailed, model_code
+
+class Model:
+    def __getattr__(self, name):
+        return getattr(self, name)
+
+try:
+    with model_code("training"):
+        Model().weights
+except ModelFailed as error:
+    print(error)
+"""
+
+
+def test_endless_recursion_in_a_model_does_not_end_the_process() -> None:
+    """Libraries raise the limit of calls beyond what a stack holds."""
+    found = subprocess.run([sys.executable, "-c", ENDLESS], capture_output=True, text=True)
+    assert "RecursionError" in found.stdout, found.stderr
