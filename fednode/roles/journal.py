@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +34,7 @@ from ledger.errors import LedgerError
 from ledger.headers import UpdateHeader
 from ledger.stores import Artefact
 from ledger.stores.car import read_car, require_whole, write_car
-from ledger.types import Digest, FederationId
+from ledger.types import ZERO_DIGEST, Digest, FederationId
 
 log = logging.getLogger("fednode")
 
@@ -129,18 +130,20 @@ class Journal:
             if known in (None, parent):
                 _write(folder / PARENT, parent.hex().encode())
                 return
-            folder.rename(self._aside(index, known))
+            folder.rename(_free(self._aside(index, known)))
         aside = self._aside(index, parent)
         if aside.exists():
             aside.rename(folder)
 
     def _built_on(self, index: int) -> Digest | None:
         """Give the parent of the round that a folder is of; None if it does not say."""
-        try:
-            return Digest(bytes.fromhex((self._round(index) / PARENT).read_text()[:64]))
-        except (FileNotFoundError, ValueError):
-            update = self.usable(index)
-            return None if update is None else update.parent
+        with suppress(FileNotFoundError, ValueError):
+            parent = bytes.fromhex((self._round(index) / PARENT).read_text()[:64])
+            # A crash can leave an empty file.
+            if len(parent) == len(ZERO_DIGEST):
+                return Digest(parent)
+        update = self.usable(index)
+        return None if update is None else update.parent
 
     def save_update(self, round_index: int, update: PreparedUpdate) -> None:
         """Keep a round's update, all of it or nothing."""
@@ -211,7 +214,7 @@ class Journal:
             return
         with self._writing():
             entry = self._round(round_index) / UPDATE
-            entry.rename(entry.with_name(f"{UPDATE}-{update.digest.hex()}"))
+            entry.rename(_free(entry.with_name(f"{UPDATE}-{update.digest.hex()}")))
 
     def all_updates(self, round_index: int) -> list[PreparedUpdate]:
         """Give every update that is kept of a round's number, as far as they can be read."""
@@ -248,7 +251,7 @@ class Journal:
             value: object = json.loads(path.read_text())
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise JournalDamaged(path, str(error)) from error
         return value
 
@@ -377,6 +380,12 @@ def private_tensors(federation: Federation, journal: Journal, height: int) -> Te
         if private:
             return private
     return start
+
+
+def _free(path: Path) -> Path:
+    """Give a name that is not taken yet: after a backup was restored, the first one may be."""
+    names = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(name for name in chain((path,), names) if not name.exists())
 
 
 def _read(entry: Path) -> PreparedUpdate:

@@ -5,6 +5,7 @@ leaves must be all of an entry or nothing.
 import errno
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -498,3 +499,39 @@ def test_forgetting_leaves_no_copy_that_was_put_aside(tmp_path: Path) -> None:
     assert journal.all_updates(3) == []
     assert journal.private(3)["bias"].tolist() == [1]
     assert not list(tmp_path.rglob("*.car"))
+
+
+@pytest.mark.parametrize("left", [b"", b"01", b"\xff"])
+def test_a_note_of_the_parent_that_was_cut_off_moves_nothing(tmp_path: Path, left: bytes) -> None:
+    """A power cut while the note is written leaves an empty file."""
+    journal = Journal(tmp_path, FEDERATION)
+    journal.align({3: PARENT})
+    update = prepared()
+    journal.save_update(3, update)
+    (journal.folder / "000003" / "parent").write_bytes(left)
+    again = Journal(tmp_path, FEDERATION)
+    again.align({3: PARENT})
+    assert same(again.update(3), update)
+    again.align({3: OTHER})
+    assert again.update(3) is None
+
+
+def test_a_backup_that_was_restored_over_a_journal_ends_no_node(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", FEDERATION)
+    journal.align({3: PARENT})
+    update = prepared()
+    journal.save_update(3, update)
+    shutil.copytree(tmp_path / "journal", tmp_path / "backup")
+    journal.put_aside(3)
+    journal.align({3: OTHER})
+    shutil.copytree(tmp_path / "backup", tmp_path / "journal", dirs_exist_ok=True)
+    again = Journal(tmp_path / "journal", FEDERATION)
+    again.align({3: OTHER})
+    assert again.update(3) is None
+    again.align({3: PARENT})
+    assert same(again.fitting(3, lambda kept: kept.digest == update.digest), update)
+    shutil.copytree(tmp_path / "backup", tmp_path / "journal", dirs_exist_ok=True)
+    again.put_aside(3)
+    again.save_update(3, update)
+    again.put_aside(3)
+    assert {kept.digest for kept in again.all_updates(3)} == {update.digest}
