@@ -62,7 +62,9 @@ class Following(Protocol):
 
 
 class Plan(BaseModel):
-    """What is to be forgotten, and what is left then; `kept` only if rows go."""
+    """What is to be forgotten, and what is left then; `kept` only if rows go. A journal may be that
+    of several federations, so the plan names its own.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,6 +74,11 @@ class Plan(BaseModel):
     root: str = Field(pattern=r"^[0-9a-f]{64}$")
     rows: int = Field(ge=0)
     kept: KeptRows | None = None
+    federation: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+
+    def is_of(self, federation: FederationId) -> bool:
+        """Whether this was planned in a federation."""
+        return self.federation in ("", federation.hex())
 
     def erasure(self, federation: FederationId) -> Erasure:
         """Give the record that is declared."""
@@ -118,6 +125,7 @@ def plan(
         root=left.root.hex(),
         rows=left.rows,
         kept=kept if rows else None,
+        federation=state.federation.hex(),
     )
 
 
@@ -160,7 +168,7 @@ def lost(federation: Following, journal: Path) -> list[Plan]:
     """List what was destroyed and is not declared on the chain any more, as what is to be declared
     again: the chain was reorganised. What is left then is what the newest erasure left.
     """
-    plans = done(journal)
+    plans = [each for each in done(journal) if each.is_of(federation.id)]
     gone = [each for each in plans if not _is_covered(federation, each)]
     newest = plans[-1] if plans else None
     return [
@@ -227,6 +235,11 @@ def finish(
     is_under_way: Callable[[], bool] = lambda: False,
 ) -> Forgotten:
     """Declare what is planned, unless it has been or is under way, and destroy it."""
+    if not planned.is_of(federation.id):
+        raise FedNodeError(
+            f"what is being forgotten is of federation {planned.federation}: run `fednode forget "
+            "--resume` with that --federation first"
+        )
     record = planned.erasure(federation.id).artefact()
     digest = record.roots[0].digest
     federation.store.put(record)

@@ -15,7 +15,7 @@ from fednode.data.splits import Splits
 from fednode.data.table import Table
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
-from fednode.forgetting import Plan, begin, finish, pending, plan, updates_of
+from fednode.forgetting import Plan, begin, done, finish, lost, pending, plan, updates_of
 from fednode.kept_rows import KeptRows, read_kept, without_forgotten
 from fednode.membership import (
     SECRET,
@@ -126,6 +126,31 @@ def blocks_of(desk: Desk, participant: int, round_: int) -> set[CID]:
 
 def header_of(desk: Desk, participant: int, round_: int) -> CID:
     return desk.scene.updates[round_, participant].roots[0]
+
+
+# -- several federations
+
+
+def test_another_federations_erasure_is_not_declared_in_this_one(desk: Desk) -> None:
+    """Sites keep one journal for all their federations: places and rounds are numbered alike."""
+    forget(desk, 2)
+    kept = done(desk.journal)
+    assert kept[0].federation == desk.id.hex()
+    elsewhere = cast("Federation", SimpleNamespace(id=FederationId(bytes(32)), state=desk.state))
+    desk.member.datasets.pop()
+    assert [each.participant for each in lost(desk, desk.journal)] == [OWNER]
+    assert lost(elsewhere, desk.journal) == []
+
+
+def test_another_federations_plan_is_not_carried_out_in_this_one(desk: Desk) -> None:
+    planned = desk.plan([1], [])
+    begin(desk.journal, planned.model_copy(update={"federation": "00" * 32}))
+    found = pending(desk.journal)
+    assert found is not None
+    with pytest.raises(FedNodeError, match="0000: run `fednode forget --resume` with that"):
+        desk.finish(found)
+    assert not desk.sent
+    assert Journal(desk.journal, desk.id).update(1) is not None
 
 
 # -- updates
