@@ -101,15 +101,13 @@ class Participant:
                 ("collecting", partial(self._in_round, member, Phase.PROPOSE)),
                 ("voting", partial(self._in_round, member, Phase.ATTEST)),
             )
+        acted = acted or self._dispute()
+        # A store may take long to keep what it is given: no challenge and no answer waits for it.
         duties.do("keeping", self._voting.keep)
-        acted = (
-            acted
-            or self._dispute()
-            or duties.first(
-                ("charging", lambda: self._charger.step(member) is Progress.ACTED),
-                ("declaring", lambda: self._declarer.step(member)),
-                ("advancing", self._advance),
-            )
+        acted = acted or duties.first(
+            ("charging", lambda: self._charger.step(member) is Progress.ACTED),
+            ("declaring", lambda: self._declarer.step(member)),
+            ("advancing", self._advance),
         )
         if not acted:
             duties.do("letting go", self._federation.honour)

@@ -124,7 +124,7 @@ class Aside:
         """Wait for some tasks that a finding depends on after all. Once it was in vain, no other
         call waits: all of them share one time.
         """
-        for task in tasks[:THREADS]:
+        for task in tasks[:THREADS] if self._needed else ():
             if not task.outcome.done():
                 Thread(target=task.run, daemon=True).start()
         waiting = [task.outcome for task in tasks if not task.outcome.cancelled()]

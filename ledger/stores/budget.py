@@ -25,6 +25,7 @@ from ledger.stores.base import (
     BlockUnavailable,
     ContentStore,
     StoreError,
+    StoreUnreachable,
 )
 
 GRACE = 0.25
@@ -241,8 +242,9 @@ class BudgetedStore:
                     if not self._store.has(cid):
                         self._ask(cid, seconds)[0].result(seconds)
 
-        for _ in range(min(AHEAD, len(cids))):
-            Thread(target=copy_context().run, args=(draw,), daemon=True).start()
+        with suppress(RuntimeError):  # no more threads: the blocks are read one by one
+            for _ in range(min(AHEAD, len(cids))):
+                Thread(target=copy_context().run, args=(draw,), daemon=True).start()
 
     def _within(self, cid: CID, seconds: float) -> bytes:
         end = time.monotonic() + seconds
@@ -278,7 +280,11 @@ class BudgetedStore:
                 self._forget(cid)
                 answer.set_result(found)
 
-        Thread(target=copy_context().run, args=(ask,), daemon=True).start()
+        try:
+            Thread(target=copy_context().run, args=(ask,), daemon=True).start()
+        except RuntimeError as error:
+            self._forget(cid)
+            answer.set_exception(StoreUnreachable("the content store", str(error)))
         return answer, True
 
     def _forget(self, cid: CID) -> None:

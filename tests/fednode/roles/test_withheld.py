@@ -370,6 +370,27 @@ def test_an_ancestors_bytes_are_waited_for_once(wrong: Wrong, kind: str, tmp_pat
     assert [what.split()[0] for what in node.told] == ["committed"]
 
 
+def test_no_dispute_waits_for_what_is_kept(
+    wrong: Wrong, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(wrong.world, Hanging(wrong.blocks, lambda cid: False), tmp_path)
+    wrong.world.time = node.view.refresh().round.proposal.attest_deadline + 75
+    order: list[str] = []
+    participant = node.participant
+
+    def noted(name: str) -> Callable[[], bool]:
+        def duty() -> bool:
+            order.append(name)
+            return False
+
+        return duty
+
+    monkeypatch.setattr(participant._voting, "keep", noted("keep"))
+    monkeypatch.setattr(participant._watcher, "see_to_disputes", noted("dispute"))
+    participant.step()
+    assert order == ["dispute", "keep"]
+
+
 # -- everything, among many
 
 

@@ -13,6 +13,7 @@ from ledger.cid import CID, Codec
 from ledger.payload import Payload
 from ledger.stores import (
     Artefact,
+    BlockCorrupt,
     BlockNotFound,
     BlockUnavailable,
     Budget,
@@ -262,3 +263,40 @@ def test_an_unreachable_store_is_an_outage_at_once() -> None:
 
     with spending(Budget(60)), pytest.raises(StoreUnreachable, match="refused"):
         BudgetedStore(Down()).get(cids(1)[0])
+
+
+def test_without_a_thread_the_store_cannot_be_asked_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block is asked for again once there is one."""
+    store = MemoryStore()
+    cid = here(store)
+    budgeted = BudgetedStore(store)
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with spending(Budget(0.2)):
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            ahead(budgeted, [cid, cid])
+            with pytest.raises(StoreUnreachable, match="new thread"):
+                budgeted.get(cid)
+        assert budgeted.get(cid) == b"here"
+
+
+class Altered(MemoryStore):
+    """A store with a damaged block."""
+
+    def get(self, cid: CID) -> bytes:
+        raise BlockCorrupt(cid, "altered", "the bytes have another digest")
+
+
+def test_wrong_bytes_count_as_none_under_a_budget() -> None:
+    store = Altered()
+    cid = here(store)
+    budgeted = BudgetedStore(store)
+    with pytest.raises(BlockCorrupt):
+        budgeted.get(cid)
+    with spending(Budget(1.0)):
+        for _ in range(2):
+            with pytest.raises(BlockNotFound, match="another digest"):
+                budgeted.get(cid)
