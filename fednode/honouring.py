@@ -17,12 +17,14 @@ from ledger.erasure import Declaration, Erasure, LetGo, Own, declared, find, jud
 from ledger.errors import LedgerError, MalformedRecord
 from ledger.replica import Replica
 from ledger.state import FederationState
-from ledger.stores import ContentStore
+from ledger.stores import ContentStore, RecordingStore
 from ledger.types import Digest, ParticipantId, RoundIndex
 
 log = logging.getLogger("fednode")
 
 Update = tuple[ParticipantId, RoundIndex]
+Read = tuple[Erasure | None, int]
+"""A record, None if it is none, and the size of what was read."""
 
 
 class Honouring:
@@ -35,7 +37,7 @@ class Honouring:
         self._allowance = Allowance()
         self._failed = False
         self._gone: set[Update] = set()
-        self._reading: tuple[Digest, Future[Erasure]] | None = None
+        self._reading: tuple[Digest, Future[Read]] | None = None
         self._finding: tuple[set[Update], Future[Own]] | None = None
 
     def step(self, replica: Replica) -> bool:
@@ -72,13 +74,10 @@ class Honouring:
                 self._gone |= updates
         return False
 
-    def _learn(self, record: Digest, reading: Future[Erasure]) -> None:
+    def _learn(self, record: Digest, reading: Future[Read]) -> None:
         try:
-            erasure = self._records[record] = reading.result()
-            self._allowance.took(sum(map(len, erasure.artefact().blocks.values())))
-        except MalformedRecord as error:
-            log.info("the erasure %s covers nothing: %s", record.hex()[:16], error)
-            self._records[record] = None
+            self._records[record], size = reading.result()
+            self._allowance.took(size)
         except LedgerError as error:
             log.info("the erasure %s cannot be read: %s", record.hex()[:16], error)
             self._allowance.missed(record)
@@ -120,11 +119,15 @@ class Honouring:
         return True
 
 
-def _kept(store: ContentStore, record: Digest) -> Erasure:
+def _kept(store: ContentStore, record: Digest) -> Read:
     """Read a record and keep it: an audit needs it for as long as something is missing."""
-    erasure = Erasure.read(store, record)
-    store.put(erasure.artefact())
-    return erasure
+    recording, erasure = RecordingStore(store), None
+    try:
+        erasure = Erasure.read(recording, record)
+        store.put(erasure.artefact())
+    except MalformedRecord as error:
+        log.info("the erasure %s covers nothing: %s", record.hex()[:16], error)
+    return erasure, sum(map(len, recording.blocks.values()))
 
 
 def _updates(declarations: Collection[Declaration]) -> set[Update]:

@@ -13,7 +13,7 @@ from ledger.errors import LedgerError, MalformedRecord
 from ledger.identity import identity_artefact, read_identity
 from ledger.members import Participant
 from ledger.state import FederationState
-from ledger.stores import ContentStore
+from ledger.stores import ContentStore, RecordingStore
 from ledger.types import Digest
 
 log = logging.getLogger("fednode")
@@ -95,8 +95,6 @@ class Identities:
     def _take(self, record: Digest, coming: Future[int]) -> None:
         try:
             self._allowance.took(coming.result())
-        except MalformedRecord as error:
-            log.info("the identity %s is not kept: %s", record.hex()[:16], error)
         except LedgerError as error:
             log.info("the identity %s cannot be had: %s", record.hex()[:16], error)
             self._allowance.missed(record)
@@ -105,7 +103,10 @@ class Identities:
 
 
 def _kept(store: ContentStore, record: Digest) -> int:
-    """Read an identity and keep it; give its size."""
-    artefact = identity_artefact(read_identity(store, record))
-    store.put(artefact)
-    return sum(map(len, artefact.blocks.values()))
+    """Read an identity and keep it, if it is one; give the size of what was read."""
+    recording = RecordingStore(store)
+    try:
+        store.put(identity_artefact(read_identity(recording, record)))
+    except MalformedRecord as error:
+        log.info("the identity %s is not kept: %s", record.hex()[:16], error)
+    return sum(map(len, recording.blocks.values()))

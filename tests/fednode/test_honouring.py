@@ -8,12 +8,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
-from typing import ParamSpec, TypeVar
+from types import SimpleNamespace
+from typing import ParamSpec, TypeVar, cast
 
 import pytest
 
 from fednode.honouring import MISSES, Honouring
+from fednode.strangers import BYTES, Identities
 from ledger.cid import CID, Codec
+from ledger.state import FederationState
 from ledger.stores import Artefact, BlockNotFound, MemoryStore, StoreUnreachable
 from ledger.types import Digest
 from tests.ledger.sealing.scene import Scene
@@ -178,6 +181,27 @@ def test_what_is_no_record_is_read_once(bad: bytes) -> None:
     scene.play(1)
     settle(honouring, scene)
     assert node.asked[record.roots[0]] == 1
+
+
+def test_what_is_no_record_counts_by_its_bytes() -> None:
+    """Blocks of no use are as long as a stranger likes."""
+    scene = played()
+    size = BYTES // 4
+    large = [Artefact.of(Codec.DAG_CBOR, bytes([number]) * size) for number in range(30)]
+    for record in large:
+        scene.world.amend_dataset(HOSTILE, erasure=record.roots[0].digest)
+    node = node_of(scene)
+    for record in large:
+        node.peers.update(record.blocks)
+    honouring = Honouring(node, AtOnce())
+    settle(honouring, scene)
+    assert sum(node.asked.values()) == 4
+    identities = Identities(node, AtOnce())
+    named = [SimpleNamespace(identity=record.roots[0].digest, until=None) for record in large[9:]]
+    state = cast("FederationState", SimpleNamespace(rounds=[], participants=named))
+    while identities.step(state):
+        pass
+    assert sum(node.asked.values()) == 8
 
 
 def test_a_store_that_fails_is_asked_again_in_the_next_round(
