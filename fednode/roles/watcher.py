@@ -554,17 +554,27 @@ class Watcher:
         where another process committed to it.
         """
         assert isinstance(own.step, ProofCommitted)
-        kept = None
-        if self._journal is not None:
-            kept = self._journal.marked(proposal.round, _name(own.step.commitment))
-        if isinstance(kept, dict):
-            proof, salt = bytes.fromhex(kept["proof"]), Digest(bytes.fromhex(kept["salt"]))
-            return Secret(proof, salt, self._account.address)
+        kept = self._kept(proposal, own.step.commitment)
+        if kept is not None:
+            return kept
         found = self._find(proposal, own)
         if not isinstance(found, Proof):
             return None
         secret = Secret.of(self._account, proposal, found)
         return secret if secret.commitment == own.step.commitment else None
+
+    def _kept(self, proposal: Proposal, commitment: Digest) -> Secret | None:
+        """Read what was committed to from the journal; what was altered there is found again."""
+        name = _name(commitment)
+        kept = None if self._journal is None else self._journal.marked(proposal.round, name)
+        if not isinstance(kept, dict):
+            return None
+        try:
+            proof, salt = bytes.fromhex(kept["proof"]), Digest(bytes.fromhex(kept["salt"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+        secret = Secret(proof, salt, self._account.address)
+        return secret if len(salt) == 32 and secret.commitment == commitment else None
 
 
 def challenge_time(state: FederationState, proposal: Proposal) -> tuple[int, int]:

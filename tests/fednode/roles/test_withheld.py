@@ -21,7 +21,7 @@ from fednode.roles.journal import Journal
 from fednode.roles.participant import HELD, Participant
 from fednode.roles.role import Progress, Role
 from fednode.roles.trainer import Trainer
-from fednode.roles.watcher import Watcher, challenge_time
+from fednode.roles.watcher import Secret, Watcher, challenge_time
 from fednode.training.task import layout_of, open_task
 from ledger import cbor, payload
 from ledger.artefacts import ResultReader
@@ -31,6 +31,7 @@ from ledger.cid import CID, Codec
 from ledger.headers import ResultHeader, UpdateHeader
 from ledger.payload import Payload
 from ledger.proceedings import Round
+from ledger.proofs import Proof
 from ledger.replica import Origin, Replica
 from ledger.round import Outcome, Slot
 from ledger.state import Phase
@@ -389,6 +390,36 @@ def test_no_dispute_waits_for_what_is_kept(
     monkeypatch.setattr(participant._watcher, "see_to_disputes", noted("dispute"))
     participant.step()
     assert order == ["dispute", "keep"]
+
+
+ALTERED: list[dict[str, object]] = [
+    {"salt": "00" * 33},
+    {"salt": "00" * 32},
+    {"salt": None},
+    {"proof": "no hex"},
+    {"proof": ""},
+    {"proof": [1]},
+]
+
+
+@pytest.mark.parametrize("change", ALTERED, ids=str)
+def test_a_proof_that_was_altered_in_the_journal_is_none(
+    wrong: Wrong, change: dict[str, object], tmp_path: Path
+) -> None:
+    """The watcher finds it again then, as it does without a journal."""
+    node = Node(wrong.world, Hanging(wrong.blocks, lambda cid: False), tmp_path)
+    proposal = node.view.refresh().round.proposal
+    member = account(FIRST_MEMBER + HONEST)
+    journal = Journal(tmp_path, wrong.world.federation)
+    watcher = Watcher(node.view, member, journal)
+    proof = watcher._look(proposal).find([])
+    assert isinstance(proof, Proof)
+    secret = Secret.of(member, proposal, proof)
+    watcher._keep(proposal, secret)
+    assert watcher._kept(proposal, secret.commitment) == secret
+    kept = {"proof": secret.proof.hex(), "salt": secret.salt.hex()}
+    journal.mark(proposal.round, f"challenge-{secret.commitment.hex()}", kept | change)
+    assert watcher._kept(proposal, secret.commitment) is None
 
 
 # -- everything, among many
