@@ -49,7 +49,7 @@ class Charger:
 
     def step(self, member: Member) -> Progress:
         """Charge one participant if it is our turn; DONE if there is nothing that we shall do."""
-        progress = Progress.DONE
+        progress = Progress.DONE if self._read_all() else Progress.WAITING
         for due in self._open(member):
             if self._federation.chain.now() < self._turn(member, due.accepted):
                 progress = Progress.WAITING
@@ -57,29 +57,46 @@ class Charger:
                 return Progress.ACTED
         return progress
 
-    def _open(self, member: Member) -> Iterator[Charge]:
-        """List what settled results say and nobody was charged for; nobody charges itself."""
+    def _read_all(self) -> bool:
+        """Read what settled results say; say whether all were read. After a start there are many:
+        one in a step is waited for in vain, no more.
+        """
+        for accepted in self._settled():
+            if accepted.result not in self._found:
+                found = self._read(accepted)
+                self._found[accepted.result] = found or []
+                if found is None:
+                    return all(a.result in self._found for a in self._settled())
+        return True
+
+    def _settled(self) -> list[Accepted]:
+        """List the results that say whom to charge, if there is a fee."""
         state = self._federation.state
-        if state.policy.unavailable_fee == 0:
-            return
-        for accepted in (a for a in state.lineage if a.settled):
-            for due in self._read(accepted):
+        return [a for a in state.lineage if a.settled] if state.policy.unavailable_fee else []
+
+    def _open(self, member: Member) -> Iterator[Charge]:
+        """List what the settled results that were read say and nobody was charged for; nobody
+        charges itself.
+        """
+        state = self._federation.state
+        for accepted in self._settled():
+            for due in self._found.get(accepted.result, ()):
                 owner = state.participants[due.participant]
                 over = accepted.round in owner.charged or owner.stake == 0
                 refused = (accepted.result, due.participant) in self._refused
                 if not over and not refused and owner.index != member.index:
                     yield due
 
-    def _read(self, accepted: Accepted) -> list[Charge]:
-        """Find out, once, whom a result calls unavailable; without its nodes it is for others."""
-        if accepted.result not in self._found:
-            try:
-                with self._federation.waiting():
-                    self._found[accepted.result] = list(self._unavailable(accepted))
-            except (BlockUnavailable, MalformedRecord, NotForUs) as error:
-                log.warning("nobody is charged for result %s: %s", _name(accepted), error)
-                self._found[accepted.result] = []
-        return self._found[accepted.result]
+    def _read(self, accepted: Accepted) -> list[Charge] | None:
+        """Find out whom a result calls unavailable; without its nodes it is for others. None if
+        they were waited for in vain.
+        """
+        try:
+            with self._federation.waiting():
+                return list(self._unavailable(accepted))
+        except (BlockUnavailable, MalformedRecord, NotForUs) as error:
+            log.warning("nobody is charged for result %s: %s", _name(accepted), error)
+            return None if isinstance(error, BlockUnavailable) else []
 
     def _unavailable(self, accepted: Accepted) -> Iterator[Charge]:
         reader = self._federation.replica.reader(accepted)

@@ -2,20 +2,28 @@
 that says so has settled.
 """
 
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from fednode.cli import status
+from fednode.federation import Federation
 from fednode.roles import charger
 from fednode.roles.charger import Charger
 from fednode.roles.role import Progress, Role
-from ledger.chain.accounts import from_key
+from ledger.chain.accounts import Account, from_key
 from ledger.chain.federations import Federations
+from ledger.cid import CID, Codec
 from ledger.history import Event, HistoryReader, UnavailableCharged
+from ledger.members import Participant as Member
 from ledger.sealing import Vault
 from ledger.state import FederationState, Phase
+from ledger.stores import BlockNotFound
 from ledger.types import Address
 from tests.engines import embedded
 from tests.federations import (
@@ -250,3 +258,23 @@ def test_members_of_a_sealed_federation_charge_with_their_keys(tmp_path: Path) -
     (event,) = charges(cast)
     assert (event.participant, event.round, event.amount) == (WITHHOLDER, 1, FEE)
     assert cast.stage.chain.balance(cast.contract.address) == owed(cast)
+
+
+def test_one_result_in_a_step_is_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that was started again has all settled results before it. If their nodes are kept
+    back, its vote waits for one of them, not for each.
+    """
+    settled = [SimpleNamespace(result=bytes([n]) * 32, settled=True) for n in range(3)]
+    state = SimpleNamespace(policy=SimpleNamespace(unavailable_fee=1), lineage=settled)
+    federation = SimpleNamespace(state=state, waiting=nullcontext)
+    charging = Charger(cast("Federation", federation), cast("Account", None))
+    read: list[object] = []
+
+    def missing(accepted: object) -> Iterator[object]:
+        read.append(accepted)
+        raise BlockNotFound(CID.of(Codec.RAW, b"nodes"), "nobody")
+
+    monkeypatch.setattr(charging, "_unavailable", missing)
+    steps = [charging.step(cast("Member", None)) for _ in range(4)]
+    assert steps == [Progress.WAITING, Progress.WAITING, Progress.DONE, Progress.DONE]
+    assert read == settled
