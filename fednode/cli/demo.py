@@ -8,6 +8,7 @@ import click
 from fednode.cli.edge import DOES_NOT_HOLD, json_option
 from fednode.cli.open import open_account
 from fednode.demo import DemoOptions, DemoResult, run_demo
+from fednode.demo.options import NODE_WINDOW
 
 
 @click.command()
@@ -39,7 +40,7 @@ from fednode.demo import DemoOptions, DemoResult, run_demo
 @click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap intervals.")
 @click.option(
     "--window",
-    default=20,
+    default=NODE_WINDOW,
     show_default=True,
     metavar="SECONDS",
     help="With --rpc: how long votes and challenges may take.",

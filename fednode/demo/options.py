@@ -11,8 +11,10 @@ from fednode.errors import FedNodeError
 if TYPE_CHECKING:
     from ledger.chain.accounts import Account
 
-NODE_WINDOW = 20
-"""Seconds to vote and to challenge on a real node, where nobody can jump over them."""
+NODE_WINDOW = 30
+"""Seconds to vote and to challenge on a real node, where time cannot jump."""
+LEAST_WINDOW = 20
+"""Seconds that hold four steps of a hospital, if one measurement of a model takes 0.05 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class DemoOptions:
         limits = (
             ("--rounds", self.rounds, 1),
             ("--seed", self.seed, 0),
-            ("--window", self.window, 5),
+            ("--window", self.window, LEAST_WINDOW),
             ("--resamples", self.resamples, 20),
         )
         for name, value, least in limits:

@@ -16,6 +16,7 @@ from fednode.demo.options import DemoOptions
 from fednode.errors import FedNodeError
 from fednode.files import write_new
 from fednode.policy import Policy, built_in
+from fednode.policy.worst import QUARTERS, turns
 from fednode.testnet import ANVIL_KEYS
 from ledger.chain.accounts import (
     Account,
@@ -85,7 +86,7 @@ def demo_policy(options: DemoOptions) -> Policy:
     if options.rounds is not None:
         changes.append(("training", "rounds", options.rounds))
     if options.rpc is not None:
-        changes += _short_windows(options.window)
+        changes += _short_windows(options.window, turns=turns(built_in("heart")))
     for section, key, value in changes:
         table = record[section]
         assert isinstance(table, dict)
@@ -97,10 +98,12 @@ def demo_policy(options: DemoOptions) -> Policy:
     return Policy.from_record(record, source="the demo's policy")
 
 
-def _short_windows(window: int) -> list[tuple[str, str, int]]:
-    """Let updates be published, votes be cast and results be challenged in a window's time each."""
+def _short_windows(window: int, *, turns: int) -> list[tuple[str, str, int]]:
+    """Give publishing, voting and challenging a window's time each. Challenging gets at least the
+    four quarters that hold the `turns` of all nodes.
+    """
     reveal = min(built_in("heart").windows.reveal, window)
-    windows = {"reveal": reveal, "attest": window, "challenge": window + 1}
+    windows = {"reveal": reveal, "attest": window, "challenge": max(window + 1, QUARTERS * turns)}
     return [("windows", key, seconds) for key, seconds in windows.items()]
 
 

@@ -49,12 +49,18 @@ class LiveWatch:
 @contextmanager
 def watching(console: Console) -> Iterator[LiveWatch]:
     """Show the demo's progress for as long as the context lasts."""
-    with Live(console=console, refresh_per_second=8) as live:
-        watch = LiveWatch(live)
-        try:
-            yield watch
-        finally:
-            watch.end()
+    try:
+        with Live(console=console, refresh_per_second=8) as live:
+            watch = LiveWatch(live)
+            try:
+                yield watch
+            finally:
+                watch.end()
+    except BaseException:
+        # Into a file, rich leaves the table's last line open, and an error would go on in it.
+        if not console.is_terminal:
+            console.line()
+        raise
 
 
 def show(console: Console, result: DemoResult) -> None:

@@ -45,6 +45,13 @@ class WorstCase:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+def turns(policy: Policy) -> int:
+    """Return the seconds until each node has had its turn: one for each wave of participants, of
+    their other processes, and of strangers.
+    """
+    return 2 * policy.federation.max_participants.bit_length() + 1
+
+
 def worst_case(policy: Policy, cost: Cost, *, leaves: int | None = None) -> WorstCase:
     """Compute the worst case of a policy: by when the last honest node has voted and challenged
     after a proposal, and answered after a demand.
@@ -55,12 +62,10 @@ def worst_case(policy: Policy, cost: Cost, *, leaves: int | None = None) -> Wors
     fetch = windows.fetching
     transaction = fetch + (windows.confirmations - 1) * SECONDS_PER_BLOCK
     step = ceil(fetch + cost.seconds_per_voter + transaction)
-    # A second for each wave of participants, of the processes beside them, and of strangers.
-    turns = 2 * people.bit_length() + 1
     slots = people if policy.federation.relay is None else 2 * people
     payload = policy.leaves() if leaves is None else leaves
     demands = min(MOST_STEPS, _descents(slots) + _descents(2 * payload))
-    quarter = max(step, turns)
+    quarter = max(step, turns(policy))
     least = {
         "propose": 2 * step,
         "attest": QUARTERS * step,
@@ -70,7 +75,7 @@ def worst_case(policy: Policy, cost: Cost, *, leaves: int | None = None) -> Wors
     return WorstCase(
         fetch=fetch,
         step=step,
-        turns=turns,
+        turns=turns(policy),
         vote=_last(windows.attest) + step,
         challenge=_last(windows.challenge) + step,
         answer=_last(windows.answer) + step,

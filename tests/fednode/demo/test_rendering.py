@@ -2,12 +2,14 @@ import struct
 from dataclasses import replace
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from fednode.demo import DemoResult
 from fednode.demo.plot import png
 from fednode.demo.result import METHODS, Scores
 from fednode.demo.terminal import show, watching
+from fednode.errors import FedNodeError
 
 
 def shown(result: DemoResult, width: int = 110) -> str:
@@ -59,3 +61,10 @@ def test_plot_stands_one_round_and_hospitals_without_figures(played: DemoResult)
     none = {method: Scores(None) for method in METHODS}
     sites = tuple(replace(site, scores=none) for site in played.sites)
     assert png(replace(played, rounds=played.rounds[:2], sites=sites)).startswith(b"\x89PNG")
+
+
+def test_an_error_begins_on_its_own_line() -> None:
+    out = StringIO()
+    with pytest.raises(FedNodeError), watching(Console(file=out, width=110)):
+        raise FedNodeError("refused")
+    assert out.getvalue().endswith("\n")

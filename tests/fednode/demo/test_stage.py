@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 
 from fednode.demo import stage
-from fednode.demo.options import NODE_WINDOW, DemoOptions
+from fednode.demo.options import LEAST_WINDOW, NODE_WINDOW, DemoOptions
 from fednode.demo.stage import demo_policy, open_stage
 from fednode.errors import FedNodeError
-from fednode.policy import built_in
+from fednode.policy import built_in, predict
+from fednode.policy.cost import require_windows
+from fednode.policy.worst import require_worst_case, worst_case
 from fednode.testnet import ANVIL_KEYS
 from ledger.chain.accounts import from_key, new_account
 from ledger.chain.client import Chain
@@ -42,7 +44,17 @@ def test_policy_has_short_windows_on_a_node() -> None:
     assert (longer.reveal, longer.attest, longer.challenge) == (60, 90, 91)
 
 
-@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"seed": -1}, {"window": 4}, {"resamples": 1}])
+@pytest.mark.parametrize("window", [LEAST_WINDOW, 26, NODE_WINDOW, 31, 32, 47, 48, 63, 64, 90, 600])
+def test_policy_on_a_node_holds_its_worst_case(window: int) -> None:
+    policy = demo_policy(DemoOptions(rpc="http://node", window=window))
+    cost = predict(policy, seconds_per_evaluation=0.1 if window == NODE_WINDOW else 0.05)
+    require_windows(policy, cost)
+    require_worst_case(policy, worst_case(policy, cost))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rounds": 0}, {"seed": -1}, {"window": LEAST_WINDOW - 1}, {"resamples": 1}]
+)
 def test_options_name_what_is_wrong(wrong: dict[str, int]) -> None:
     with pytest.raises(FedNodeError, match=f"--{next(iter(wrong))} "):
         DemoOptions(**wrong)  # type: ignore[arg-type]
