@@ -1,4 +1,5 @@
-"""What a site says of its own rows, kept in its journal: whether everyone may see them.
+"""The site that a journal belongs to, and what the site says of its rows: whether everyone may see
+them.
 
 A policy's author cannot declare another's rows public. The site says it, once, with
 `--public-rows`; its journal keeps the word for the commands that come after.
@@ -25,23 +26,38 @@ class OwnWord(BaseModel):
 
 
 def says_public(journal: Path | None, site: str | None, *, now: bool) -> bool:
-    """Whether a site says that its rows are public: `now`, or before in its journal."""
-    if now or journal is None or site is None:
+    """Return whether a site says that its rows are public: `now`, or before in its journal. Raise
+    FedNodeError if the journal is another site's.
+    """
+    if journal is None or site is None:
         return now
-    try:
-        kept = OwnWord.model_validate_json((journal / SITE_FILE).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValidationError):
+    kept = _kept(journal)
+    if kept is None:
+        return now
+    if kept.site != site:
         raise FedNodeError(
-            f"the journal's {journal / SITE_FILE} is damaged: restore it from a copy, or remove it "
-            "and say --public-rows again"
-        ) from None
-    return kept.site == site and kept.public_rows
+            f"--journal {journal} belongs to site {kept.site!r}, and --site is {site!r}: "
+            "give each site a journal of its own"
+        )
+    return now or kept.public_rows
 
 
 def keep_word(journal: Path, site: str, *, public_rows: bool) -> None:
-    """Keep a site's word that its rows are public; a word that was given before stays."""
-    if public_rows:
-        word = OwnWord(site=site, public_rows=True)
+    """Keep whose journal it is, and the site's word that its rows are public. A word that was given
+    before stays.
+    """
+    word = OwnWord(site=site, public_rows=says_public(journal, site, now=public_rows))
+    if word != _kept(journal):
         write_file(journal / SITE_FILE, word.model_dump_json().encode(), private=True)
+
+
+def _kept(journal: Path) -> OwnWord | None:
+    try:
+        return OwnWord.model_validate_json((journal / SITE_FILE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValidationError):
+        raise FedNodeError(
+            f"the journal's {journal / SITE_FILE} is damaged: restore it from a copy, or remove it "
+            "and, if the rows are public, say --public-rows again"
+        ) from None

@@ -35,7 +35,9 @@ def test_it_is_said_once_and_kept_for_this_site(world: World) -> None:
     assert json.loads(word.read_bytes()) == {"site": "north", "public_rows": True}
     assert word.stat().st_mode & 0o777 == 0o600
     other = ASK.replace("north", "south")
-    require_one_line(desk.run(other, **chosen), 1, "--public-rows")
+    for line in (other, f"{other} --public-rows"):
+        require_one_line(desk.run(line, **chosen), 1, "j/word belongs to site 'north'", "'south'")
+    assert json.loads(word.read_bytes()) == {"site": "north", "public_rows": True}
     word.write_text('{"site": "north", "public_rows": "yes"}')
     require_one_line(desk.run(ASK, **chosen), 1, "site.json", "damaged")
 
