@@ -8,6 +8,7 @@ and is what a reader of the verdict would look at.
 
 from collections.abc import Iterator
 
+from ledger import disputes
 from ledger import history as ev
 from ledger.causes import cause
 from ledger.chain.calls import arguments
@@ -57,6 +58,18 @@ def entitled(event: ev.Event, state: FederationState) -> Iterator[Voice]:
             yield event.challenger, True
         case ev.DemandAnswered():
             yield event.answerer, True
+        case ev.ChallengeConceded() | ev.FallenDisproved():
+            yield _challenger(event, state), True
+        case ev.ResultDisproved() if event.kind:
+            # Kind 0 is a demand without an answer, which any account may end.
+            yield _challenger(event, state), True
+
+
+def _challenger(event: disputes.Event, state: FederationState) -> Address:
+    """Give the account whose challenge it is, which these events do not name."""
+    proposal = state.proposal(event.result, event.attempt)
+    assert proposal is not None
+    return proposal.challenges.all[event.challenge].challenger
 
 
 def shown(event: ev.Event, domain: Domain) -> set[Voice] | None:

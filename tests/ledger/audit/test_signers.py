@@ -147,14 +147,60 @@ CALLED: dict[str, ev.Event] = {
         **PLACE,
         answerer=ACTOR.address,
     ),
+    "concession": event(
+        ev.ChallengeConceded,
+        call("concede", FEDERATION, digest(4), 6),
+        **PLACE,
+        fee=3,
+    ),
+    "proof of a result that stands": event(
+        ev.ResultDisproved,
+        call("openProof", FEDERATION, digest(4), 1, 6, b"\2proof", digest(8)),
+        **PLACE,
+        round=2,
+        kind=2,
+        propose_deadline=9,
+    ),
+    "proof of a result that fell": event(
+        ev.FallenDisproved,
+        call("openProof", FEDERATION, digest(4), 1, 6, b"\2proof", digest(8)),
+        **PLACE,
+        kind=2,
+    ),
 }
+ANY: dict[str, ev.Event] = {
+    "unanswered demand": event(
+        ev.ResultDisproved,
+        call("expireChallenge", FEDERATION, digest(4)),
+        **PLACE,
+        round=2,
+        kind=0,
+        propose_deadline=9,
+    ),
+    "challenge that ran out": event(
+        ev.ChallengeFailed, call("expireChallenge", FEDERATION, digest(4)), **PLACE
+    ),
+    "commitment that was not opened": event(
+        ev.ChallengeFailed, call("reclaimChallenge", FEDERATION, digest(4), 1, 6), **PLACE
+    ),
+}
+"""What any account may bring about."""
 
 
 def state() -> FederationState:
     """Give as much of a state as says who may act."""
     participant = SimpleNamespace(controller=ACTOR.address)
     relayed = SimpleNamespace(relay=ACTOR.address)
-    return cast(FederationState, SimpleNamespace(participants=[participant], policy=relayed))
+    by = {6: SimpleNamespace(challenger=ACTOR.address)}
+    attempts = {(digest(4), 1): SimpleNamespace(challenges=SimpleNamespace(all=by))}
+    return cast(
+        FederationState,
+        SimpleNamespace(
+            participants=[participant],
+            policy=relayed,
+            proposal=lambda result, attempt: attempts[result, attempt],
+        ),
+    )
 
 
 @pytest.mark.parametrize("name", CALLED)
@@ -162,6 +208,12 @@ def test_a_call_of_the_contract_shows_who_made_it(name: str) -> None:
     called = CALLED[name]
     assert signers.shown(called, DOMAIN) == {(ACTOR.address, True)}
     assert list(signers.entitled(called, state())) == [(ACTOR.address, True)]
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_what_any_account_may_do_entitles_none(name: str) -> None:
+    assert list(signers.entitled(ANY[name], state())) == []
+    assert signers.shown(ANY[name], DOMAIN) == {(ACTOR.address, True)}
 
 
 HIDDEN: dict[str, Callable[[ev.EventMeta], ev.EventMeta]] = {
@@ -178,9 +230,9 @@ HIDDEN: dict[str, Callable[[ev.EventMeta], ev.EventMeta]] = {
 
 
 @pytest.mark.parametrize("hidden", HIDDEN)
-@pytest.mark.parametrize("name", CALLED)
+@pytest.mark.parametrize("name", CALLED | ANY)
 def test_what_is_not_the_events_call_shows_nobody(name: str, hidden: str) -> None:
-    called = CALLED[name]
+    called = (CALLED | ANY)[name]
     assert signers.shown(replace(called, meta=HIDDEN[hidden](called.meta)), DOMAIN) is None
 
 
