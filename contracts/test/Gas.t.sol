@@ -163,7 +163,7 @@ contract GasTest is Challenged {
         openProof(CHALLENGER, id, result, 1, proof(1));
         _snap("openProof, of what fell");
         vm.revertToState(fresh);
-        propose(id, header(id));
+        _propose(id, header(id));
         _snap("proposeResult, setting an attempt aside");
         pass(ANSWER_WINDOW);
         ledger.releaseBond(id, result, 0);

@@ -30,8 +30,6 @@ library Disputes {
     uint8 private constant MOST_STEPS = 8;
     /// @dev `ResultDisproved` names a proof by its kind, which is never zero.
     uint8 private constant UNANSWERED = 0;
-    /// @dev Gas that the cheapest answer takes. What is paid for one must not exceed what it cost, or colluders would earn by answering.
-    uint256 private constant ANSWER_GAS = 80_000;
     /// @dev The part of a bond that is paid for one answer at most; all answers of a challenge together cost a quarter of it.
     uint256 private constant ANSWERS = 32;
     /// @dev The part of a bond that a concession burns.
@@ -73,20 +71,23 @@ library Disputes {
         Target calldata target,
         bytes calldata data
     ) external {
+        uint256 begun = gasleft();
         Proposed storage result = f.results[digest];
         Challenge storage c = _waiting(f, digest, index, Waiting.Answer);
         if (c.claim != keccak256(abi.encode(target)) || !Verifier.opens(f.terms.sealed_, target, data)) {
             revert IFederations.AnswerRefused();
         }
         c.waiting = Waiting.Challenger;
-        uint256 cost = ANSWER_GAS * block.basefee;
-        uint256 most = f.rules.challengeBond / ANSWERS;
-        (c.answerer, c.owed) = (msg.sender, uint96((c.answerer == msg.sender ? c.owed : 0) + (cost < most ? cost : most)));
         _restart(f, result, c, index);
         emit IFederations.Evidence(digest, data);
         f.record(
             id, IFederations.DemandAnswered.selector, abi.encode(digest, result.attempt, index, msg.sender)
         );
+        // What is paid for an answer must not exceed what it cost, or colluders would earn by answering. One transaction may give many
+        // answers, so what it costs by itself does not count: only what was spent on this one.
+        uint256 cost = (begun - gasleft()) * block.basefee;
+        uint256 most = f.rules.challengeBond / ANSWERS;
+        (c.answerer, c.owed) = (msg.sender, uint96((c.answerer == msg.sender ? c.owed : 0) + (cost < most ? cost : most)));
     }
 
     function openProof(
