@@ -17,6 +17,11 @@ LEAST_SECRET: Final = 6
 """Shorter parts, such as `v3`, are words that stand in ordinary messages, too."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_MULTIADDR = re.compile(
+    r"/(?:ip[46]|dns(?:4|6|addr)?)/[A-Za-z0-9._:-]{1,253}(?:/(?:tcp|udp)/[0-9]{1,5})?"
+    r"(?:/https?)?(?=/|$)",
+    re.IGNORECASE,
+)
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 _PORT = re.compile(r"[0-9]{1,5}")
 _DELIMITERS = re.compile(r"[/?#&=;,:@]")
@@ -25,13 +30,17 @@ _DELIMITERS = re.compile(r"[/?#&=;,:@]")
 def shown(address: str) -> str:
     """Give scheme, host and port of a URL; of anything else what is certainly no secret.
 
-    The path of a socket, a folder or a multiaddr stays as it is.
+    The path of a socket or a folder stays as it is, a multiaddr up to its port and `http`.
     """
     scheme = _SCHEME.match(address)
     if scheme is not None:
         return f"{scheme[1].lower()}://{_authority(address[scheme.end() :])}"
     if any(mark in address for mark in "@?#"):
         return HIDDEN
+    multiaddr = _MULTIADDR.match(address)
+    if multiaddr is not None:
+        rest = address[multiaddr.end() :].strip("/")
+        return multiaddr[0] + (f"/{HIDDEN}" if rest else "")
     if address.startswith(("/", "./", "../")):
         return address
     # A URL whose scheme was forgotten looks like a relative path.

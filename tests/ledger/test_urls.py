@@ -24,6 +24,13 @@ ADDRESSES = [
     ("http://rpc.example\\key", "http://rpc.example"),
     ("http:///v3/key", f"http://{HIDDEN}"),
     ("/ip4/127.0.0.1/tcp/5001", "/ip4/127.0.0.1/tcp/5001"),
+    ("/dns4/ipfs.example/tcp/443/https/", "/dns4/ipfs.example/tcp/443/https"),
+    ("/ip4/127.0.0.1/tcp/9/KEYKEYKEY", f"/ip4/127.0.0.1/tcp/9/{HIDDEN}"),
+    ("/ip6/::1/tcp/9/KEYKEYKEY", f"/ip6/::1/tcp/9/{HIDDEN}"),
+    ("/dns4/localhost/tcp/9/http/KEYKEYKEY", f"/dns4/localhost/tcp/9/http/{HIDDEN}"),
+    ("/dns/localhost/tcp/9/httpKEYKEY", f"/dns/localhost/tcp/9/{HIDDEN}"),
+    ("/dns/localhost/tcp/9KEYKEYKEY", f"/dns/localhost/{HIDDEN}"),
+    ("/dns/localhost/KEYKEYKEY", f"/dns/localhost/{HIDDEN}"),
     ("/run/geth.ipc", "/run/geth.ipc"),
     ("here", "here"),
     ("localhost:8545", "localhost:8545"),
@@ -72,3 +79,9 @@ def test_an_open_address_has_no_secret() -> None:
     assert not secrets_of("http://127.0.0.1:8545")
     assert not secrets_of("http://127.0.0.1:8545/")
     assert not secrets_of("/run/geth.ipc")
+
+
+def test_a_multiaddrs_rest_is_a_secret() -> None:
+    found = secrets_of("/dns4/localhost/tcp/9/http/KEYKEYKEY")
+    assert "KEYKEYKEY" in found
+    assert not {"localhost", "/dns4/localhost/tcp/9/http"} & found
