@@ -64,6 +64,17 @@ def _closed(path: Path) -> bool:
     return True
 
 
+def read_private(path: Path) -> bytes:
+    """Read a file that only its owner may read; close it and its folder to others. Raise
+    OSError.
+    """
+    data = path.read_bytes()
+    private_folder(path.parent, whole=False)
+    if _closed(path):
+        log.warning("others could read %s: closed to all but its owner", path)
+    return data
+
+
 def open_private(path: Path, flags: int) -> int:
     """Open a file that only its owner can read; give its descriptor."""
     descriptor = os.open(path, flags, FILE_MODE)

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fednode.errors import FedNodeError
-from fednode.files import sweep, write_file, write_new
+from fednode.files import read_private, sweep, write_file, write_new
 from fednode.kept_rows import KEPT, KeptRows
 from fednode.membership import SECRET, committed, shown_shard
 from fednode.roles.journal import Journal
@@ -154,7 +154,7 @@ def pending(journal: Path) -> Plan | None:
 
 def _read(path: Path) -> Plan:
     try:
-        return Plan.model_validate_json(path.read_bytes())
+        return Plan.model_validate_json(read_private(path))
     except (OSError, ValidationError):
         raise FedNodeError(f"the journal's {path} is damaged: restore it from a copy") from None
 

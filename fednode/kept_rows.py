@@ -18,6 +18,7 @@ from fednode.data.commitment import DatasetCommitment, commit_salted
 from fednode.data.salted import SaltedRows, salted
 from fednode.data.splits import Splits
 from fednode.errors import FedNodeError
+from fednode.files import read_private
 from fednode.site import Site
 
 KEPT = "rows.json"
@@ -114,7 +115,7 @@ def read_kept(journal: Path) -> KeptRows | None:
     """Read what a site has kept; None if it never forgot a row."""
     path = journal / KEPT
     try:
-        return KeptRows.model_validate_json(path.read_bytes())
+        return KeptRows.model_validate_json(read_private(path))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError):

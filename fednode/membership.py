@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from fednode.data.commitment import DatasetCommitment
 from fednode.data.salted import SaltedRows
 from fednode.errors import FedNodeError
-from fednode.files import private_folder, write_new
+from fednode.files import private_folder, read_private, write_new
 from fednode.kept_rows import read_kept
 from fednode.site import Site
 from ledger.chain.accounts import Account
@@ -214,7 +214,7 @@ def site_secret(journal: Path) -> bytes:
 
 def _read_secret(path: Path) -> bytes:
     try:
-        secret = path.read_bytes()
+        secret = read_private(path)
     except OSError as error:
         raise FedNodeError(f"the journal's secret {path}: {error.strerror}") from None
     if len(secret) != 32:

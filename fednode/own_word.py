@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fednode.data.sources import SiteName
 from fednode.errors import FedNodeError
-from fednode.files import write_file
+from fednode.files import read_private, write_file
 
 SITE_FILE = "site.json"
 
@@ -53,7 +53,7 @@ def keep_word(journal: Path, site: str, *, public_rows: bool) -> None:
 
 def _kept(journal: Path) -> OwnWord | None:
     try:
-        return OwnWord.model_validate_json((journal / SITE_FILE).read_bytes())
+        return OwnWord.model_validate_json(read_private(journal / SITE_FILE))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValidationError):

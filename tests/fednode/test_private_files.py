@@ -2,14 +2,16 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fednode.files import private_folder, write_file, write_new
+from fednode.kept_rows import KeptRows, read_kept
 from fednode.membership import site_secret
+from fednode.own_word import keep_word, says_public
 from fednode.relay.journal import Journal as RelayJournal
 from fednode.roles.journal import Journal, PreparedUpdate
 from ledger.cid import Codec
@@ -75,6 +77,29 @@ def test_one_that_others_could_read_is_closed(
     caplog.clear()
     Journal(tmp_path / "j", FEDERATION)
     assert not caplog.text
+
+
+def test_what_a_command_reads_is_closed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = tmp_path / "j"
+    readers: dict[str, Callable[[], object]] = {
+        "secret": lambda: site_secret(journal),
+        "site.json": lambda: says_public(journal, "north", now=False),
+        "rows.json": lambda: read_kept(journal),
+    }
+    site_secret(journal)
+    keep_word(journal, "north", public_rows=True)
+    kept = KeptRows(train=(0,), valuation=(), test=(), salts=("00" * 16,))
+    write_file(journal / "rows.json", kept.model_dump_json().encode(), private=True)
+    for name, read in readers.items():
+        journal.chmod(0o755)
+        (journal / name).chmod(0o644)
+        caplog.clear()
+        read()
+        assert modes(journal) == PRIVATE
+        assert f"others could read {journal / name}" in caplog.text
+        caplog.clear()
+        read()
+        assert not caplog.text
 
 
 def test_a_file_that_was_open_is_closed_when_it_is_written(tmp_path: Path) -> None:
