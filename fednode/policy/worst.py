@@ -86,16 +86,41 @@ def worst_case(policy: Policy, cost: Cost, *, leaves: int | None = None) -> Wors
 
 
 def require_worst_case(policy: Policy, worst: WorstCase) -> None:
-    """Refuse a policy with a window that does not hold its worst case."""
-    for name, least in worst.least.items():
-        window: int = getattr(policy.windows, name)
-        if window < least:
-            raise PolicyError(
-                f"windows.{name}",
-                f"{window} s do not hold the worst case, in which all bytes are withheld and one "
-                f"step of a node takes {worst.step} s: make it at least {least}, or lower "
-                "windows.fetch, windows.confirmations or what a round computes",
-            )
+    """Refuse a policy with windows that do not hold its worst case; name all of them, each with
+    what decides its length.
+    """
+    found = [(name, getattr(policy.windows, name), least) for name, least in worst.least.items()]
+    short = [part for part in found if part[1] < part[2]]
+    if not short:
+        return
+    (first, window, least), *others = short
+    further = "".join(
+        f"; windows.{name}: {seconds} s, {_needed(name, needed, worst)}"
+        for name, seconds, needed in others
+    )
+    lower = {_lower(name, worst): None for name, _, _ in short}
+    raise PolicyError(
+        f"windows.{first}",
+        f"{window} s do not hold the worst case, in which all bytes are withheld, "
+        f"{_needed(first, least, worst)}{further}; lengthen what is too short, or lower "
+        + " and ".join(lower),
+    )
+
+
+def _needed(window: str, least: int, worst: WorstCase) -> str:
+    by_step = _decided_by_step(window, worst)
+    cause = f"one step of a node takes {worst.step}" if by_step else f"all turns take {worst.turns}"
+    return f"and {cause} s: it needs at least {least}"
+
+
+def _lower(window: str, worst: WorstCase) -> str:
+    if _decided_by_step(window, worst):
+        return "windows.fetch, windows.confirmations or what a round computes"
+    return "federation.max_participants"
+
+
+def _decided_by_step(window: str, worst: WorstCase) -> bool:
+    return window != "challenge" or worst.step >= worst.turns
 
 
 def _last(window: int) -> int:

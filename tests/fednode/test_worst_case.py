@@ -51,6 +51,29 @@ def test_a_window_that_is_too_short_is_named_with_the_least(
         require(least - 1)
 
 
+def test_all_short_windows_are_named_with_their_causes() -> None:
+    """One step is 4 s, and the turns of four participants take 7 s."""
+    windows = {"reveal": 5, "fetch": 1, "propose": 7, "attest": 15, "challenge": 27}
+    policy = policy_of("heart", windows=windows)
+    found = replace(worst(policy), step=4, least={"propose": 8, "attest": 16, "challenge": 28})
+    with pytest.raises(PolicyError) as refused:
+        require_worst_case(policy, found)
+    text = str(refused.value)
+    assert "windows.propose: 7 s" in text
+    assert "windows.attest: 15 s, and one step of a node takes 4 s: it needs at least 16" in text
+    assert "windows.challenge: 27 s, and all turns take 7 s: it needs at least 28" in text
+    assert "windows.fetch" in text
+    assert "federation.max_participants" in text
+
+
+def test_turns_are_not_blamed_on_a_step() -> None:
+    policy = policy_of("heart", windows={"reveal": 5, "fetch": 1, "attest": 20, "challenge": 21})
+    with pytest.raises(PolicyError, match="all turns take 7 s: it needs at least 28") as refused:
+        require_worst_case(policy, worst(policy))
+    assert "one step" not in str(refused.value)
+    assert "windows.fetch" not in str(refused.value)
+
+
 def test_without_a_key_the_fetch_follows_the_windows() -> None:
     def fetching(**windows: object) -> int:
         return policy_of("heart", windows=windows).windows.fetching
