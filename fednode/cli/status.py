@@ -20,7 +20,7 @@ from fednode.cli.edge import (
 from fednode.cli.open import Place, placed
 from fednode.federation import Federation
 from fednode.holdings import Holdings
-from fednode.models.errors import ModelDescriptionError
+from fednode.models.errors import ModelDescriptionError, ModelNotAllowed
 from fednode.policy import PolicyError
 from fednode.roles.effort import Effort, attested
 from fednode.roles.journal import Journal
@@ -31,8 +31,16 @@ from ledger.state import Phase
 from ledger.stores import BlockUnavailable
 from ledger.types import ZERO_ADDRESS
 
-UNREADABLE = (BlockUnavailable, MalformedRecord, PolicyError, ModelDescriptionError)
-"""Errors of a policy's records, or of results, that a store lacks or has in no usable form."""
+UNREADABLE = (
+    BlockUnavailable,
+    MalformedRecord,
+    PolicyError,
+    ModelDescriptionError,
+    ModelNotAllowed,
+)
+"""Errors of a policy's records, or of results, that a store lacks, has in no usable form, or that
+need code which was not allowed.
+"""
 LABELS = {"deadline_in": "seconds to the deadline"}
 
 

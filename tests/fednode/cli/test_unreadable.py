@@ -86,6 +86,20 @@ def test_status_tells_what_the_chain_tells(
     require_one_line(desk.run("status", **chosen), 1, "policy record", "not a map")
 
 
+def test_status_of_an_own_model_needs_no_leave_to_run_it(
+    world: World, contract: Federations
+) -> None:
+    text = POLICY.format(open="true").replace('model = "logistic"', 'model = "elsewhere:model"')
+    rest = record({"policy": parse_policy(text).rest_record()})
+    header = replace(garbage_header(contract), rest=rest[0].digest)
+    blocks = dict([rest, raw(header.encode())])
+    DirectoryStore(world.desk.folder / "store").put(Artefact(tuple(blocks), blocks))
+    id_, _ = contract.create(key(0), header)
+    result = world.desk.run("status", FEDNODE_FEDERATION=id_.hex())
+    require_one_line(result, 1, "--allow-model elsewhere:model")
+    assert f"federation: {id_.hex()}" in result.stdout
+
+
 def test_payouts_need_the_store_and_say_so(world: World, contract: Federations) -> None:
     """All else is taken out before; the error names the list that is missing."""
     holdings = Holdings(contract, FederationId(bytes.fromhex(world.ended)))
