@@ -29,6 +29,8 @@ from fednode.cli.open import (
 )
 from fednode.creation import Ancestor, Plan, plan
 from fednode.creation import create as create_federation
+from fednode.data.errors import RowsNotPublic
+from fednode.data.evaluation_set import EvaluationSet
 from fednode.errors import FedNodeError
 from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import Federation
@@ -83,6 +85,7 @@ def create(
     output = Output(as_json)
     policy = load_policy(policy_file)
     tell_apart = _salt(salt)
+    notes = list(_warnings(policy))
     account = None if dry_run else open_account(keystore, password_file)
     contract = open_contract(rpc, chain_id, ledger)
     if account is not None:
@@ -92,7 +95,7 @@ def create(
     planned = plan(
         policy,
         task,
-        published_rows(policy, data_dir, public_rows=public_rows or dry_run),
+        _published(policy, data_dir, public_rows, notes if dry_run else None),
         chain_id=contract.chain.chain_id,
         ledger=contract.address,
         ancestor=_ancestor(
@@ -105,7 +108,7 @@ def create(
     output.note(_risk(planned))
     for line in explain(policy):
         output.note(line)
-    for warning in _warnings(policy):
+    for warning in notes:
         output.note(warning)
     if account is None:
         output.result(_predictions(policy, planned), "nothing was created")
@@ -123,6 +126,21 @@ def create(
         },
         f"federation {federation.hex()} (block {receipt.block_number}, {receipt.gas_used} gas)",
     )
+
+
+def _published(
+    policy: Policy, data_dir: Path, public_rows: bool, notes: list[str] | None
+) -> EvaluationSet | None:
+    """Read the rows that are published. A dry run publishes none: it takes down in `notes` why the
+    real run would refuse.
+    """
+    try:
+        return published_rows(policy, data_dir, public_rows=public_rows)
+    except RowsNotPublic as error:
+        if notes is None:
+            raise
+        notes.append(f"not yet: {error}")
+    return published_rows(policy, data_dir, public_rows=True)
 
 
 def _ancestor(

@@ -44,7 +44,12 @@ def test_it_is_said_once_and_kept_for_this_site(world: World) -> None:
 
 def test_the_price_is_told_without_it(world: World) -> None:
     line = "create --account @0.json --policy @open.toml --salt 77 --dry-run"
-    assert world.desk.run(line, **SILENT).exit_code == 0
+    result = world.desk.run(line, **SILENT)
+    assert result.exit_code == 0
+    assert "not yet: " in result.stdout
+    assert "--public-rows" in result.stdout
+    said = world.desk.run(f"{line} --public-rows", **SILENT)
+    assert "not yet" not in said.stdout
 
 
 def test_looking_at_ones_own_rows_needs_no_word(world: World) -> None:
