@@ -27,7 +27,7 @@ def test_a_request_that_no_node_reads_is_not_signed(
     request = json.loads((desk.folder / "read.json").read_bytes())
     assert callable(change)
     changed = {**request, field: change(request[field])}
-    (desk.folder / "bad.json").write_text(json.dumps(changed), encoding="utf-8")
-    result = desk.run("invite @bad.json --account @0.json --out @bad-inv.json")
+    (desk.folder / "unreadable.json").write_text(json.dumps(changed), encoding="utf-8")
+    result = desk.run("invite @unreadable.json --account @0.json --out @unreadable-inv.json")
     require_one_line(result, 1, word)
-    assert not (desk.folder / "bad-inv.json").exists()
+    assert not (desk.folder / "unreadable-inv.json").exists()
