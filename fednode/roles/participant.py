@@ -13,6 +13,7 @@ from fednode.roles.committing import Committing
 from fednode.roles.declarer import Declarer
 from fednode.roles.duties import Duties
 from fednode.roles.journal import Journal
+from fednode.roles.news import News
 from fednode.roles.role import Progress, advance_if_due, finished
 from fednode.roles.trainer import Trainer
 from fednode.roles.turns import turn_of
@@ -56,6 +57,7 @@ class Participant:
         self._account = account
         self._journal = journal
         self._duties = Duties()
+        self._news = News()
         self._joined = False
         carrier = carrier or Direct(federation.contract, federation.id, account)
         self._watcher = Watcher(federation, account, journal, beside=False)
@@ -89,6 +91,7 @@ class Participant:
             log.warning("the chain's node does not know any more that we joined; waiting for it")
             return Progress.WAITING
         self._joined = True
+        self._news.tell(self._federation, f"participant {member.index}")
         self._journal.align({round_.index: round_.parent for round_ in state.rounds})
         duties = self._duties
         duties.begin(self._federation.chain.now())

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from fednode.federation import Federation
 from fednode.roles.duties import Duties
+from fednode.roles.news import News
 from fednode.roles.role import Progress, attempt, end, finished, idles, volunteer
 from fednode.roles.turns import turn_of
 from fednode.roles.watcher import Watcher
@@ -52,6 +53,7 @@ class Proposer:
         self._backer = backer
         self._watcher = Watcher(federation, account)
         self._duties = Duties()
+        self._news = News()
         self._ready: tuple[Turn, Outcome, Digest] | None = None
         self._proposed: tuple[Turn, Digest] | None = None
         self._barred = -1
@@ -61,6 +63,7 @@ class Proposer:
         deadline has passed.
         """
         state = self._federation.refresh()
+        self._news.tell(self._federation, "proposer")
         if finished(self._federation):
             return end(self._federation)
         self._duties.begin(self._federation.chain.now())

@@ -11,6 +11,7 @@ from fednode.roles.duties import OUTAGES as OUTAGES
 from fednode.roles.duties import PASSING as PASSING
 from fednode.roles.duties import Complaints
 from fednode.roles.duties import Progress as Progress
+from fednode.roles.news import where
 from fednode.roles.turns import Turn, advances, pause
 from incentives.errors import IncentiveError
 from ledger.chain.accounts import Account
@@ -105,7 +106,10 @@ def advance_if_due(federation: Federation, account: Account, turn: Turn = FIRST)
     due = advances(federation.state, turn)
     if due is None or federation.lag is not None or federation.chain.now() < due:
         return False
-    return volunteer("advanced", lambda: federation.contract.advance(account, federation.id))
+    return volunteer(
+        f"advanced {where(federation.state)}",
+        lambda: federation.contract.advance(account, federation.id),
+    )
 
 
 def is_time(federation: Federation, begin: int, deadline: int) -> bool:
