@@ -138,6 +138,11 @@ def _opened(bundle: Path, trust_block: bytes) -> Evidence:
     try:
         return evidence_from_bundle(bundle, trust_block)
     except MalformedRecord as error:
+        if error.kind == "CAR header":
+            raise FedNodeError(
+                f"--bundle {bundle} is no bundle, it does not begin as a CAR file: give the file "
+                "that --write-bundle wrote"
+            ) from None
         raise FedNodeError(f"--bundle {bundle}: {error}; get the file again") from None
 
 

@@ -118,7 +118,15 @@ def advised(error: Exception) -> str:
 
 def _cause(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
-    return f"{error.filename}: {reason}" if error.filename else reason
+    if error.filename:
+        return f"{error.filename}: {reason}"
+    return f"standard output cannot be written: {reason}" if _printing(error) else reason
+
+
+def _printing(error: OSError) -> bool:
+    """Whether an error was raised where click or rich print."""
+    names = [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(names) and names[-1].partition(".")[0] in ("click", "rich")
 
 
 def _place(error: Exception) -> str:

@@ -166,8 +166,11 @@ class _Bounded:
 def _read_header(stream: _Bounded) -> tuple[CID, ...]:
     size = stream.varint()
     if size is None or not 0 < size <= MAX_HEADER:
-        raise MalformedRecord("CAR", "the header is empty or longer than 1 MiB")
-    record = cbor.decode_map(stream.read(size), "CAR header", ("roots", "version"))
+        raise MalformedRecord("CAR header", "the header is empty or longer than 1 MiB")
+    try:
+        record = cbor.decode_map(stream.read(size), "CAR header", ("roots", "version"))
+    except MalformedRecord as error:
+        raise MalformedRecord("CAR header", error.reason) from None
     if cbor.field(record, "version", int, kind="CAR header") != 1:
         raise MalformedRecord("CAR header", "this is not version 1")
     roots = cbor.field(record, "roots", list, kind="CAR header")

@@ -93,6 +93,7 @@ def test_a_full_disk_is_one_line(more: tuple[str, ...], bundle: tuple[Path, str]
         ran = audit(bundle, *more, stdout=to)
     assert ran.returncode == 1
     assert b"No space left on device" in ran.stderr
+    assert (b"/dev/full" if "--html" in more else b"standard output") in ran.stderr
     assert ran.stderr.count(b"\n") == 1
 
 

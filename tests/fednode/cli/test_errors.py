@@ -103,7 +103,8 @@ WRONG = [
     ("audit --bundle @bundle.car --trust-block 12", {}, 1, ["--trust-block '12'"]),
     (f"audit --bundle @bundle.car --trust-block {UNKNOWN}", {}, 1, ["the trusted block", UNKNOWN]),
     (f"audit --bundle @none.car --trust-block {UNKNOWN}", {}, 1, ["none.car", "No such file"]),
-    (f"audit --bundle @0.json --trust-block {UNKNOWN}", {}, 1, ["0.json", "malformed"]),
+    (f"audit --bundle @0.json --trust-block {UNKNOWN}", {}, 1, ["0.json is no bundle"]),
+    (f"audit --bundle @text.md --trust-block {UNKNOWN}", {}, 1, ["text.md is no bundle"]),
     (f"audit --bundle @cut.car --trust-block {UNKNOWN}", {}, 1, ["cut.car", "truncated"]),
 ]
 
@@ -116,6 +117,7 @@ def desk(world: World) -> Desk:
     (folder / "blank").write_text("\n")
     (folder / "j" / "damaged").mkdir()
     (folder / "j" / "damaged" / "secret").write_bytes(b"short")
+    (folder / "text.md").write_bytes(b"# Text\n\nA page whose first byte announces 35 more.\n")
     (folder / "cut.car").write_bytes((folder / "bundle.car").read_bytes()[:-1])
     create_keystore(folder / "poor.json", PASSWORD, light=True)
     return world.desk
