@@ -28,6 +28,8 @@ from ledger.chain.client import Chain
 from ledger.errors import MalformedRecord
 from ledger.stores import RecordingStore
 
+STANDARD_OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
 
 @click.command()
 @click.option("--rpc", envvar="FEDNODE_RPC", metavar="URL", help="A chain node. [FEDNODE_RPC]")
@@ -99,6 +101,8 @@ def audit(
     for output in (html_file, write_bundle):
         if output is not None:
             require_writable(output)
+    if as_json and html_file is not None and str(html_file) in STANDARD_OUTPUT:
+        raise FedNodeError(f"--html {html_file}: --json prints there; write the report to a file")
     vault = open_vault(key_files)
     if bundle is not None:
         if write_bundle is not None:

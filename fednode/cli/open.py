@@ -49,7 +49,7 @@ def open_content(ipfs: str | None, store: Path | None, *, new: bool = False) -> 
     if (ipfs is None) == (store is None):
         raise FedNodeError(
             f"give --ipfs URL (your Kubo node) or --store DIR (a directory of blocks): "
-            f"{'neither' if ipfs is None else 'both'} of them are set, by options or by "
+            f"{'neither is' if ipfs is None else 'both are'} set, by options or by "
             "FEDNODE_IPFS and FEDNODE_STORE"
         )
     if store is None:

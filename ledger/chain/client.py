@@ -44,7 +44,7 @@ def _transports(url: str) -> tuple[Transport, Batch]:
     elif scheme == "":
         if not Path(url).exists():
             raise ChainUnreachable(
-                shown(url), "no such socket; a URL begins with http:// or https://"
+                shown(url), "no such socket; begin a URL with its scheme, http or https"
             )
         provider = IPCProvider(url)
     else:

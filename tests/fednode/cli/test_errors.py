@@ -30,7 +30,19 @@ WRONG = [
     # the chain
     ("status", {"FEDNODE_RPC": "http://127.0.0.1:1"}, 1, ["127.0.0.1:1", "does not answer"]),
     ("status", {"FEDNODE_RPC": "ftp://here"}, 1, ["unknown scheme 'ftp'"]),
-    ("status", {"FEDNODE_RPC": "here"}, 1, ["here", "no such socket", "http://"]),
+    ("status", {"FEDNODE_RPC": "here"}, 1, ["here", "no such socket", "http or https"]),
+    (
+        "status --rpc mainnet.example/v3/KEYKEYKEY",
+        {},
+        1,
+        ["mainnet.example/***", "begin a URL with its scheme, http or https"],
+    ),
+    (
+        "audit --json --html /dev/stdout --bundle @bundle.car",
+        {},
+        1,
+        ["--html /dev/stdout", "--json prints there"],
+    ),
     ("status --chain-id 1", {}, 1, ["is chain 31337, expected chain 1"]),
     # the contract
     ("status --ledger 0x12", {}, 1, ["--ledger '0x12'", "not an address"]),
@@ -44,7 +56,7 @@ WRONG = [
     (f"claim --account @1.json --federation {UNKNOWN}", {}, 1, ["is not on this contract"]),
     (f"audit --federation {UNKNOWN}", {}, 1, ["is not on this contract"]),
     # the content store
-    ("status", {"FEDNODE_STORE": None}, 1, ["--ipfs", "--store", "neither"]),
+    ("status", {"FEDNODE_STORE": None}, 1, ["--ipfs", "--store", "neither is set"]),
     ("status --ipfs http://127.0.0.1:1", {}, 1, ["both"]),
     ("status --store @none", {}, 1, ["no such directory"]),
     ("status --ipfs here", {"FEDNODE_STORE": None}, 1, ["http://127.0.0.1:5001"]),
