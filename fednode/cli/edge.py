@@ -326,7 +326,7 @@ public_option = click.option(
     "--public-rows",
     envvar="FEDNODE_PUBLIC_ROWS",
     is_flag=True,
-    help="Say, for the rows' owner, that everyone may see them; the journal keeps it. "
+    help="Say, for the rows' owner, that everyone may see them; a --journal keeps it. "
     "[FEDNODE_PUBLIC_ROWS]",
 )
 site_options = options(

@@ -1,5 +1,7 @@
 """From a command's options to the objects that it works on."""
 
+import os
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -35,11 +37,26 @@ def open_password(password_file: Path | None, prompt: str, *, new: bool = False)
         if new and not found:
             raise FedNodeError(f"{password_file}: its first line, the new password, is empty")
         return found
+    # Without a terminal there is no echo to hide, and Python would warn in three lines.
+    hide = _has_terminal()
     try:
-        password = click.prompt(prompt, hide_input=True, confirmation_prompt=new, err=True)
+        password = click.prompt(prompt, hide_input=hide, confirmation_prompt=new, err=True)
     except click.Abort:
+        if not hide:  # click ends the line of a hidden prompt alone
+            click.echo(err=True)
         raise FedNodeError("no password: type it, or give --password-file FILE") from None
     return str(password)
+
+
+def _has_terminal() -> bool:
+    """Whether a password can be typed: at standard input, or at the process's own terminal."""
+    if sys.stdin.isatty():
+        return True
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def open_content(ipfs: str | None, store: Path | None, *, new: bool = False) -> ContentStore:

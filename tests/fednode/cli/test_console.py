@@ -148,3 +148,18 @@ def test_a_report_can_go_to_standard_output(bundle: tuple[Path, str], tmp_path: 
         assert ran.returncode == 0
         assert text.startswith("<!DOCTYPE html>")
         assert json.loads(text[text.rindex("</html>") + 7 :])["holds"]
+
+
+def test_without_a_terminal_python_does_not_warn(tmp_path: Path) -> None:
+    code = "from fednode.cli import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "account", "new", str(tmp_path / "0.json")],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        start_new_session=True,
+    )
+    assert ran.returncode == 1
+    assert b"Warning" not in ran.stderr
+    assert ran.stderr.endswith(b"\nerror: no password: type it, or give --password-file FILE\n")
+    assert ran.stderr.count(b"\n") == 2
