@@ -312,9 +312,12 @@ class Court:
             )
             dispute = Dispute(federation, case.result)
             opened.append(
-                self._contract.open_proof(challenger, dispute, proof.data, attempt=0, salt=salt)
+                self._contract.open_proof(
+                    challenger, dispute, proof.data, attempt=attempt, salt=salt
+                )
             )
-        data = call("openProof", *astuple(dispute), proof.data, salt)
+        place = (dispute.federation, dispute.result, attempt, dispute.challenge)
+        data = call("openProof", *place, proof.data, salt)
         floor = 21_000 + sum(40 if byte else 10 for byte in data)
         gas = (receipt.gas_used for receipt in (committed, *opened))
         return Challenge(len(data), floor, *gas)

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from fednode.data.evaluation_set import EvaluationSet
+from fednode.data.paths import HERE
 from fednode.data.table import Table
 from fednode.errors import FedNodeError
 from fednode.policy import Policy, built_in
@@ -39,7 +40,7 @@ class Data:
 def load(folder: Path | None, size: Size, *, model: str = "cnn", valued: bool = False) -> Data:
     """Read MNIST from its folder; without one, take scikit-learn's digits and say so."""
     policy = _policy(folder, size, model, valued=valued)
-    source = open_sites(policy, public_rows=True)
+    source = open_sites(policy, folder or Path(), public_rows=True)
     tables = []
     for site in source.sites:
         rows = load_site(policy, source, site).train
@@ -67,7 +68,7 @@ def _policy(folder: Path | None, size: Size, model: str, *, valued: bool) -> Pol
         },
         "task": {"model": model, "options": {}},
         "data": {
-            "path": None if folder is None else str(folder),
+            "path": None if folder is None else HERE,
             "sites": [f"site-{place}" for place in range(size.participants)],
             "partition": {"kind": "iid"},
             "split": {"valuation": "0.05", "test": "0.05"},

@@ -1,6 +1,7 @@
 """What an audit makes of results that fell, and of what was signed and posted by others."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -129,18 +130,28 @@ def test_votes_that_were_signed_and_posted_together_hold() -> None:
     assert verdict.rounds[0].votes_for == 2
 
 
-def test_a_posted_vote_that_nobody_signed_is_found() -> None:
+def posted(forge: Callable[[ev.Voted], bytes]) -> v.Verdict:
+    """Audit votes that were posted together, with another call in their place."""
     world = together()
     events = [*world.events]
     at = next(i for i, event in enumerate(events) if isinstance(event, ev.Voted))
     voted = events[at]
     assert isinstance(voted, ev.Voted)
-    place = (voted.federation, voted.round, voted.attempt, voted.result)
-    for forged in (
-        call("postVotes", *place, 0, [(True, bytes(32), bytes(32))]),
-        voted.meta.call[:-40],
-    ):
-        events[at] = replace(voted, meta=replace(voted.meta, call=forged))
-        finding = run_audit(world.evidence(rechained(events))).finding
-        assert finding is not None
-        assert (finding.step, finding.signer) == (v.SIGNERS, NOBODY)
+    events[at] = replace(voted, meta=replace(voted.meta, call=forge(voted)))
+    return run_audit(world.evidence(rechained(events)))
+
+
+def test_a_posted_vote_with_another_signature_is_found() -> None:
+    def forge(voted: ev.Voted) -> bytes:
+        place = (voted.federation, voted.round, voted.attempt, voted.result)
+        return call("postVotes", *place, 0, [(True, bytes(32), bytes(32))])
+
+    finding = posted(forge).finding
+    assert finding is not None
+    assert (finding.step, finding.signer) == (v.SIGNERS, NOBODY)
+
+
+def test_a_posted_vote_whose_call_cannot_be_read_is_a_note() -> None:
+    verdict = posted(lambda voted: voted.meta.call[:-40])
+    assert verdict.holds, verdict.finding
+    assert any("outer call" in note for note in verdict.notes), verdict.notes
