@@ -45,6 +45,9 @@ lost it. Until then another node behind the same address may be some blocks behi
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
 """Seconds between looks at a chain's node that is behind, for what cannot do with a part."""
 
+RECENT = 2
+"""How many models are kept: the head's, and the one that the head was made from."""
+
 
 class EventSource(Protocol):
     """Where events come from: the chain, or an evidence bundle."""
@@ -101,7 +104,7 @@ class Replica:
         self._waiting: deque[Event] = deque()
         self._state: FederationState | None = None
         self._standings: list[tuple[Digest, Standing]] = []
-        self._model: tuple[Digest, Int32] | None = None
+        self._models: dict[Digest, Int32] = {}
         self._rest: Mapping[str, cbor.Value] | None = None
         self._secrets: dict[Digest, bytes] = {}
         self._instead: dict[Digest, Digest] = {}
@@ -316,16 +319,7 @@ class Replica:
             last = self._standings[-1][1] if self._standings else first_standing()
             self._standings.append((accepted.result, self._follow(last, accepted)))
         standing = self._standings[len(lineage) - 1][1] if lineage else first_standing()
-        if len(lineage) == len(self.state.lineage):
-            return replace(standing, model=self._head_model())
         return replace(standing, model=self.model(len(lineage)))
-
-    def _head_model(self) -> Int32:
-        """Read the head's model, once; older ones are not kept."""
-        head = self.state.head
-        if self._model is None or self._model[0] != head:
-            self._model = (head, self.model(len(self.state.lineage)))
-        return self._model[1]
 
     def reader(self, accepted: Accepted) -> artefacts.ResultReader:
         """Open the published result behind a place on the lineage."""
@@ -389,7 +383,22 @@ class Replica:
         return self.reader(lineage[-1]).content.secret if lineage else b""
 
     def model(self, height: int) -> Int32:
-        """Read the model at a height of the lineage; 0 = the initial one."""
+        """Read the model at a height of the lineage; 0 = the initial one. It is read once while it
+        is the head's or the one before. The head was made from that one, so no store has to give it
+        again when the head is judged.
+        """
+        results = [ZERO_DIGEST, *(accepted.result for accepted in self.state.lineage)]
+        newest, result = results[-RECENT:], results[height]
+        known = self._models
+        self._models = {key: known[key] for key in newest if key in known}
+        model = known.get(result)
+        if model is None:
+            model = self._read_model(height)
+            if result in newest:
+                self._models[result] = model
+        return model
+
+    def _read_model(self, height: int) -> Int32:
         if height == 0:
             return self.initial_model()
         return self.reader(self.state.lineage[height - 1]).model(self.policy.leaves)

@@ -371,6 +371,23 @@ def test_an_ancestors_bytes_are_waited_for_once(wrong: Wrong, kind: str, tmp_pat
     assert [what.split()[0] for what in node.told] == ["committed"]
 
 
+def test_a_model_that_was_trained_from_is_not_asked_for_again(tmp_path: Path) -> None:
+    """The head is judged by the model before it, also if the node's store has stopped answering."""
+    wrong = founded(tmp_path / "federation", another_step)
+    node = Node(wrong.world, Hanging(wrong.blocks, lambda cid: False), tmp_path / "node")
+    proposal = node.view.refresh().round.proposal
+    node.view.standing()
+    node.store.withheld = wrong.named("the ancestor's model").__contains__
+    wrong.world.vote(HONEST - 1, True)
+    assert node.view.refresh().head == proposal.result
+    node.view.standing()
+    wrong.world.time = proposal.attest_deadline + 75
+    watcher = node.watcher
+    for _ in range(2):
+        watcher.step()
+    assert [what.split()[0] for what in node.told] == ["committed"]
+
+
 def test_no_dispute_waits_for_what_is_kept(
     wrong: Wrong, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
