@@ -388,9 +388,8 @@ def test_a_model_that_was_trained_from_is_not_asked_for_again(tmp_path: Path) ->
     assert [what.split()[0] for what in node.told] == ["committed"]
 
 
-def test_no_dispute_waits_for_what_is_kept(
-    wrong: Wrong, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_dispute_waits_for_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = founded(tmp_path / "others", another_step)  # the step moves its round on
     node = Node(wrong.world, Hanging(wrong.blocks, lambda cid: False), tmp_path)
     wrong.world.time = node.view.refresh().round.proposal.attest_deadline + 75
     order: list[str] = []
