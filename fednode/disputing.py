@@ -54,6 +54,8 @@ from ledger.utilities import decode, first
 
 PLACE_SIZE = 6
 """Bytes of a demand's kind, level and position, before the result's header."""
+READ = ("_reader", "_levels", "_model", "_measured", "_valued", "_paid", "_ancestors")
+"""What an examination reads of a result and of those before it: each is there whole, or None."""
 MOST_MISSED = 4
 """Nodes' sums that are asked for and missed, before a result's sums count as withheld."""
 
@@ -72,6 +74,15 @@ class UnknownProposal(MalformedAnswer):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Ancestors:
+    """The model before a result, its parent, and the result that ended the reward period before."""
+
+    previous: OpenTree
+    parent: Ancestor | None
+    ended: Ancestor | None
+
+
 @dataclass(frozen=True)
 class Examination:
     """One proposed result, examined from chain and store, and from what demands of it were answered
@@ -82,6 +93,7 @@ class Examination:
     federation: Federation
     proposal: Proposal
     answers: Mapping[Target, bytes] = field(default_factory=dict)
+    known: Sequence[Slot] = ()
     missing: set[CID | int] = field(default_factory=set, init=False)
 
     def gather(self) -> None:
@@ -172,8 +184,25 @@ class Examination:
         if self.right:
             return None
         answers = self._answers(demanded)
-        told = replace(self, answers=answers) if answers else self
+        told = self._told(answers) if answers else self
         return find(told._disputed)
+
+    def again(self) -> "Examination":
+        """Begin another examination: what has come is not asked for again."""
+        return self._after(Examination(self.federation, self.proposal, known=self._found))
+
+    def _told(self, answers: Mapping[Target, bytes]) -> "Examination":
+        """Give this examination with what was opened; nothing is read again, or missed anew."""
+        told = self._after(replace(self, answers=answers))
+        same = {"_found": self._found, "_batch": self._batch, "_published": self._published}
+        told.__dict__.update(same)
+        return told
+
+    def _after(self, other: "Examination") -> "Examination":
+        """Hand on what was read."""
+        read = {name: self.__dict__.get(name) for name in READ}
+        other.__dict__.update({name: value for name, value in read.items() if value is not None})
+        return other
 
     def _answers(self, demanded: Sequence[Target]) -> dict[Target, bytes]:
         """Sort what was opened by what it answers."""
@@ -347,7 +376,7 @@ class Examination:
     @cached_property
     def _found(self) -> list[Slot]:
         """The round's slots with what was published for them, as far as it came in time."""
-        return self.federation.slots(self._round)
+        return self.federation.slots(self._round, self.known)
 
     def _reasons(self) -> Iterator[tuple[int, int]]:
         """Give what the result says of the slots, as far as its nodes were published or shown."""
@@ -384,23 +413,33 @@ class Examination:
     def _disputed(self) -> Disputed:
         federation = self.federation
         facts = Facts(federation.state, self.proposal)
-        lineage, policy = federation.state.lineage, federation.replica.policy
-        ended = end_before(policy, facts.height)
         return Disputed(
-            policy=policy,
+            policy=federation.replica.policy,
             case=facts.case(),
             header=self._header,
             published=self._published,
             right=self._right,
             inputs=self._inputs,
             headers=self._headers,
-            previous=self._previous(facts.height - 1),
+            previous=self._ancestors.previous,
             facts=facts.holds,
             scales=[seat.scale for seat in federation.replica.context(self._round).seats],
             batch=self._batch,
             answers=self.answers,
             blind=self._blind,
-            parent=self._ancestor(lineage[facts.height - 2]) if facts.height > 1 else None,
+            parent=self._ancestors.parent,
+            ended=self._ancestors.ended,
+        )
+
+    @cached_property
+    def _ancestors(self) -> Ancestors:
+        """What the result follows from."""
+        state = self.federation.state
+        height, lineage = Facts(state, self.proposal).height, state.lineage
+        ended = end_before(self.federation.replica.policy, height)
+        return Ancestors(
+            previous=self._previous(height - 1),
+            parent=self._ancestor(lineage[height - 2]) if height > 1 else None,
             ended=self._ancestor(lineage[ended - 1]) if ended else None,
         )
 

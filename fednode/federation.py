@@ -272,36 +272,47 @@ class Federation:
         """
         return self._identities.step(self.state)
 
-    def slots(self, round_: Round) -> list[Slot]:
-        """Read all that a round is made from, as far as it can be had."""
-        return self.filled(round_, self.claims(round_))
+    def slots(self, round_: Round, known: Sequence[Slot] = ()) -> list[Slot]:
+        """Read all that a round is made from, as far as it can be had. What is there of the `known`
+        slots is not read again.
+        """
+        return self.filled(round_, self.claims(round_), known)
 
     def claims(self, round_: Round) -> list[Slot]:
         """List a round's slots. A batch that is kept back must leave time for the updates."""
         with spending_part(1 / 4):
             return self.replica.claims(round_)
 
-    def filled(self, round_: Round, claims: Sequence[Slot]) -> list[Slot]:
+    def filled(
+        self, round_: Round, claims: Sequence[Slot], known: Sequence[Slot] = ()
+    ) -> list[Slot]:
         """Put what was published beside the slots that it decides."""
         slots = list(claims)
-        for place, slot in self.arriving(round_, claims):
+        for place, slot in self.arriving(round_, claims, known):
             slots[place] = slot
         return slots
 
-    def arriving(self, round_: Round, claims: Sequence[Slot]) -> Iterator[tuple[int, Slot]]:
+    def arriving(
+        self, round_: Round, claims: Sequence[Slot], known: Sequence[Slot] = ()
+    ) -> Iterator[tuple[int, Slot]]:
         """Fetch the updates that a round is made from, and give each slot by its place as its
-        update arrives.
+        update arrives. What is there of the `known` slots is not fetched again.
         """
-        for place, (found, _) in self._fetched(round_, claims):
+        there = {slot.digest: slot.published for slot in known if slot.published.final}
+        decide = {at: claims[at] for at in deciding(claims, round_.batched)}
+        for place, slot in decide.items():
+            if slot.digest in there:
+                yield place, replace(slot, published=there[slot.digest])
+        lacking = {at: slot for at, slot in decide.items() if slot.digest not in there}
+        for place, (found, _) in self._fetched(lacking):
             yield place, replace(claims[place], published=found)
 
     def _fetched(
-        self, round_: Round, claims: Sequence[Slot]
+        self, decide: Mapping[int, Slot]
     ) -> Iterator[tuple[int, tuple[Published, Artefact]]]:
-        """Fetch all updates at once. One that is missing takes long to be missed: whoever withholds
-        many must not keep the others' from being held in time.
+        """Fetch updates by their places, all at once. One that is missing takes long to be missed:
+        whoever withholds many must not keep the others' from being held in time.
         """
-        decide = {at: claims[at] for at in deciding(claims, round_.batched)}
         held = {
             at: self._held[slot.digest] for at, slot in decide.items() if slot.digest in self._held
         }

@@ -452,7 +452,12 @@ class Watcher:
 
     def _anew(self, proposal: Proposal) -> Look:
         """Look at a result, on what is left of its budget."""
-        look = Look(Examination(self._federation, proposal), self._federation.chain.now())
+        before = self._looks.get(proposal.key)
+        if before is None:
+            examination = Examination(self._federation, proposal)
+        else:
+            examination = before.examination.again()
+        look = Look(examination, self._federation.chain.now())
         self._looks[proposal.key] = look
         look.examination.gather()
         return look

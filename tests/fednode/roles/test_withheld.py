@@ -16,6 +16,7 @@ from typing import cast
 import pytest
 
 from fednode.creation import plan
+from fednode.disputing import Examination
 from fednode.federation import Federation
 from fednode.roles.journal import Journal
 from fednode.roles.participant import HELD, Participant
@@ -31,12 +32,12 @@ from ledger.cid import CID, Codec
 from ledger.headers import ResultHeader, UpdateHeader
 from ledger.payload import Payload
 from ledger.proceedings import Round
-from ledger.proofs import Proof
+from ledger.proofs import Demand, Proof, Wanted
 from ledger.replica import Origin, Replica
 from ledger.round import Outcome, Slot
 from ledger.state import Phase
-from ledger.stores import BlockNotFound, MemoryStore
-from ledger.stores.budget import patience
+from ledger.stores import BlockNotFound, Budget, MemoryStore
+from ledger.stores.budget import patience, spending
 from ledger.types import Digest, ParticipantId
 from tests.engines import embedded
 from tests.federations import Stage, found, in_phase, peers, play, policy_of
@@ -386,6 +387,26 @@ def test_a_model_that_was_trained_from_is_not_asked_for_again(tmp_path: Path) ->
     for _ in range(2):
         watcher.step()
     assert [what.split()[0] for what in node.told] == ["committed"]
+
+
+def test_what_has_come_is_not_asked_for_again(wrong: Wrong, tmp_path: Path) -> None:
+    """With what demands bring to light, or at another look, less may come than at the first."""
+    hidden = wrong.named("the model")
+    node = Node(wrong.world, Hanging(wrong.blocks, hidden.__contains__), tmp_path)
+    first = Examination(node.view, node.view.refresh().round.proposal)
+    with spending(Budget(FETCH)):
+        first.gather()
+        demand = first.find()
+    assert isinstance(demand, Demand)
+    assert demand.target.kind is Wanted.MODEL
+    node.view._held.clear()
+    node.store.withheld = lambda cid: True
+    with spending(Budget(0)):
+        second = first.again()
+        second.gather()
+        assert second.find() == demand
+        told = second._told({demand.target: b""})
+        assert [slot.published for slot in told._slots] == [s.published for s in first._slots]
 
 
 def test_no_dispute_waits_for_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
