@@ -531,13 +531,16 @@ mangled = st.builds(
     st.integers(0, 7),
     st.integers(0, len(HEADER)),
 )
+payloads = st.none() | st.builds(
+    Payload, st.just(DATA) | st.binary(max_size=64) | st.just(b"\x80" * len(DATA))
+)
 anything = st.builds(
     Published,
     st.none() | st.just(HEADER) | mangled | st.binary(max_size=600),
-    st.none()
-    | st.builds(Payload, st.just(DATA) | st.binary(max_size=64) | st.just(b"\x80" * len(DATA))),
+    payloads,
     st.booleans(),
     st.just(PLAIN),
+    payloads,
 )
 
 
