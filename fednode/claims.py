@@ -37,12 +37,10 @@ log = logging.getLogger("fednode")
 
 AT_ONCE = 16
 """Payouts of one transaction: 0.5M gas, and 1.6M more if all payees burn what they may."""
-CALL_GAS = 420_000
-"""What a payment may need itself: 78,000 are measured, with a proof that opens 32,768 leaves. On
-chains on which storage is dearer (geth's next fork) it is several times that.
-"""
-PAYOUT_GAS = 250_000
-"""What each payout of several may need: 38,000 are measured, and 25,000 for a new account."""
+CALL_GAS = 120_000
+"""What a payment needs itself: 78,000 are measured, with a proof that opens 32,768 leaves."""
+PAYOUT_GAS = 75_000
+"""What each payout of several needs: 38,000 are measured, and 25,000 for a new account."""
 FAILURES = 8
 """Failed payments to the code of strangers that an account pays gas for, by default."""
 Send = Callable[[], Receipt]

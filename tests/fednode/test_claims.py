@@ -103,7 +103,7 @@ HOSTILE = {
     "burns all gas": "5b600056",
     "returns 64 kB": "61ffff6000fd",
     "refuses at any price but zero": "3a600557005b60006000fd",
-    "uses more than its share": "620927c05a10600a57005b60006000fd",
+    "uses more than its share": "62030d405a10600a57005b60006000fd",
 }
 """Runtime code of payees, by what it does when it is sent ether."""
 
