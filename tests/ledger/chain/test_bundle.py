@@ -23,7 +23,7 @@ from ledger.bundle import (
     open_bundle,
     write_bundle,
 )
-from ledger.chain.accounts import from_key
+from ledger.chain.accounts import Account, from_key
 from ledger.chain.blocks import (
     UnknownHeaderLayout,
     header_rlp,
@@ -503,13 +503,29 @@ def test_a_delegated_account_acts_through_a_bundler(engine: Engine, tmp_path: Pa
     code = forwarder(engine.chain, bundler)
     data = bytes(12) + to_canonical_address(sample.contract.address)
     data += call("commitUpdate", sample.federation, 0, bytes([7] * 32))
-    key = ANVIL_KEYS[engine.accounts.index(member)]
+    delegate(engine, member, code, bundler=bundler, data=data)
+    # Other tests pay this account on the same chain.
+    delegate(engine, member, "0x" + "00" * 20, bundler=bundler)
+    place = {"ledger": sample.contract.address, "federation": sample.federation}
+    path = tmp_path / "evidence.car"
+    trusted = write_bundle(path, engine.chain, **place, blocks={})  # type: ignore[arg-type]
+    last = open_bundle(path, trusted.hash).events[-1]
+    assert isinstance(last, UpdateCommitted)
+    assert (last.participant, last.meta.to) == (1, member.address)
+    assert last.meta.sender == bundler.address
+    assert not engine.chain.code(member.address)
+
+
+def delegate(
+    engine: Engine, member: Account, code: str, *, bundler: Account, data: bytes = b""
+) -> None:
+    """Let an account delegate to code, in a transaction of another account that calls it."""
     nonces = [
         int(rpc(engine, "eth_getTransactionCount", a.address, "latest"), 16)
         for a in (member, bundler)
     ]
     chain_id = engine.chain.chain_id
-    lent = EthAccount.from_key(key).sign_authorization(
+    lent = EthAccount.from_key(ANVIL_KEYS[engine.accounts.index(member)]).sign_authorization(
         {"chainId": chain_id, "address": code, "nonce": nonces[0]}
     )
     raw = bundler.sign_transaction(
@@ -530,13 +546,6 @@ def test_a_delegated_account_acts_through_a_bundler(engine: Engine, tmp_path: Pa
     sent = bytes.fromhex(rpc(engine, "eth_sendRawTransaction", "0x" + raw.hex())[2:])
     while engine.chain.receipt(sent) is None:
         time.sleep(0.1)
-    place = {"ledger": sample.contract.address, "federation": sample.federation}
-    path = tmp_path / "evidence.car"
-    trusted = write_bundle(path, engine.chain, **place, blocks={})  # type: ignore[arg-type]
-    last = open_bundle(path, trusted.hash).events[-1]
-    assert isinstance(last, UpdateCommitted)
-    assert (last.participant, last.meta.to) == (1, member.address)
-    assert last.meta.sender == bundler.address
 
 
 def rpc(engine: Engine, method: str, *parameters: object) -> str:
