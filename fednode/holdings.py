@@ -7,7 +7,7 @@ asked for.
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from ledger.chain.client import Chain
@@ -19,7 +19,8 @@ from ledger.history import Event, FederationCreated, HistoryReader
 from ledger.replica import Origin, Replica
 from ledger.sealing import NO_KEYS, Vault
 from ledger.state import FederationState
-from ledger.stores import Artefact, BlockNotFound, ContentStore, MemoryStore
+from ledger.stores import BlockNotFound, ContentStore, MemoryStore
+from ledger.stores.passing import PassingStore
 from ledger.types import FederationId
 from ledger.words import size_of
 
@@ -91,11 +92,11 @@ class _Events:
         self._reader.reset()
 
 
-class _WithHeader:
+class _WithHeader(PassingStore):
     """A store that has the policy's header from the chain, whatever else it has."""
 
     def __init__(self, store: ContentStore, chain: Chain, events: _Events) -> None:
-        self._store = store
+        super().__init__(store)
         self._chain = chain
         self._events = events
 
@@ -108,15 +109,3 @@ class _WithHeader:
         if isinstance(self._store, MemoryStore):
             raise BlockNotFound(cid, "no store", "give --ipfs or --store with one that has it")
         return self._store.get(cid)
-
-    def put(self, artefact: Artefact) -> None:
-        self._store.put(artefact)
-
-    def has(self, cid: CID) -> bool:
-        return self._store.has(cid)
-
-    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
-        return self._store.sized(size)
-
-    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
-        return self._store.remove(cids, roots=roots)

@@ -10,7 +10,7 @@ each block `GRACE` seconds, so that blocks which the store holds itself can alwa
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures import TimeoutError as Unanswered
 from contextlib import contextmanager, suppress
@@ -20,13 +20,13 @@ from typing import TypeVar
 
 from ledger.cid import CID
 from ledger.stores.base import (
-    Artefact,
     BlockNotFound,
     BlockUnavailable,
     ContentStore,
     StoreError,
     StoreUnreachable,
 )
+from ledger.stores.passing import PassingStore
 
 GRACE = 0.25
 """Seconds that a block may take when the budget is spent: enough for one of this node's own."""
@@ -204,7 +204,7 @@ def patience(longest: float) -> float:
     return longest if seconds is None else min(longest, seconds)
 
 
-class BudgetedStore:
+class BudgetedStore(PassingStore):
     """Another store, whose reads draw on the budget that they are made under, if there is one.
 
     Such a read is made in a thread of its own, which is left alone if the answer takes too long.
@@ -212,7 +212,7 @@ class BudgetedStore:
     """
 
     def __init__(self, store: ContentStore) -> None:
-        self._store = store
+        super().__init__(store)
         self._lock = Lock()
         self._asked: dict[CID, Future[bytes]] = {}
 
@@ -290,19 +290,3 @@ class BudgetedStore:
     def _forget(self, cid: CID) -> None:
         with self._lock:
             del self._asked[cid]
-
-    def put(self, artefact: Artefact) -> None:
-        """Pass an artefact on to the store."""
-        self._store.put(artefact)
-
-    def has(self, cid: CID) -> bool:
-        """Ask the store."""
-        return self._store.has(cid)
-
-    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
-        """Ask the store."""
-        return self._store.sized(size)
-
-    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
-        """Pass it on to the store."""
-        return self._store.remove(cids, roots=roots)

@@ -1,20 +1,21 @@
 """A store that counts the bytes which pass through it: what work on artefacts costs its node."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from threading import Lock
 
 from ledger.cid import CID
 from ledger.stores.base import Artefact, ContentStore, ahead
+from ledger.stores.passing import PassingStore
 
 
-class CountingStore:
+class CountingStore(PassingStore):
     """Passes everything on to another store, from any thread. `read` are bytes of blocks that were
     verified, as often as they were asked for; `written` those of artefacts that were put, there
     already or not.
     """
 
     def __init__(self, store: ContentStore) -> None:
-        self._store = store
+        super().__init__(store)
         self.read = 0
         self.written = 0
         self._lock = Lock()
@@ -35,15 +36,3 @@ class CountingStore:
         self._store.put(artefact)
         with self._lock:
             self.written += sum(map(len, artefact.blocks.values()))
-
-    def has(self, cid: CID) -> bool:
-        """Ask the store."""
-        return self._store.has(cid)
-
-    def sized(self, size: int) -> Iterator[tuple[CID, bytes]]:
-        """Ask the store."""
-        return self._store.sized(size)
-
-    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
-        """Pass it on to the store."""
-        return self._store.remove(cids, roots=roots)
