@@ -12,6 +12,8 @@ FORGE_ARGS ?=
 FOUNDRY_PROFILE ?= default
 # How many processes pytest runs in.
 WORKERS ?= 2
+# The seed of a long run, if it is to repeat another:              make test-long SEED=17
+SEED ?=
 
 # The mutants to draw, and how many to try at a time:              make mutation MUTATION_ARGS='--sample 0 --workers 2'
 MUTATION_ARGS ?=
@@ -28,7 +30,7 @@ SOURCES := fednode ledger incentives scripts tests
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench lint types format lock engines forge pytest slither mutation clean distclean
+.PHONY: help demo test test-slow test-long bench lint types format lock engines forge pytest slither mutation clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -38,10 +40,16 @@ demo: $(VENV)/.base ## four hospitals train one model; needs nothing but Python
 
 test: lint types forge pytest ## lint, types, the contracts' tests, then Python's, end to end too
 
-test-long: ## the property tests of both languages with many more examples, and campaigns of random faults
-	$(MAKE) forge FOUNDRY_PROFILE=long
-	$(MAKE) forge FOUNDRY_PROFILE=deep FORGE_ARGS='--match-contract Invariants $(FORGE_ARGS)'
-	$(MAKE) pytest PYTEST_ARGS='--hypothesis-profile=long -m "" $(PYTEST_ARGS)'
+test-slow: ## the tests in Python that `make test` leaves out, because they take long
+	$(MAKE) pytest PYTEST_ARGS='-m "slow and not long" $(PYTEST_ARGS)'
+
+test-long: ## every test with many more examples and random faults, from a fresh seed, which it prints
+	@seed='$(SEED)'; seed=$${seed:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
+	echo "to repeat this run: make test-long SEED=$$seed"; set -e; \
+	export CHAOS_SEEDS="$${CHAOS_SEEDS:-$$seed:$$((seed + 8))}"; \
+	$(MAKE) forge FOUNDRY_PROFILE=long FORGE_ARGS="--fuzz-seed $$seed $(FORGE_ARGS)"; \
+	$(MAKE) forge FOUNDRY_PROFILE=deep FORGE_ARGS="--fuzz-seed $$seed --match-contract Invariants $(FORGE_ARGS)"; \
+	$(MAKE) pytest PYTEST_ARGS='--hypothesis-profile=long --hypothesis-seed='"$$seed"' -m "" $(PYTEST_ARGS)'
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
