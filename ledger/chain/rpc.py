@@ -9,6 +9,7 @@ at most. A transaction that is late for any other reason is reported as pending.
 """
 
 import logging
+import re
 import secrets
 import threading
 import time
@@ -16,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from eth_utils.address import is_hex_address, to_checksum_address
 from eth_utils.crypto import keccak
@@ -23,6 +25,7 @@ from eth_utils.crypto import keccak
 from ledger.chain.accounts import Account
 from ledger.chain.blocks import HEADER_FIELDS, header_item, raw_transaction
 from ledger.chain.errors import (
+    ChainError,
     ChainTimeout,
     ChainUnreachable,
     MalformedAnswer,
@@ -69,6 +72,9 @@ TOO_CHEAP = ("less than block base fee", "underpriced", "fee cap", "fee too low"
 
 OUT_OF_GAS = ("exceeds allowance", "out of gas", "outofgas")
 
+_ALREADY_KNOWN = re.compile(r"\balready|\bknown", re.IGNORECASE)
+"""A refusal that says so may be of our own transaction. What is mined then decides."""
+
 FAILED_EXECUTION = ("revert", "opcode", "evm error", "stack", "invalid jump")
 
 Json = Mapping[str, object]
@@ -98,6 +104,18 @@ class _Signed:
     price: int
     tip: int
     terms: Mapping[str, int] = field(default_factory=dict)
+
+
+class _Standing(Enum):
+    """What a node knows of a transaction that it refused, and of the transaction's nonce."""
+
+    OURS = auto()
+    """The node has the transaction, or may have it."""
+    TAKEN = auto()
+    """Another transaction has the nonce, in a block or in the pool."""
+    FREE = auto()
+    UNKNOWN = auto()
+    """The node cannot say yet: it builds its index of transactions, for example."""
 
 
 class _TooCheap(Exception):
@@ -306,7 +324,7 @@ class RpcEngine:
                     signed = self._sign(account, call, limit, above=taken)
                     if gas is not None:
                         self._simulate("eth_call", call, terms=signed.terms)
-                    ours = self._broadcast(signed)
+                    ours = self._broadcast(signed, deadline)
             except _TooCheap as refused:
                 # Prices rose since the node was asked.
                 if time.monotonic() >= deadline:
@@ -414,61 +432,76 @@ class RpcEngine:
         except RpcRefused:
             return 0
 
-    def _broadcast(self, signed: _Signed) -> bool:
+    def _broadcast(self, signed: _Signed, deadline: float, *, doubtful: bool = False) -> bool:
         """Hand the signed bytes to the node; False if its nonce belongs to another transaction.
         Raise _TooCheap.
+
+        A refusal is understood by what the node knows afterwards, since nodes word it differently.
+        If the node cannot say what it knows, it is asked again until the deadline. `doubtful`: the
+        node may have the transaction already.
         """
-        doubtful, last = False, "no answer"
-        for attempt in range(ATTEMPTS):
+        method, attempt = "eth_sendRawTransaction", 0
+        while True:
+            problem: ChainError
+            late = attempt + 1 >= ATTEMPTS
             try:
-                answer = self._transport("eth_sendRawTransaction", [_hex(signed.raw)])
+                answer = self._transport(method, [_hex(signed.raw)])
             except TransportFailure as failure:
-                doubtful, last = doubtful or failure.sent, str(failure)
-                self._pause(_pause_after(attempt))
-                continue
-            error = answer.get("error")
-            if error is None:
-                return True
-            code, text, _ = _error(error)
-            verdict = self._verdict(signed, text.lower(), doubtful=doubtful)
-            if verdict is not None:
-                return verdict
-            if "nonce" not in text.lower():
-                self._raise_refusal(signed, code, text)
-            last = text
+                doubtful = doubtful or failure.sent
+                problem = ChainUnreachable(self.endpoint, str(failure))
+            else:
+                error = answer.get("error")
+                if error is None:
+                    return True
+                code, text, _ = _error(error)
+                standing = self._standing(signed, text, doubtful=doubtful)
+                if standing in (_Standing.OURS, _Standing.TAKEN):
+                    return standing is _Standing.OURS
+                if standing is _Standing.UNKNOWN:
+                    late = time.monotonic() >= deadline
+                else:
+                    self._raise_explained(signed, text.lower())
+                problem = RpcRefused(method, code, text)
+            if late:
+                raise TransactionPending(signed.hash, signed.nonce, 0.0) if doubtful else problem
             self._pause(_pause_after(attempt))
-        if doubtful:
-            raise TransactionPending(signed.hash, signed.nonce, 0.0)
-        raise ChainUnreachable(self.endpoint, last)
+            attempt += 1
 
-    def _verdict(self, signed: _Signed, text: str, *, doubtful: bool) -> bool | None:
-        """Read a refusal: True it has ours already, False another one took the nonce, else None."""
-        if any(known in text for known in ("already known", "already imported", "known trans")):
-            return True
-        if "replacement" in text:
-            return False
-        if "nonce too low" in text:
-            return None if not self._nonce_used(signed) else self._is_ours(signed, doubtful)
-        if doubtful and self._is_ours(signed, doubtful):
-            return True
-        return None
+    def _standing(self, signed: _Signed, refusal: str, *, doubtful: bool) -> _Standing:
+        """Ask what has become of a refused transaction and of its nonce.
 
-    def _raise_refusal(self, signed: _Signed, code: int, text: str) -> None:
-        if "insufficient funds" in text.lower():
+        Only the node's state shows that the nonce is another transaction's. If the node may have
+        ours, whose nonce it is gets decided by what is mined.
+        """
+        try:
+            if self._known(signed.hash):
+                return _Standing.OURS
+            taken = self._nonce_used(signed) or self._nonce_pooled(signed)
+        except RpcRefused:
+            return _Standing.UNKNOWN
+        if _ALREADY_KNOWN.search(refusal) or (taken and doubtful):
+            return _Standing.OURS
+        return _Standing.TAKEN if taken else _Standing.FREE
+
+    def _raise_explained(self, signed: _Signed, text: str) -> None:
+        """Name the reason for which a node does not take a transaction whose nonce is free."""
+        if "insufficient funds" in text:
             raise Unfunded(signed.sender, self.balance(signed.sender), signed.cost)
-        if "oversized" in text.lower():
+        if "oversized" in text:
             raise TransactionTooLarge("bytes", len(signed.raw), MAX_TRANSACTION_BYTES)
-        if any(sign in text.lower() for sign in TOO_CHEAP):
+        if any(sign in text for sign in TOO_CHEAP):
             raise _TooCheap(text)
-        raise RpcRefused("eth_sendRawTransaction", code, text)
 
     def _nonce_used(self, signed: _Signed) -> bool:
         count = self._integer("eth_getTransactionCount", [signed.sender, "latest"])
         return count > signed.nonce
 
-    def _is_ours(self, signed: _Signed, doubtful: bool) -> bool:
-        """Look for our transaction; more than once if the node may have it and index it late."""
-        for attempt in range(3 if doubtful else 0):
+    def _nonce_pooled(self, signed: _Signed) -> bool:
+        return self._pending_integer("eth_getTransactionCount", signed.sender) > signed.nonce
+
+    def _is_ours(self, signed: _Signed) -> bool:
+        """Look for our transaction more than once: the node may have it and index it late."""
+        for attempt in range(3):
             if self._known(signed.hash):
                 return True
             self._pause(_pause_after(attempt))
@@ -482,21 +515,24 @@ class RpcEngine:
         poll, look = 0.005, time.monotonic() + self._look_after
         stuck, bare = _Stuck(-1, 0.0, 0), False
         while time.monotonic() < deadline:
-            for signed in offer.signed:
-                receipt = self.receipt(signed.hash)
-                if receipt is not None:
-                    return receipt
+            # A node that refuses a question does not know yet: it is asked again.
+            with suppress(RpcRefused):
+                for signed in offer.signed:
+                    receipt = self.receipt(signed.hash)
+                    if receipt is not None:
+                        return receipt
             if time.monotonic() > look:
                 look = time.monotonic() + 2 * self._look_after
-                mined = self._mined(offer)
-                if isinstance(mined, Receipt):
-                    return mined
-                if mined is not None and bare:
-                    raise mined
-                bare = mined is not None
-                if not bare and not self._look(offer):
-                    return None
-                stuck = self._clear(offer, stuck)
+                with suppress(RpcRefused, TransactionPending):
+                    mined = self._mined(offer)
+                    if isinstance(mined, Receipt):
+                        return mined
+                    if mined is not None and bare:
+                        raise mined
+                    bare = mined is not None
+                    if not bare and not self._look(offer, deadline):
+                        return None
+                    stuck = self._clear(offer, stuck, deadline)
             self._pause(poll)
             poll = min(LONGEST_POLL, poll * 1.5)
         raise TransactionPending(offer.signed[-1].hash, offer.nonce, timeout)
@@ -520,27 +556,27 @@ class RpcEngine:
 
     def _held(self, block: Json, transaction: bytes) -> Receipt | None:
         """Give a transaction's receipt out of all of its block's."""
-        with suppress(ReceiptMissing):
+        with suppress(ReceiptMissing, RpcRefused):
             receipts = self.receipts(_bytes(block, "hash"))
             return next((r for r in receipts if r.transaction == transaction), None)
         return None
 
-    def _look(self, offer: _Offer) -> bool:
+    def _look(self, offer: _Offer, deadline: float) -> bool:
         """See that the node has our transaction at a price that it may be mined at; say whether it
         still can be.
         """
         last = offer.signed[-1]
         if self._nonce_used(last):
-            return any(self._is_ours(signed, doubtful=True) for signed in offer.signed)
+            return any(self._is_ours(signed) for signed in offer.signed)
         try:
-            if not self._known(last.hash) and not self._broadcast(last):
-                return any(self._known(signed.hash) for signed in offer.signed)
-            self._outbid(offer)
+            if not self._known(last.hash):
+                self._broadcast(last, deadline, doubtful=True)
+            self._outbid(offer, deadline)
         except _TooCheap:
-            self._outbid(offer)
+            self._outbid(offer, deadline)
         return True
 
-    def _outbid(self, offer: _Offer) -> None:
+    def _outbid(self, offer: _Offer, deadline: float) -> None:
         """Replace our transaction at its nonce if blocks have come to cost more than it offers."""
         last, quote = offer.signed[-1], self._quote(offer.account.address)
         price, tip = self._price(quote, offer.gas, offer.call.value)
@@ -551,10 +587,10 @@ class RpcEngine:
             better = self._signed(
                 offer.account, offer.call, offer.gas, quote, last.nonce, outbidding=last
             )
-            if self._broadcast(better):
+            if self._broadcast(better, deadline):
                 offer.signed.append(better)
 
-    def _clear(self, offer: _Offer, stuck: _Stuck) -> _Stuck:
+    def _clear(self, offer: _Offer, stuck: _Stuck, deadline: float) -> _Stuck:
         """Use up a nonce below ours that nothing has come of for long.
 
         A process of this account that was killed may have left a transaction there that nobody
@@ -576,9 +612,10 @@ class RpcEngine:
         guess = _Signed(b"", b"", count, sender, 0, 2 * price, 2 * tip)
         nothing = Call(sender, b"", 0, sender)
         with suppress(_TooCheap, Unfunded):
-            self._broadcast(
-                self._signed(offer.account, nothing, TRANSFER_GAS, quote, count, outbidding=guess)
+            transfer = self._signed(
+                offer.account, nothing, TRANSFER_GAS, quote, count, outbidding=guess
             )
+            self._broadcast(transfer, deadline)
         return _Stuck(count, now, block)
 
     def _checked(self, receipt: Receipt, call: Call, gas: int) -> Receipt:

@@ -393,9 +393,101 @@ ERRORS = [
 @pytest.mark.parametrize(("error", "kind"), ERRORS)
 def test_refusals_have_types(error: Json, kind: type[Exception]) -> None:
     node, chain, account = setup()
-    node.faults = [lambda method, params: {"error": error}]
+    node.faults = [lambda method, params: {"error": error}] * ATTEMPTS
     with pytest.raises(kind):
         chain.send(account, TARGET)
+
+
+TAKEN_WORDS = ["nonce too low", "OldNonce", "ReplacementNotAllowed", "invalid transaction", ""]
+"""What nodes say if another transaction has the nonce: geth, Nethermind twice, and others."""
+
+
+@pytest.mark.parametrize("where", ["mined", "pool"])
+@pytest.mark.parametrize("words", TAKEN_WORDS)
+def test_a_taken_nonce_is_known_by_the_nodes_state(words: str, where: str) -> None:
+    node, chain, account = setup()
+
+    def take(method: str, params: Sequence[object]) -> Json:
+        node.pool[node.nonce] = "0x" + "cd" * 32
+        if where == "mined":
+            node.mine()
+        return {"error": {"code": -32010, "message": words}}
+
+    node.faults = [take]
+    chain.send(account, TARGET)
+    assert [node.nonce_of(raw) for raw in node.raws] == [1]
+
+
+KNOWN_WORDS = ["already known", "AlreadyKnown", "Known transaction", "invalid transaction"]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("words", KNOWN_WORDS)
+def test_our_own_transaction_is_never_signed_twice(words: str, hidden: bool) -> None:
+    """The node took it and its answer was lost; it may not show what waits in its pool."""
+    node, _, account = setup(mining=False)
+
+    def lose(method: str, params: Sequence[object]) -> Json:
+        node.eth_sendRawTransaction(str(params[0]))
+        raise TransportFailure("connection lost", sent=True)
+
+    def refuse(method: str, params: Sequence[object]) -> Json:
+        return {"error": {"code": -32000, "message": words}}
+
+    def transport(method: str, params: Sequence[object]) -> Json:
+        if hidden and method == "eth_getTransactionByHash":
+            return {"result": None}
+        return node(method, params)
+
+    node.faults = [lose, refuse, refuse]
+    pause = Clockwork(node, 5, lambda: None)
+    Chain(RpcEngine(transport, "test", pause=pause, look_after=0.0)).send(account, TARGET)
+    assert len(set(node.raws)) == 1
+
+
+INDEXING: Json = {"error": {"code": -32000, "message": "transaction indexing is in progress"}}
+ASKED = [
+    "eth_getTransactionByHash",
+    "eth_getTransactionReceipt",
+    "eth_getTransactionCount",
+    "eth_blockNumber",
+]
+
+
+@pytest.mark.parametrize("method", ASKED)
+@pytest.mark.parametrize("late", [False, True], ids=["refused", "late"])
+def test_a_question_that_is_refused_is_asked_again(method: str, late: bool) -> None:
+    """geth refuses some while it builds its index; so may any node any question."""
+    node, _, account = setup(mining=not late)
+    refusals = iter([INDEXING] * 9)
+
+    def transport(asked: str, params: Sequence[object]) -> Json:
+        early = not node.raws and not node.mined
+        if asked == method and not early and (refusal := next(refusals, None)):
+            return refusal
+        return node(asked, params)
+
+    def take(asked: str, params: Sequence[object]) -> Json:
+        node.mined["0x" + "cd" * 32] = node.nonce
+        node.nonce += 1
+        return {"error": {"code": -32000, "message": "nonce too low"}}
+
+    node.faults = [] if late else [take]
+    pause = Clockwork(node, 30, lambda: None)
+    Chain(RpcEngine(transport, "test", pause=pause, look_after=0.0)).send(account, TARGET)
+    assert list(node.mined.values()) == ([0] if late else [0, 1])
+
+
+def test_a_question_that_stays_refused_ends_with_the_timeout() -> None:
+    node, _, account = setup()
+
+    def transport(method: str, params: Sequence[object]) -> Json:
+        return INDEXING if method == "eth_getTransactionByHash" else node(method, params)
+
+    node.faults = [lambda method, params: {"error": {"code": 1, "message": "OldNonce"}}] * 10**6
+    chain = Chain(RpcEngine(transport, "test", pause=lambda seconds: None))
+    with pytest.raises(RpcRefused, match="OldNonce"):
+        chain.send(account, TARGET, timeout=0.05)
 
 
 REVERTS = [
