@@ -6,6 +6,7 @@ from fednode.data.salted import SaltedRows
 from fednode.errors import FedNodeError
 from fednode.federation import read_rulebook
 from fednode.models.errors import ModelDescriptionError, OwnModelError
+from fednode.models.guard import ModelFailed
 from fednode.policy import Policy
 from fednode.policy.errors import PolicyError
 from fednode.remeasuring import remeasure
@@ -57,7 +58,7 @@ def run_audit(
         return remeasure(verdict, evidence, rows, own=own, vault=vault) if rows else verdict
     except SystemExit as error:
         # Its exit code must not pass for the audit's.
-        raise OwnModelError("task.model", "the model's code ended the program") from error
+        raise ModelFailed("the audit", error) from error
 
 
 def _require_store(verdict: Verdict, evidence: Evidence) -> None:

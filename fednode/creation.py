@@ -11,6 +11,7 @@ from fednode.evaluation.evaluator import open_evaluator
 from fednode.evaluation.slices import LINK as SLICES
 from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import read_rulebook, require_tolerance
+from fednode.models.guard import model_code
 from fednode.models.layout import Tensors
 from fednode.models.pinning import LINK as SOURCE
 from fednode.models.pinning import source_digest
@@ -164,7 +165,8 @@ def _initial(policy: Policy, task: TrainingTask) -> Tensors:
     """Give the travelling tensors at the start; the statistics are zero until the first result."""
     layout = layout_of(task, policy.numeric_columns)
     zero = {spec.name: np.zeros(spec.shape, dtype=np.int32) for spec in layout.payload}
-    return {**zero, **task.initial(policy.training.seed)}
+    with model_code("making its first tensors"):
+        return {**zero, **task.initial(policy.training.seed)}
 
 
 def _require_slices(policy: Policy, slices: SliceCommitment | None) -> None:

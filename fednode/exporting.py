@@ -4,6 +4,7 @@ from fednode.evaluation.evaluator import preprocessing_of
 from fednode.federation import Federation
 from fednode.models.export import ModelExport
 from fednode.models.layout import STATISTICS, Tensors
+from fednode.training.task import first_private
 
 
 def export_version(
@@ -12,7 +13,7 @@ def export_version(
     """Give a model version with its preprocessing; `private` adds a participant's own tensors."""
     book = federation.rulebook
     payload = book.layout.unpack(federation.version(version))
-    own = book.task.private_initial() if private is None else private
+    own = first_private(book.task) if private is None else private
     return ModelExport(
         model=book.policy.model_spec,
         tensors=tuple(spec for spec in book.layout.tensors if spec.name != STATISTICS),

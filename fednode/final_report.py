@@ -17,6 +17,7 @@ from fednode.data.table import Table
 from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.evaluation.metrics import PPM
 from fednode.federation import Federation
+from fednode.models.guard import model_code
 from fednode.models.layout import dequantise
 from fednode.roles.journal import Journal, private_tensors
 from fednode.site import Site
@@ -73,8 +74,9 @@ def final_report(federation: Federation, site: Site, journal: Journal) -> FinalR
             spec.name: dequantise(tensors[spec.name], spec.fraction_bits)
             for spec in book.task.tensors
         }
-        book.task.set_tensors(floats)
-        return {name: book.task.evaluate(ready, name) for name in metrics}
+        with model_code("the last evaluation"):
+            book.task.set_tensors(floats)
+            return {name: book.task.evaluate(ready, name) for name in metrics}
 
     held = TestSet(site.table, site.splits.test, marker(journal))
     return FinalReport(

@@ -4,18 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fednode.errors import FedNodeError
-from fednode.models.errors import ModelError
+from fednode.models.errors import OwnModelError
 
 
-class ModelFailed(ModelError):
-    """A model whose own code raised an exception."""
+class ModelFailed(OwnModelError):
+    """A model whose own code raised an exception, or ended the program."""
 
     def __init__(self, doing: str, error: BaseException) -> None:
         self.doing = doing
         text = " ".join(str(error).split())[:300]
+        did = "ended the program" if isinstance(error, SystemExit) else "failed"
         super().__init__(
-            f"the model failed in {doing}: {type(error).__name__}: {text}; the log holds the "
-            "traceback, the fault is in the model's own code or in what it was given"
+            "task.model",
+            f"the model's code {did} in {doing}: {type(error).__name__}: {text}; the log holds "
+            "the traceback, the fault is in the model's own code or in what it was given",
         )
 
 

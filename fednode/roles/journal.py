@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
 from fednode.files import FOLDER_MODE, open_private, private_folder
+from fednode.training.task import first_private
 from ledger.cid import CID, Codec
 from ledger.errors import LedgerError
 from ledger.headers import UpdateHeader
@@ -374,7 +375,7 @@ class Journal:
 
 def private_tensors(federation: Federation, journal: Journal, height: int) -> Tensors:
     """Give the private tensors that the lineage up to a height left with a participant."""
-    start = federation.rulebook.task.private_initial()
+    start = first_private(federation.rulebook.task)
     for accepted in reversed(federation.state.lineage[:height]) if start else ():
         private = journal.private(accepted.round)
         if private:

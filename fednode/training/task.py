@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fednode.evaluation.metrics import Rows, utility
 from fednode.models.base import Model, ModelSpec
 from fednode.models.errors import OwnModelError, TensorError
+from fednode.models.guard import model_code
 from fednode.models.layout import (
     FloatTensors,
     Layout,
@@ -167,7 +168,14 @@ def open_task(spec: ModelSpec, *, own: Collection[str] = ()) -> TrainingTask:
 
 def layout_of(task: TrainingTask, numeric: int = 0) -> Layout:
     """Lay out a task's payload, behind the statistics of `numeric` columns where there are any."""
-    return with_statistics(task.tensors, numeric)
+    with model_code("naming its tensors"):
+        return with_statistics(task.tensors, numeric)
+
+
+def first_private(task: TrainingTask) -> Tensors:
+    """Give a task's private tensors at the start."""
+    with model_code("making its private tensors"):
+        return task.private_initial()
 
 
 def train(task: TrainingTask, start: Tensors, rows: Rows, run: LocalRun) -> Fitted:

@@ -1,7 +1,9 @@
 """Models of a user's own, from the policy to the audit, on the embedded chain."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -15,7 +17,7 @@ from fednode.models.errors import (
 )
 from fednode.models.export import read_export, write_export
 from fednode.policy import PolicyError
-from fednode.training.task import open_task
+from fednode.training.task import TrainingTask, first_private, layout_of, open_task
 from ledger.audit.sources import evidence_from_chain
 from ledger.audit.verdict import Verdict
 from ledger.stores import MemoryStore, RecordingStore
@@ -161,6 +163,24 @@ def test_a_model_that_ends_the_program_is_no_verdict(
     monkeypatch.setenv("SPOILT", "1")
     with pytest.raises(OwnModelError, match="ended the program"):
         audited(cast, "ending_model:ending")
+
+
+class Exiting:
+    """A task that ends the program wherever it is called."""
+
+    utility_tolerance = 1
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize("use", [layout_of, first_private])
+def test_a_task_that_ends_the_program_is_one_error_wherever_it_is_called(
+    use: Callable[[TrainingTask], object],
+) -> None:
+    task: Any = Exiting()
+    with pytest.raises(OwnModelError, match="ended the program"):
+        use(task)
 
 
 def test_a_model_that_comes_out_larger_here_accuses_nobody(
