@@ -8,11 +8,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Final
 
 from ledger.audit.verdict import BYTES, UTILITY_UNIT, Check, Erased, Finding, Lack, Terms, Verdict
+from ledger.plain import LAST_SECOND, in_ether
 from ledger.types import Address, Digest
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -31,8 +31,6 @@ REASONS: Final = (
     "came in a round that only carries evaluations",
 )
 _JOINERS: Final = "\u200c\u200d"  # zero-width, but Persian and Indic names are written with them
-_LAST_SECOND: Final = 253_402_300_799
-_EXACT: Final = Context(prec=100)
 
 
 def clean(text: str, limit: int = 400) -> str:
@@ -50,7 +48,7 @@ def when(timestamp: int | None) -> str:
     """Return a chain time as date and time in UTC."""
     if timestamp is None:
         return DASH
-    if not 0 <= timestamp <= _LAST_SECOND:
+    if not 0 <= timestamp <= LAST_SECOND:
         return f"second {timestamp}"
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
@@ -74,9 +72,7 @@ def amount(units: int, terms: Terms) -> str:
     """Return an amount exactly, in ether or in the token's least units."""
     if terms.token is not None:
         return f"{units:,} units"
-    ether = Decimal(units).scaleb(-18, _EXACT)
-    text = f"{ether:,f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) + " ETH"
+    return f"{in_ether(units)} ETH"
 
 
 def rounded_amount(units: int, terms: Terms) -> str:

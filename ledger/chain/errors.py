@@ -92,9 +92,8 @@ class ContractRejected(ChainError):
         self.name = name
         self.fields = dict(fields)
         self.advice = advice
-        shown = ", ".join(f"{key}={_show(value)}" for key, value in self.fields.items())
-        tail = f": {advice}" if advice else ""
-        super().__init__(f"the contract refuses with {name}({shown}){tail}")
+        reason = f": {advice} ({name})" if advice else f" ({name})"
+        super().__init__(f"the contract refuses this{reason}")
 
 
 class UnknownContract(ChainError):
@@ -171,5 +170,6 @@ class AccountError(ChainError):
         super().__init__(f"{source}: {reason}")
 
 
-def _show(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a field of an error as text."""
     return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)

@@ -1,6 +1,10 @@
-"""The contract's own errors by name, each with what to do about it."""
+"""The contracts' own errors as sentences: what was refused, and what to do about it.
 
-from collections.abc import Iterator
+A field in braces is filled in as it reads: a moment as date and time, an amount in ether, a phase
+by its name. The error's own name stands at the end: a reader finds it in the contract.
+"""
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import cache
@@ -9,61 +13,97 @@ from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
-from ledger.chain.errors import ContractRejected, Reverted, TransactionFailed
+from ledger.chain.errors import ContractRejected, Reverted, TransactionFailed, shown
 from ledger.contracts import artifact
+from ledger.plain import ether, moment
+
+CONTRACT = "Federations"
+LIBRARY = "Verifier"
+MOMENTS = frozenset({"until", "deadline", "from", "expires"})
+"""Fields that are chain times."""
 
 ADVICE = {
-    "UnknownFederation": "no federation has this id on this contract",
-    "FederationExists": "you created a federation of this policy before; choose another salt",
-    "PolicyRefused": "the policy cannot be enforced; mend the key that is named",
-    "HeaderRefused": "the result header does not follow from the federation's state",
-    "WrongValue": "the ether sent is not what is due",
-    "TransferIncomplete": "the token moved another amount; tokens with transfer fees are refused",
-    "EtherRefused": "the address does not take ether",
-    "WrongPhase": "the call belongs to another phase of the round",
+    "UnknownFederation": "no federation has the id {federation} on this contract",
+    "FederationExists": "you created a federation of this policy before, {federation}; choose "
+    "another salt",
+    "PolicyRefused": "the policy cannot be enforced; mend its key {key}",
+    "HeaderRefused": "the result header does not follow from the federation's state in {key}",
+    "WrongValue": "{expected:ether} are due, and {sent:ether} were sent",
+    "TransferIncomplete": "the token moved {received} units instead of {expected}; tokens with "
+    "transfer fees are refused",
+    "EtherRefused": "the address {to} does not take ether",
+    "WrongPhase": "the federation is in phase '{actual}', and this belongs to phase '{expected}'",
     "HasEnded": "the federation has ended",
-    "WrongRound": "the call names another round than the current one",
-    "WrongAttempt": "the vote names another attempt than the current one",
-    "WrongResult": "the vote names another result than the standing proposal",
-    "DeadlinePassed": "the phase is over; send advance",
-    "NotSeated": "the address is not the signer of a seat, or its seat was not drawn",
-    "NotVacant": "whoever was drawn to a place that was said to be vacant has not left",
-    "AlreadyCommitted": "the participant has committed in this round",
-    "AlreadyVoted": "the participant has voted in this attempt",
-    "NotInTurn": "it is another participant's turn to propose",
-    "TooEarly": "the round's slice may still be opened; propose after the reveal deadline",
-    "FederationFull": "the policy's number of participants is reached",
+    "WrongRound": "this names round {given}, and the current round is {expected}",
+    "WrongAttempt": "the vote names attempt {given}, and the current attempt is {expected}",
+    "WrongResult": "the vote names result {given}, and the standing proposal is {expected}",
+    "DeadlinePassed": "the phase was over at {deadline}; send advance",
+    "NotSeated": "{signer} is not the signer of a seat in round {round}, or its seat was not drawn",
+    "NotVacant": "the participant that was drawn to place {place} has not left, so the place is "
+    "not vacant",
+    "AlreadyCommitted": "participant {participant} has committed in round {round}",
+    "AlreadyVoted": "participant {participant} has voted in attempt {attempt} of round {round}",
+    "NotInTurn": "it is the turn of participant {participant} to propose",
+    "TooEarly": "this is possible from {from} on: until then a slice of rows, or a proof against "
+    "a result that fell, may still be opened",
+    "FederationFull": "the policy's number of {maxParticipants} participants is reached",
     "ZeroAddress": "signer and payout address must be given",
-    "SignerTaken": "the address is or was a signer here; take a fresh key",
-    "ControllerTaken": "the address controls a participant of this federation already",
+    "SignerTaken": "the address {signer} is or was a signer here; take a fresh key",
+    "ControllerTaken": "the address {controller} controls a participant of this federation already",
     "InvitationRefused": "the creator did not sign this invitation, or none is wanted",
-    "InvitationExpired": "ask the creator for a new invitation",
-    "WeightOverflow": "the sum of all weights would reach 2^31; lower the rows or the cap",
-    "UnknownParticipant": "no participant has this index",
-    "NotController": "only the participant's controller may do this",
-    "AlreadyLeft": "the participant has left",
-    "StakeLocked": "it still has a seat, a round of it is not settled, or unbonding takes its time",
+    "InvitationExpired": "the invitation expired at {expires}; ask the creator for a new one",
+    "WeightOverflow": "the sum of all weights would be {sum}, which is not below 2^31; lower the "
+    "rows or the cap",
+    "UnknownParticipant": "no participant has the index {participant}",
+    "NotController": "only the participant's controller, {controller}, may do this",
+    "AlreadyLeft": "participant {participant} has left",
+    "StakeLocked": "participant {participant} still has a seat, a round of it is not settled, or "
+    "unbonding takes its time",
     "NothingToDo": "no deadline has passed, no result can be settled, no vote is new",
-    "NotIdle": "close only after the idle window, and not while a result is voted on",
+    "NotIdle": "the federation can be closed from {until} on, and not while a result is voted on",
     "InvalidProof": "the leaf is not in the payout tree of the claimable result",
-    "NothingToClaim": "everything due has been paid",
+    "NothingToClaim": "everything due to participant {participant} has been paid",
     "GasTooLow": "a payee among several has less gas left than it may use; send more gas",
     "RefundLocked": "the pool is locked until the last result has settled",
     "NothingToRefund": "nothing of the pool is left",
-    "NothingToWithdraw": "nothing is waiting for this account",
-    "NoSeed": "the hash that draws the committee is there from the next block on, for 256 blocks",
-    "NotRelay": "only the policy's relay posts batches",
+    "NothingToWithdraw": "nothing is waiting for the account {account}",
+    "NoSeed": "the hash of block {openedBlock} draws the committee: it is there from the next "
+    "block on, for 256 blocks",
+    "NotRelay": "only the policy's relay, {relay}, posts batches",
     "BatchRefused": "one batch a round, of at least one leaf and at most one a participant",
-    "ConsentRefused": "the controller must call itself, or sign what it joins with",
-    "RowsNotAttested": "an amendment only takes rows away; ask the creator to attest more",
-    "NotChallengeable": "the result does not stand, or its challenge window has ended",
-    "ChallengeNotOpen": "the challenge is over, waits for somebody else, or its time is up",
-    "NotChallenger": "only who opened the challenge goes on with it",
+    "ConsentRefused": "the controller {controller} must call itself, or sign what it joins with",
+    "RowsNotAttested": "an amendment only takes rows away, and {attested} are attested; ask the "
+    "creator to attest more",
+    "NotChallengeable": "the result {result} does not stand, or its challenge window has ended",
+    "ChallengeNotOpen": "challenge {challenge} is over, waits for another account, or its time is "
+    "up",
+    "NotChallenger": "only {challenger}, which opened the challenge, goes on with it",
     "CommitmentMismatch": "open what was committed to, in a later block",
     "TooManySteps": "the challenge has had all the steps that one bond buys",
     "NothingWrong": "the proof shows nothing that is wrong",
     "AnswerRefused": "these are not the bytes that the demand asks for",
     "NothingToCharge": "no settled result calls the update unavailable, or it was charged before",
+    # of OpenZeppelin's
+    "ECDSAInvalidSignature": "a signature is none of its signer's",
+    "ECDSAInvalidSignatureLength": "a signature has {length} bytes, which no signature has",
+    "ECDSAInvalidSignatureS": "a signature is not in its one valid form: its s is in the upper "
+    "half",
+    "InvalidShortString": "a short text has a length that it cannot have",
+    "StringTooLong": "the text {str} has more than 31 bytes",
+    "ReentrancyGuardReentrantCall": "a payee's code called the contract again while it was paid",
+    "SafeERC20FailedOperation": "the token {token} refused to move the amount; check balance and "
+    "approval",
+    # of the verifier's
+    "NotThePreimage": "the bytes do not have the digest {digest} that names them",
+    "NotUnder": "what was opened is not under the root {root}",
+    "NoSuchPlace": "the tree has no place {index}: its size is {size}",
+    "SumOverflows": "the sums under a node exceed 256 bits",
+    "TooManyPlayers": "{players} players are more than an exact method can value",
+    "Truncated": "the proof ends before what it must hold",
+    "Overlong": "the proof goes on for {bytes_} bytes behind what it must hold",
+    "OutOfPlace": "the proof says nothing of such a place",
+    "NotDemandable": "a demand of kind {kind} does not exist, or has no answer in this case",
+    "UnknownKind": "a proof of kind {kind} does not exist",
 }
 
 
@@ -77,10 +117,14 @@ class Phase(IntEnum):
     ENDED = 4
 
 
+Inputs = tuple[tuple[str, str, str], ...]
+
+
 @cache
-def _errors() -> dict[bytes, tuple[str, tuple[tuple[str, str, str], ...]]]:
+def errors_of(contract: str) -> dict[bytes, tuple[str, Inputs]]:
+    """List a contract's errors by their selectors: their names, and each input's name and types."""
     table = {}
-    for entry in artifact("Federations").abi:
+    for entry in artifact(contract).abi:
         if entry["type"] == "error":
             inputs = tuple(
                 (i["name"] or f"_{n}", i["type"], i["internalType"])
@@ -100,9 +144,32 @@ def _readable(value: object, internal: str) -> object:
     return value
 
 
-def named_error(data: bytes) -> ContractRejected | None:
-    """Read a revert's data as one of the contract's errors; None if it is none of them."""
-    known = _errors().get(data[:4])
+class _Fields(dict[str, object]):
+    """Fields of an error, each as it reads in a sentence."""
+
+    def __getitem__(self, name: str) -> object:
+        value = super().__getitem__(name)
+        if name in MOMENTS and isinstance(value, int):
+            return moment(value)
+        return _Amount(value) if isinstance(value, int) else shown(value)
+
+
+class _Amount(int):
+    """A number that can be shown as an amount of wei."""
+
+    def __format__(self, form: str) -> str:
+        return ether(self) if form == "ether" else str(int(self))
+
+
+def sentence(name: str, fields: Mapping[str, object]) -> str:
+    """Say what an error means; empty where no sentence is known."""
+    text = ADVICE.get(name, "")
+    return text.format_map(_Fields(fields)) if text and fields else text
+
+
+def _decoded(contract: str, data: bytes) -> tuple[str, dict[str, object]] | None:
+    """Read a revert's data as one of a contract's errors."""
+    known = errors_of(contract).get(data[:4])
     if known is None:
         return None
     name, inputs = known
@@ -110,11 +177,26 @@ def named_error(data: bytes) -> ContractRejected | None:
         values = abi_decode([kind for _, kind, _ in inputs], data[4:])
     except DecodingError:
         return None
-    fields = {
+    return name, {
         field: _readable(value, internal)
         for (field, _, internal), value in zip(inputs, values, strict=True)
     }
-    return ContractRejected(name, fields, ADVICE.get(name, ""))
+
+
+def named_error(data: bytes) -> ContractRejected | None:
+    """Read a revert's data as one of the contract's errors; None if it is none of them."""
+    found = _decoded(CONTRACT, data)
+    return None if found is None else ContractRejected(*found, sentence(*found))
+
+
+def _explained(reverted: Reverted) -> Reverted | None:
+    """Say what an error of the verifier means. It stays a plain revert: no rule of the federation
+    has refused anything.
+    """
+    found = _decoded(LIBRARY, reverted.data)
+    if found is None:
+        return None
+    return Reverted(reverted.data, f"{sentence(*found)} ({found[0]})")
 
 
 @contextmanager
@@ -123,10 +205,10 @@ def naming_errors() -> Iterator[None]:
     try:
         yield
     except Reverted as reverted:
-        named = named_error(reverted.data)
-        if named is None:
+        told = named_error(reverted.data) or _explained(reverted)
+        if told is None:
             raise
-        raise named from reverted
+        raise told from reverted
     except TransactionFailed as failed:
         named = named_error(failed.data)
         if named is None:

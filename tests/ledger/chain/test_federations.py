@@ -72,7 +72,7 @@ def test_errors_have_names_and_nothing_is_sent(engine: Engine) -> None:
     with pytest.raises(ContractRejected, match="NothingToDo"):
         sample.contract.advance(account, sample.federation)
     assert engine.chain.balance(account.address) == balance
-    with pytest.raises(ContractRejected, match=r"expected=forming|WrongRound"):
+    with pytest.raises(ContractRejected, match=r"phase 'forming'|WrongRound"):
         sample.contract.commit_update(account, sample.federation, RoundIndex(5), digest(1))
     stranger = engine.accounts[4]
     with pytest.raises(ContractRejected) as refused:
