@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fednode.disclosed import Disclosed, RowDigest
 from fednode.errors import FedNodeError
 from fednode.files import read_private, sweep, write_file, write_new
 from fednode.kept_rows import KEPT, KeptRows
@@ -62,8 +63,9 @@ class Following(Protocol):
 
 
 class Plan(BaseModel):
-    """What is to be forgotten, and what is left then; `kept` only if rows go. A journal may be that
-    of several federations, so the plan names its own.
+    """What is to be forgotten, and what is left then; `kept` only if rows go, `told` being how they
+    stand in the record of what rows have told. A journal may be that of several federations, so the
+    plan names its own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,6 +76,7 @@ class Plan(BaseModel):
     root: str = Field(pattern=r"^[0-9a-f]{64}$")
     rows: int = Field(ge=0)
     kept: KeptRows | None = None
+    told: tuple[RowDigest, ...] = ()
     federation: str = Field("", pattern=r"^([0-9a-f]{64})?$")
 
     def is_of(self, federation: FederationId) -> bool:
@@ -125,6 +128,7 @@ def plan(
         root=left.root.hex(),
         rows=left.rows,
         kept=kept if rows else None,
+        told=Disclosed(journal).digests(site.table.take(np.array(sorted(rows), dtype=np.int64))),
         federation=state.federation.hex(),
     )
 
@@ -261,7 +265,7 @@ def _note(journal: Path, planned: Plan) -> None:
     """Keep what was declared, without the salts of the rows that were left then: a later erasure
     may be about them.
     """
-    bare, before = planned.model_copy(update={"kept": None}), done(journal)
+    bare, before = planned.model_copy(update={"kept": None, "told": ()}), done(journal)
     if before[-1:] != [bare]:
         scratch = journal / NOTE
         scratch.unlink(missing_ok=True)
@@ -276,6 +280,7 @@ def _destroy(federation: Following, journal: Path, planned: Plan) -> LetGo:
     if planned.kept is not None:
         write_file(journal / KEPT, planned.kept.model_dump_json().encode(), private=True)
         (journal / SECRET).unlink(missing_ok=True)
+    Disclosed(journal).forget(planned.told)
     sweep(journal)
     own = Journal(journal, federation.id)
     known = list(declarations(LocalStore(federation.store), federation.state))

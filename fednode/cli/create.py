@@ -35,7 +35,7 @@ from fednode.errors import FedNodeError
 from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import Federation
 from fednode.models.layout import Layout
-from fednode.policy import CREATOR, Policy, load_policy
+from fednode.policy import CREATOR, Policy, load_policy, shards_warning
 from fednode.policy.odds import explain, odds
 from fednode.policy.stakes import worst_loss
 from fednode.site import published_rows
@@ -208,6 +208,8 @@ def _warnings(policy: Policy) -> Iterator[str]:
             f"warning: evaluation.holder is {evaluation.holder!r}, a site that trains too: it can "
             "train on every slice, and open only those on which the values suit it"
         )
+    if evaluation.mode == "shards":
+        yield shards_warning(policy)
 
 
 def _predictions(policy: Policy, planned: Plan) -> dict[str, object]:
@@ -216,6 +218,7 @@ def _predictions(policy: Policy, planned: Plan) -> dict[str, object]:
         "cost": planned.cost.record(),
         "worst_case": planned.worst.record(),
         "committee": _committee(policy),
+        **({"shard_models": policy.shard_models} if policy.evaluation.mode == "shards" else {}),
         "watcher_loss": worst_loss(planned.header).record(),
     }
 

@@ -20,6 +20,7 @@ from fednode.cli.edge import (
     store_options,
 )
 from fednode.cli.open import Place, address, placed
+from fednode.cli.warning import warn_of_counts, warn_of_sums
 from fednode.errors import FedNodeError
 from fednode.files import write_file
 from fednode.membership import NO_KEY, make_request, membership, read_invitation, site_secret
@@ -98,6 +99,8 @@ def join(
     public = says_public(journal, site, now=public_rows)
     rows = load_site(opened.policy, open_sites(opened.policy, data_dir, public_rows=public), site)
     _require_way(opened.policy, asks=request is not None, invited=invitation is not None)
+    warn_of_counts(opened)
+    warn_of_sums(opened, rows, journal)
     secret = site_secret(journal)
     keep_word(journal, site, public_rows=public_rows)
     asked, identity = make_request(opened.id, account, name=name, site=rows, secret=secret)

@@ -80,6 +80,8 @@ def participant(
     May be killed and started again at any time: it goes on where it was. At the end it opens its
     test set, once, and prints what the released model is worth on it.
     """
+    from fednode.cli.warning import warn_of_sums
+    from fednode.disclosed import Disclosed
     from fednode.final_report import final_report
     from fednode.forgetting import require_declared
     from fednode.kept_rows import without_forgotten
@@ -105,6 +107,8 @@ def participant(
         require_declared(opened, journal)
         raise
     keep_word(journal, site, public_rows=public_rows)
+    if warn_of_sums(opened, rows, journal):
+        Disclosed(journal).sum_up(rows.train, opened.id)
     own_journal = Journal(journal, opened.id)
     trainer = Trainer(opened.rulebook.task, rows.train, rows.shard)
     carrier = None

@@ -18,6 +18,7 @@ from fednode.cli.edge import (
     store_options,
 )
 from fednode.cli.open import Place, placed
+from fednode.disclosed import Disclosed
 from fednode.federation import Federation
 from fednode.holdings import Holdings
 from fednode.models.errors import ModelDescriptionError, ModelNotAllowed
@@ -41,7 +42,12 @@ UNREADABLE = (
 """Errors of a policy's records, or of results, that a store lacks, has in no usable form, or that
 need code which was not allowed.
 """
-LABELS = {"deadline_in": "seconds to the deadline"}
+LABELS = {
+    "deadline_in": "seconds to the deadline",
+    "shard_models": "models that the shard has answered here",
+    "shard_models_in_all": "models that its most asked row has answered in all federations",
+    "shard_models_at_most": "models that a row may answer",
+}
 
 
 @click.command()
@@ -79,6 +85,7 @@ def status(
         ctx.exit(FAILED)
     if journal is not None:
         fields["attesting"] = _attesting(opened, journal)
+        fields |= _shard(opened, journal)
     output.result(fields, _text(fields))
 
 
@@ -136,6 +143,18 @@ def _attesting(opened: Federation, journal: Path) -> list[dict[str, object]]:
         return []
     efforts = attested(Journal(journal, opened.id))
     return [{"round": number, **effort.record()} for number, effort in efforts.items()]
+
+
+def _shard(opened: Federation, journal: Path) -> dict[str, object]:
+    """Give how many models a participant's shard has answered, by shards."""
+    if opened.policy.evaluation.mode != "shards":
+        return {}
+    disclosed = Disclosed(journal)
+    return {
+        "shard_models": disclosed.answered(opened.id),
+        "shard_models_in_all": disclosed.most_asked(),
+        "shard_models_at_most": opened.policy.shard_models,
+    }
 
 
 def _trail(opened: Federation) -> tuple[int, ...] | None:

@@ -5,6 +5,9 @@ summed from on its own shard. All that leaves it are these counts; each of them,
 each, is zero, or ten or more. They rest on its word; the cap on a shard's rows bounds what a lie
 can do.
 
+A count is exact in between, and two models that differ on one row show that row's label. So shards
+take leave-one-out alone, whose models are few, and a shard answers a bounded number of them.
+
 Nobody is valued on its own shard: on shard k a coalition S counts what S without k does, so k is a
 null player of its own shard's game, and the sum over the shards is one game like any other.
 """
@@ -30,6 +33,8 @@ from ledger.types import Digest
 KIND: Final = "evaluation record"
 METRICS: Final = ("accuracy", "auc_within")
 LEAST_ROWS: Final = 2 * LEAST_CELL
+VALUATIONS: Final = ("leave-one-out",)
+"""The valuations whose models are few enough to be counted on hidden rows."""
 _KEYS: Final = ("result", "cells", "counts")
 
 
@@ -96,6 +101,16 @@ def countable(rows: EvaluationSet, metric: str) -> bool:
     """Whether a shard has enough rows for counts of it to be shown."""
     cells = count(rows, (), metric).cells
     return min(cells) >= LEAST_CELL and sum(cells) >= LEAST_ROWS
+
+
+def most_models(rounds: int, participants: int) -> int:
+    """Count the models that a shard answers at most: in each training round those of a
+    leave-one-out valuation of as many players as there may be.
+
+    An owner is no player on its own shard, so each round leaves one model for what is counted anew:
+    after an attempt that fell, a void round, or a reorganisation.
+    """
+    return rounds * (participants + 2)
 
 
 def coarse(number: int, total: int, least: int = LEAST_CELL) -> int:

@@ -5,6 +5,7 @@ from fednode.policy.document import Policy, require_header, require_same
 from fednode.policy.errors import PolicyError
 from fednode.policy.load import built_in, load_policy, parse_policy
 from fednode.policy.sections import CREATOR
+from fednode.policy.warnings import shards_warning
 
 __all__ = [
     "CREATOR",
@@ -18,4 +19,5 @@ __all__ = [
     "require_header",
     "require_same",
     "require_windows",
+    "shards_warning",
 ]

@@ -18,8 +18,9 @@ from fednode.data.evaluation_set import MOST_BYTES
 from fednode.data.schema import Schema, SchemaField, plain
 from fednode.data.sources import DataSpec
 from fednode.data.statistics import LEAST_CELL, STATISTICS_BITS
-from fednode.evaluation.shards import LEAST_ROWS
+from fednode.evaluation.shards import LEAST_ROWS, most_models
 from fednode.evaluation.shards import METRICS as SHARD_METRICS
+from fednode.evaluation.shards import VALUATIONS as SHARD_VALUATIONS
 from fednode.evaluation.slices import MOST_ROWS as MOST_SLICE_ROWS
 from fednode.models.base import ModelSpec
 from fednode.models.layout import Layout
@@ -304,12 +305,23 @@ class Policy(BaseModel):
                 by_shards and self.reward.period == 1,
                 "by shards a period's last round only carries counts; set 0 or at least 2",
             ),
+            (
+                "valuation.kind",
+                by_shards and self.valuation.kind not in SHARD_VALUATIONS,
+                f"'{self.valuation.kind}' is not for shards, whose exact counts tell members of "
+                f"hidden rows; choose {' or '.join(SHARD_VALUATIONS)}, or another evaluation.mode",
+            ),
         )
 
     @property
     def slices(self) -> int:
         """Slices that evaluation rows are cut into: one a training round, or more."""
         return self.evaluation.slices or self.training.rounds
+
+    @property
+    def shard_models(self) -> int:
+        """Models that each row of a shard answers at most."""
+        return most_models(self.training.rounds, self.federation.max_participants)
 
     @property
     def schema(self) -> Schema:  # type: ignore[override]

@@ -44,7 +44,7 @@ def carried_over(
         if content is None or federation.replica.committed(earlier, member.index) or not allowed:
             return None
         log.info("round %d: the update that missed round %d", round_.index, earlier.index)
-        return _under(update, context, trainer.counts(federation, member, content))
+        return _under(update, context, trainer.counts(federation, member, content, journal))
     return None
 
 

@@ -104,6 +104,7 @@ class Journal:
     """A participant's own memory of one federation."""
 
     def __init__(self, root: Path, federation: FederationId) -> None:
+        self.root = root
         self.folder = root / federation.hex()
         self._parents: dict[int, Digest] = {}
         try:

@@ -11,6 +11,7 @@ import numpy as np
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.data.statistics import local_statistics
 from fednode.data.table import Table
+from fednode.disclosed import Disclosed
 from fednode.errors import FedNodeError
 from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.federation import Federation
@@ -101,7 +102,7 @@ class Trainer:
         data = Payload(clear, content.part(PAYLOAD), content.envelope)
         self._check(federation, context, data)
         training = record(self._record(federation, context, member), content.part(TRAINING))
-        counts = self.counts(federation, member, content)
+        counts = self.counts(federation, member, content, journal)
         header = context.update_header(
             member.index,
             data,
@@ -134,10 +135,11 @@ class Trainer:
             return
 
     def counts(
-        self, federation: Federation, member: Member, content: Content
+        self, federation: Federation, member: Member, content: Content, journal: Journal
     ) -> tuple[CID, bytes] | None:
         """Make the record of what is counted on the shard for the result before."""
-        return counts_for(federation, member, self.shard, content.part(EVALUATION))
+        disclosed, seal = Disclosed(journal.root), content.part(EVALUATION)
+        return counts_for(federation, member, self.shard, disclosed, seal)
 
     def _idle(self, federation: Federation, context: RoundContext) -> bool:
         """Whether the round's updates are there for what they carry alone."""

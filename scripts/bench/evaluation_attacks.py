@@ -288,7 +288,7 @@ def policy_for(attack: Attack, *, seed: int, rounds: int) -> Policy:
         },
         "training": {"rounds": rounds + apart, "epochs": 2, "learning_rate": "0.05", "seed": seed},
         "evaluation": {"mode": attack.mode, "metric": "accuracy", "rows": rows[attack.mode]},
-        "valuation": {"kind": "exact"},
+        "valuation": {"kind": "leave-one-out" if apart else "exact"},
         "reward": {"pool": str(POOL), "target": 1_000_000},
     }
     for section, values in changes.items():

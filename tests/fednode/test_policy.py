@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,7 @@ from fednode.policy import (
     require_same,
     require_windows,
 )
+from fednode.policy.sections import ValuationSection
 from ledger import cbor
 from ledger.headers import PolicyHeader
 from ledger.sealing import SealingKey
@@ -287,12 +288,25 @@ def test_what_the_contract_would_refuse_is_refused(section: str, key: str, reaso
     assert reason in error.reason
 
 
-@pytest.mark.parametrize("mode", ["slices", "shards"])
-def test_rows_that_are_kept_back_are_a_mode_of_their_own(mode: str) -> None:
-    policy = parse_policy(SMALL + f'[evaluation]\nmode = "{mode}"\n[valuation]\nkind = "exact"\n')
+@pytest.mark.parametrize(("mode", "kind"), [("slices", "exact"), ("shards", "leave-one-out")])
+def test_rows_that_are_kept_back_are_a_mode_of_their_own(mode: str, kind: str) -> None:
+    policy = parse_policy(SMALL + f'[evaluation]\nmode = "{mode}"\n[valuation]\nkind = "{kind}"\n')
     assert policy.slices == policy.training.rounds == 5
     again = Policy.from_record(cbor.decode(cbor.encode(policy.rest_record())))
     assert again == policy
+
+
+KINDS = get_args(ValuationSection.model_fields["kind"].annotation)
+
+
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {"leave-one-out"}))
+def test_shards_take_leave_one_out_alone(kind: str) -> None:
+    """Every kind that a policy can name is tried, so a new one has to be allowed on purpose."""
+    error = refused(SMALL + BY_SHARDS + f'[valuation]\nkind = "{kind}"\n')
+    assert error.key == "valuation.kind"
+    assert "choose leave-one-out" in error.reason
+    allowed = parse_policy(SMALL + BY_SHARDS + '[valuation]\nkind = "leave-one-out"\n')
+    assert allowed.shard_models == 5 * (3 + 2)
 
 
 def test_by_shards_one_round_is_too_few() -> None:
@@ -506,14 +520,18 @@ def test_by_shards_participants_measure_each_other_before_they_commit() -> None:
     heart = built_in("heart").rest_record()
     assert isinstance(heart["evaluation"], dict)
     public = predict(Policy.from_record(heart), seconds_per_evaluation=20)
-    apart = {**heart, "evaluation": {**heart["evaluation"], "mode": "shards"}}
+    apart: dict[str, Any] = {
+        **heart,
+        "evaluation": {**heart["evaluation"], "mode": "shards"},
+        "valuation": {"kind": "leave-one-out", "every": 1},
+    }
     policy = Policy.from_record(apart)
     cost = predict(policy, seconds_per_evaluation=20)
-    assert (cost.evaluations, public.evaluations) == (8, 16)
+    assert (cost.evaluations, public.evaluations) == (5, 16)
     assert cost.seconds_per_voter < 2 < public.seconds_per_voter == public.seconds_per_evaluator
     require_windows(policy, cost)
-    with pytest.raises(PolicyError, match="about 641 s for 8 models") as caught:
-        require_windows(policy, predict(policy, seconds_per_evaluation=40))
+    with pytest.raises(PolicyError, match="about 641 s for 5 models") as caught:
+        require_windows(policy, predict(policy, seconds_per_evaluation=64))
     assert caught.value.key == "windows.commit"
 
 

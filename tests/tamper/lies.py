@@ -61,7 +61,14 @@ CROWD = {
 }
 LEAST_1 = {"least": 1}
 BY_SLICES = {**PAID, "mode": "slices", "rounds": 4, "period": 0, "patience": 0}
-BY_SHARDS = {**BY_SLICES, "mode": "shards", "metric": "accuracy", "start": 3, "least": 1}
+BY_SHARDS = {
+    **BY_SLICES,
+    "mode": "shards",
+    "metric": "accuracy",
+    "valuation": "leave-one-out",
+    "start": 3,
+    "least": 1,
+}
 RELAYED = {"relayed": True, "least": 1, "start": 3, "most": 5}
 
 

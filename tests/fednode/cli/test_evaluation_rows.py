@@ -37,13 +37,19 @@ rounds = 5
 [evaluation]
 mode = "{mode}"
 rows = 40
+[valuation]
+kind = "{kind}"
 """
 
 
 @pytest.fixture
 def policy(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     path = tmp_path / "policy.toml"
-    path.write_text(POLICY.format(mode=request.param))
+    path.write_text(
+        POLICY.format(
+            mode=request.param, kind="none" if request.param == "none" else "leave-one-out"
+        )
+    )
     return path
 
 

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from fednode.data.table import Table
+from fednode.disclosed import Disclosed
 from fednode.models.export import read_export
+from fednode.policy import load_policy
+from fednode.site import load_site, open_sites
+from ledger.types import Digest, FederationId
 from tests.fednode.cli.world import World, require_one_line
 
 ETHER = 10**18
@@ -124,6 +129,69 @@ def test_a_holder_that_trains_is_warned_of(world: World, holder: str, warned: bo
     told = world.desk.run(line)
     assert told.exit_code == 0, told.stderr
     assert ("warning: evaluation.holder is 'north'" in told.stdout) is warned
+
+
+def test_by_shards_what_colluders_read_is_said_and_counted(world: World) -> None:
+    """Four rounds of three participants at most are twenty models that a row answers."""
+    desk = world.desk
+    text = (desk.folder / "open.toml").read_text(encoding="utf-8")
+    by_shards = text.replace('mode = "public"', 'mode = "shards"')
+    by_shards = by_shards.replace("rounds = 1", "rounds = 4")
+    (desk.folder / "shards.toml").write_text(by_shards, encoding="utf-8")
+    exact = by_shards.replace("leave-one-out", "exact")
+    (desk.folder / "exact.toml").write_text(exact, encoding="utf-8")
+    create = "create --account @0.json --policy @shards.toml"
+    refused = desk.run(create.replace("shards", "exact"))
+    require_one_line(refused, 1, "valuation.kind", "choose leave-one-out")
+    warning = "members who collude can read rows that a site holds out"
+    told = desk.run(f"{create} --dry-run").stdout
+    assert warning in told
+    assert "answers at most 20 models" in told
+    made = desk.ask(create)
+    assert made["shard_models"] == 20
+    here = {"FEDNODE_FEDERATION": str(made["federation"])}
+    joining = desk.run("join --account @1.json --site north --name N --journal @j/shards", **here)
+    assert (joining.exit_code, warning in joining.stderr) == (0, True)
+    disclosed = Disclosed(desk.folder / "j" / "shards")
+    shard, federation = held(world), FederationId(bytes.fromhex(str(made["federation"])))
+    disclosed.answer(shard, federation, Digest(bytes(32)), models=5, most=20)
+    disclosed.answer(shard, FederationId(bytes(32)), Digest(bytes(32)), models=4, most=20)
+    fields = desk.ask("status --journal @j/shards", **here)
+    assert [fields[f"shard_models{name}"] for name in ("", "_in_all", "_at_most")] == [5, 9, 20]
+    assert (
+        "models that the shard has answered here: 5"
+        in desk.run("status --journal @j/shards", **here).stdout
+    )
+
+
+def held(world: World) -> Table:
+    policy = load_policy(world.desk.folder / "open.toml")
+    source = open_sites(policy, world.desk.folder, public_rows=True)
+    return load_site(policy, source, "north").train
+
+
+def test_a_second_statistics_round_over_nearly_the_same_rows_is_warned_of(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, joins = world.desk, "join --account @1.json --site north --name N --journal @j/twice"
+    monkeypatch.setattr("fednode.cli.node.run", lambda *_, **__: None)
+    file = desk.folder / "north.csv"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    created = [
+        str(desk.ask(f"create --account @0.json --policy @open.toml --salt {salt}")["federation"])
+        for salt in ("21", "22")
+    ]
+    first, second = ({"FEDNODE_FEDERATION": each} for each in created)
+    assert "warning" not in desk.run(joins, **first).stderr
+    desk.ask("participant --account @1.json --site north --journal @j/twice", **first)
+    file.write_text("\n".join([*lines[:-1], ""]), encoding="utf-8")
+    try:
+        told = desk.run(joins, **second).stderr.splitlines()
+    finally:
+        file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    assert len(told) == 1
+    assert f"federation {created[0]} was over nearly the same rows" in told[0]
+    assert f"--ancestor {created[0]}" in told[0]
 
 
 def test_a_federation_goes_on_from_an_ancestor(world: World) -> None:

@@ -103,6 +103,7 @@ def test_by_shards_it_brings_the_counts_of_its_new_round(
         rounds=4,
         data={"split": {"seed": 0, "valuation": "0.3", "test": "0.2"}},
         evaluation={"mode": "shards", "metric": "accuracy", "rows": 40},
+        valuation={"kind": "leave-one-out"},
     )
     missed = miss(cast, monkeypatch)
     assert missed.header.evaluation == ZERO_DIGEST
@@ -113,7 +114,7 @@ def test_by_shards_it_brings_the_counts_of_its_new_round(
     counted = Digest(late.header.evaluation)
     assert late.header == replace(missed.header, common=common, evaluation=counted)
     record = late.artefact.blocks[CID(Codec.DAG_CBOR, counted)]
-    assert len(shards.read(record, parent).counts) == 8
+    assert len(shards.read(record, parent).counts) == 5
     roles = cast.roles()
     play(cast, lambda: roles, until=opened(3))
     assert reasons(cast, 3)[SLOW] is Reason.COUNTED

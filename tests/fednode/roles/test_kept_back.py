@@ -22,6 +22,7 @@ from fednode.roles.role import Progress, Role
 from fednode.roles.trainer import Trainer
 from fednode.site import evaluation_rows, open_sites, slice_rows
 from fednode.training.task import open_task
+from incentives.valuation import LeaveOneOut
 from ledger import artefacts, cbor
 from ledger.audit.verdict import Lack, Verdict
 from ledger.chain.accounts import Account
@@ -48,6 +49,7 @@ def terms(mode: str, *, rounds: int, **evaluation: object) -> dict[str, Changes]
         "task": {"model": "logistic", "options": {}},
         "training": {"rounds": rounds},
         "evaluation": {"mode": mode, "rows": 60, **evaluation},
+        "valuation": {"kind": "leave-one-out" if mode == "shards" else "exact"},
         "reward": {"pool": str(POOL), "target": 50_000},
     }
 
@@ -85,7 +87,7 @@ def test_shards_value_every_round_one_result_later(by_shards: Callable[..., Thea
     theatre = by_shards(rounds=4)
     state = theatre.play(theatre.roles())
     assert [round_.outcome for round_ in state.rounds] == [Outcome.ACCEPTED] * 4
-    assert [len(r.utilities) for r in records(theatre)] == [0, 16, 16, 16]
+    assert [len(r.utilities) for r in records(theatre)] == [0, 6, 6, 6]
     for height in (1, 2, 3):
         assert records(theatre)[height].utilities == measured(theatre, height)
     verdict = audited(theatre)
@@ -102,7 +104,7 @@ def measured(theatre: Theatre, height: int) -> tuple[int, ...]:
     book, accepted = view.rulebook, view.state.lineage[height - 1]
     players, before = view.replica.players(accepted), view.replica.model(height - 1)
     rates = []
-    for mask in range(1 << len(players.participants)):
+    for mask in LeaveOneOut().coalitions(len(players.participants)):
         right = total = 0
         for owner, site in enumerate(theatre.sites):
             assert site.shard is not None
@@ -154,7 +156,7 @@ def test_some_shards_are_enough(by_shards: Callable[..., Theatre]) -> None:
     theatre = by_shards(rounds=2)
     people: list[Role] = [theatre.participant(place, shard=place < 2) for place in range(4)]
     theatre.play([*people, *(theatre.proposer(place) for place in range(4))])
-    assert [len(r.utilities) for r in records(theatre)] == [0, 16]
+    assert [len(r.utilities) for r in records(theatre)] == [0, 6]
     assert audited(theatre).holds
 
 
@@ -181,7 +183,7 @@ def test_statistics_come_first(tmp_path: Path) -> None:
     del changes["task"]
     theatre = Theatre.found(policy_of("heart", **changes), tmp_path)
     theatre.play(theatre.roles())
-    assert [len(r.utilities) for r in records(theatre)] == [0, 0, 16]
+    assert [len(r.utilities) for r in records(theatre)] == [0, 0, 6]
     assert [site.shard is None for site in theatre.sites] == [False, False, True, False]
     assert audited(theatre).holds
 

@@ -29,6 +29,7 @@ def terms(mode: str, *, rounds: int) -> dict[str, Changes]:
         "task": {"model": "logistic", "options": {}},
         "training": {"rounds": rounds},
         "evaluation": {"mode": mode, "rows": 60},
+        "valuation": {"kind": "leave-one-out" if mode == "shards" else "exact"},
         "reward": {"pool": str(10**15), "target": 50_000},
     }
 

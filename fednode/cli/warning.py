@@ -1,0 +1,32 @@
+"""What a site is warned of on standard error before its rows tell others anything."""
+
+from pathlib import Path
+
+import click
+
+from fednode.cli.edge import scrub_of
+from fednode.disclosed import Disclosed
+from fednode.federation import Federation
+from fednode.policy import shards_warning
+from fednode.site import Site
+
+
+def warn_of_sums(opened: Federation, site: Site, journal: Path) -> bool:
+    """Warn of earlier statistics rounds over nearly the same rows; say whether the federation has
+    such a round ahead of it.
+    """
+    if opened.replica.policy.statistics == 0 or opened.state.lineage:
+        return False
+    for overlap in Disclosed(journal).overlapping(site.train, opened.id):
+        _warn(overlap.text())
+    return True
+
+
+def warn_of_counts(opened: Federation) -> None:
+    """Warn of what members who collude read of the rows that a site holds out."""
+    if opened.policy.evaluation.mode == "shards":
+        _warn(shards_warning(opened.policy))
+
+
+def _warn(text: str) -> None:
+    click.echo(scrub_of(click.get_current_context(silent=True)).known(text), err=True)
