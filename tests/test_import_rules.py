@@ -22,7 +22,6 @@ PACKAGES = ("fednode", "ledger", "incentives")
 
 # Which modules may import what is named here; everybody else in the three packages may not.
 SOLE_IMPORTERS: dict[str, tuple[str, ...]] = {
-    "web3": ("ledger.chain.client",),
     "ipfshttpclient": ("ledger.stores.kubo",),
     "torch": ("fednode.models.torch_", "fednode.training"),
 }
@@ -220,8 +219,8 @@ ledger.round | def f():; import torch.nn | imports torch.nn
 ledger.round | from incentives import shapley_exact | imports incentives.shapley_exact
 incentives.games | import ledger | imports ledger
 incentives.games | import importlib; importlib.import_module("ledger") | imports ledger
-ledger.history | from web3.types import LogReceipt | imports web3.types.LogReceipt
-ledger.chain.engine | import web3 as w | imports web3
+ledger.history | from ipfshttpclient.client import Client | imports ipfshttpclient.client.Client
+ledger.chain.engine | import ipfshttpclient as w | imports ipfshttpclient
 ledger.stores.car | import ipfshttpclient | imports ipfshttpclient
 fednode.models.layout | import torch | imports torch
 fednode.cli | if TYPE_CHECKING:; import torch | imports torch
@@ -254,7 +253,6 @@ def test_a_breach_is_found(breach: str) -> None:
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("ledger.chain.client", "import web3\nfrom web3.types import TxReceipt"),
         ("ledger.stores.kubo", "import ipfshttpclient"),
         ("fednode.training.sgd", "import torch"),
         ("fednode.models.torch_stack", "from torch import nn"),
@@ -323,11 +321,11 @@ except SystemExit:
         pytest.param(LOAD_ALL.format(package="ledger"), ["torch"], id="ledger"),
         pytest.param(LOAD_ALL.format(package="incentives"), ["torch"], id="incentives"),
         pytest.param(LOAD_ALL.format(package="fednode.aggregation"), ["torch"], id="aggregation"),
-        pytest.param(HELP, ["torch", "web3"], id="help"),
+        pytest.param(HELP, ["torch", "aiohttp"], id="help"),
     ],
 )
 def test_heavy_libraries_are_loaded_late(script: str, heavy: list[str]) -> None:
-    """Nothing brings them in indirectly: torch costs 3 s and 630 MB a process, web3 3 s."""
+    """Nothing brings them in indirectly: torch costs 3 s and 630 MB a process."""
     asks = f"import sys; print('loaded:', *[name for name in {heavy} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script + asks], cwd=ROOT, capture_output=True, text=True, check=False

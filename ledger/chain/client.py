@@ -1,126 +1,22 @@
 """The chain as the rest of the project sees it: one class over both engines.
 
-This is the one module that imports web3, and it does so only when a node is connected to, as it
-loads py-evm only when an embedded chain is started: each import costs seconds.
+It loads py-evm only when an embedded chain is started, and what speaks HTTP only when a node is
+connected to: the imports cost seconds.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from ledger.chain.accounts import Account
 from ledger.chain.engine import Engine
-from ledger.chain.errors import ChainUnreachable
-from ledger.chain.rpc import Batch, Json, RpcEngine, Transport, TransportFailure
+from ledger.chain.rpc import RpcEngine
+from ledger.chain.transport import transports
 from ledger.chain.types import GENESIS_TIME, Block, Call, Log, Receipt, Transaction
 from ledger.types import Address, Wei
 from ledger.urls import shown
 
-if TYPE_CHECKING:
-    import requests
-
 ETHER: Final = 10**18
 SEND_TIMEOUT: Final = 180.0
-REQUEST_TIMEOUT: Final = 30.0
-CONNECTIONS: Final = 32
-
-
-def _transports(url: str) -> tuple[Transport, Batch]:
-    """Open a node's JSON-RPC through web3's providers: http(s), or an IPC socket's path."""
-    from web3 import HTTPProvider, IPCProvider
-    from web3.types import RPCEndpoint
-
-    before, mark, _ = url.partition("://")
-    scheme = before.lower() if mark else ""
-    provider: HTTPProvider | IPCProvider
-    if scheme in ("http", "https"):
-        provider = HTTPProvider(
-            url,
-            request_kwargs={"timeout": REQUEST_TIMEOUT},
-            session=_session(url),
-            exception_retry_configuration=None,
-        )
-    elif scheme == "":
-        if not Path(url).exists():
-            raise ChainUnreachable(
-                shown(url), "no such socket; begin a URL with its scheme, http or https"
-            )
-        provider = IPCProvider(url)
-    else:
-        named = shown(url).partition("://")[0]
-        raise ChainUnreachable(
-            shown(url), f"unknown scheme {named!r}; use http, https, or the path of an IPC socket"
-        )
-
-    def transport(method: str, params: Sequence[object]) -> Json:
-        with _naming_failures():
-            return _answer(provider.make_request(RPCEndpoint(method), params))
-
-    def batch(requests: Sequence[tuple[str, Sequence[object]]]) -> Sequence[Json]:
-        with _naming_failures():
-            answers = provider.make_batch_request(
-                [(RPCEndpoint(method), params) for method, params in requests]
-            )
-        if not isinstance(answers, list):
-            return [_answer(answers)]
-        return [_answer(answer) for answer in answers]
-
-    return transport, batch
-
-
-def _session(url: str) -> "requests.Session":
-    """Open connections that know the environment's proxies, certificates and passwords, and go
-    nowhere but where they are told: a redirect could lead to anybody's machine, our own included.
-
-    Left alone, requests looks for them at every call, a quarter of what a near node's answer costs.
-    """
-    import requests
-
-    session = requests.Session()
-    try:
-        found = session.merge_environment_settings(url, {}, None, None, None)
-        session.auth = requests.utils.get_netrc_auth(url)
-    except ValueError:
-        raise ChainUnreachable(shown(url), "this is no URL") from None
-    session.proxies, session.verify = found["proxies"], found["verify"]
-    session.trust_env = False
-    session.max_redirects = 0
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS))
-    return session
-
-
-@contextmanager
-def _naming_failures() -> Iterator[None]:
-    """Turn whatever goes wrong on the way into TransportFailure."""
-    import requests
-    from web3.exceptions import Web3Exception
-
-    try:
-        yield
-    except requests.exceptions.ConnectTimeout as error:
-        raise TransportFailure("no connection in time", sent=False) from error
-    except requests.exceptions.ConnectionError as error:
-        refused = "NewConnectionError" in str(error) or "refused" in str(error)
-        text = "connection refused" if refused else "connection lost"
-        raise TransportFailure(text, sent=not refused) from error
-    except requests.exceptions.HTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        raise TransportFailure(f"HTTP status {status}", sent=True) from error
-    except requests.exceptions.TooManyRedirects as error:
-        raise TransportFailure("it redirects; name the address itself", sent=True) from error
-    except (requests.exceptions.RequestException, OSError, Web3Exception) as error:
-        raise TransportFailure(type(error).__name__, sent=True) from error
-    except (ValueError, TypeError, AttributeError) as error:
-        # web3 reads a batch's items before we can see whether they are objects.
-        raise TransportFailure("the answer is not JSON-RPC", sent=True) from error
-
-
-def _answer(answer: object) -> Json:
-    if not isinstance(answer, Mapping):
-        raise TransportFailure("the answer is not JSON-RPC", sent=True)
-    return cast("Json", answer)
 
 
 class Chain:
@@ -148,7 +44,7 @@ class Chain:
     @classmethod
     def connect(cls, url: str, expected_chain_id: int | None = None) -> "Chain":
         """Connect to a node. Raise ChainUnreachable or WrongChain."""
-        transport, batch = _transports(url)
+        transport, batch = transports(url)
         engine = RpcEngine(transport, shown(url), batch=batch, expected_chain_id=expected_chain_id)
         return cls(engine)
 

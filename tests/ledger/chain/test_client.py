@@ -12,7 +12,7 @@ import pytest
 
 from fednode.testnet import ANVIL_KEYS, Anvil, EngineMissing, Geth
 from ledger.chain.accounts import Account, from_key, new_account
-from ledger.chain.client import Chain, _transports
+from ledger.chain.client import Chain
 from ledger.chain.errors import (
     ChainTimeout,
     ChainUnreachable,
@@ -23,6 +23,7 @@ from ledger.chain.errors import (
     WrongChain,
 )
 from ledger.chain.rpc import TransportFailure
+from ledger.chain.transport import transports
 from ledger.chain.types import MAX_GAS, MAX_TRANSACTION_BYTES
 from ledger.types import Address
 from tests.engines import Engine, embedded, missing
@@ -226,7 +227,7 @@ def test_nobody_is_sent_elsewhere(status: int) -> None:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        transport, batch = _transports(f"http://127.0.0.1:{server.server_port}/rpc")
+        transport, batch = transports(f"http://127.0.0.1:{server.server_port}/rpc")
         with pytest.raises(TransportFailure, match="it redirects"):
             transport("eth_chainId", [])
         with pytest.raises(TransportFailure, match="it redirects"):

@@ -1,0 +1,155 @@
+"""How JSON-RPC travels to a node: over HTTP, or through the socket of a node on this machine.
+
+A node may be a stranger's. So each request has one deadline, and an answer is bounded before it is
+held and before it is read.
+
+Source: https://www.jsonrpc.org/specification
+"""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+from ledger.bounded_json import read_json
+from ledger.chain.errors import ChainUnreachable
+from ledger.chain.rpc import Batch, Json, Transport, TransportFailure
+from ledger.errors import MalformedRecord
+from ledger.urls import shown
+
+REQUEST_TIMEOUT: Final = 30.0
+MAX_ANSWER: Final = 32 << 20
+"""More than the receipts of a full block, or the logs that nodes give at once."""
+_PIECE: Final = 1 << 16
+
+Wire = Callable[[bytes], bytes]
+"""Sends a request's bytes and gives the answer's. Raises TransportFailure."""
+
+
+def transports(url: str) -> tuple[Transport, Batch]:
+    """Open a node at an http or https URL, or at the path of its IPC socket. Raise
+    ChainUnreachable.
+    """
+    before, mark, _ = url.partition("://")
+    if not mark:
+        wire = _socket(url)
+    elif before.lower() in ("http", "https"):
+        wire = _http(url)
+    else:
+        named = shown(url).partition("://")[0]
+        raise ChainUnreachable(
+            shown(url), f"unknown scheme {named!r}; use http, https, or the path of an IPC socket"
+        )
+
+    def transport(method: str, params: Sequence[object]) -> Json:
+        return _object(_asked(wire, _call(0, method, params)))
+
+    def batch(requests: Sequence[tuple[str, Sequence[object]]]) -> Sequence[Json]:
+        calls = [_call(number, *request) for number, request in enumerate(requests)]
+        found = _asked(wire, calls)
+        return _in_order(found) if isinstance(found, list) else [_object(found)]
+
+    return transport, batch
+
+
+def _http(url: str) -> Wire:
+    from ledger.bounded_http import BadAddress, HttpFailure, Server
+
+    try:
+        server = Server.at(url, netrc=True)
+    except BadAddress as error:
+        raise ChainUnreachable(shown(url), str(error)) from None
+
+    def send(body: bytes) -> bytes:
+        try:
+            answer = server.post(body, seconds=REQUEST_TIMEOUT, most=MAX_ANSWER)
+        except HttpFailure as failure:
+            raise TransportFailure(failure.reason, sent=failure.sent) from None
+        if not answer.ok:
+            raise TransportFailure(answer.problem, sent=True)
+        return answer.body
+
+    return send
+
+
+def _socket(path: str) -> Wire:
+    if not Path(path).exists():
+        raise ChainUnreachable(
+            shown(path), "no such socket; begin a URL with its scheme, http or https"
+        )
+
+    def send(body: bytes) -> bytes:
+        end = time.monotonic() + REQUEST_TIMEOUT
+        with socket.socket(socket.AF_UNIX) as wire:
+            wire.settimeout(REQUEST_TIMEOUT)
+            try:
+                wire.connect(path)
+            except OSError as error:
+                raise TransportFailure(error.strerror or "no connection", sent=False) from None
+            try:
+                wire.sendall(body)
+                return _whole(wire, end)
+            except TimeoutError:
+                raise TransportFailure("no whole answer in time", sent=True) from None
+            except OSError:
+                raise TransportFailure("connection lost", sent=True) from None
+
+    return send
+
+
+def _whole(wire: socket.socket, end: float) -> bytes:
+    """Read one JSON value: the stream goes on, so the value itself shows where it ends. Raise
+    OSError.
+    """
+    found = bytearray()
+    while True:
+        wire.settimeout(max(0.001, end - time.monotonic()))
+        part = wire.recv(_PIECE)
+        if not part:
+            raise ConnectionError
+        found += part
+        if len(found) > MAX_ANSWER:
+            raise TransportFailure(f"an answer of more than {MAX_ANSWER} bytes", sent=True)
+        if time.monotonic() >= end:
+            raise TimeoutError
+        if part.rstrip().endswith((b"}", b"]")):
+            try:
+                read_json(bytes(found))
+            except MalformedRecord:
+                continue
+            return bytes(found)
+
+
+def _call(number: int, method: str, params: Sequence[object]) -> Json:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+
+
+def _asked(wire: Wire, message: Json | list[Json]) -> object:
+    try:
+        return read_json(wire(json.dumps(message).encode()))
+    except MalformedRecord:
+        raise _no_rpc() from None
+
+
+def _in_order(answers: list[object]) -> list[Json]:
+    """Sort a batch's answers by what they answer: a node may give them in any order."""
+    found = {answer.get("id"): answer for answer in map(_object, answers) if _numbered(answer)}
+    if set(found) != set(range(len(answers))):
+        raise _no_rpc()
+    return [found[number] for number in range(len(answers))]
+
+
+def _numbered(answer: Json) -> bool:
+    return type(answer.get("id")) is int
+
+
+def _object(answer: object) -> Json:
+    if not isinstance(answer, Mapping):
+        raise _no_rpc()
+    return cast("Json", answer)
+
+
+def _no_rpc() -> TransportFailure:
+    return TransportFailure("the answer is not JSON-RPC", sent=True)

@@ -1,0 +1,220 @@
+"""HTTP exchanges with servers that drip, flood, lie or send elsewhere, directly and by a proxy."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ledger.bounded_http import BadAddress, HttpFailure, Kind, Server
+from ledger.bounded_json import read_json, read_lines
+from ledger.errors import MalformedRecord
+from tests.http_faults import DRIPS, FLOODS, JSONS, LIES, OK, Fault, hostile
+
+MOST = 1 << 20
+GOOD = Fault(OK + b"Content-Length: 2\r\n\r\n{}")
+ANY_STATUS = Fault(b"HTTP/1.1 %d What\r\nLocation: /api\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{kind}: {name}"
+        for kind in ("drip", "flood", "lie")
+        for name in {"drip": DRIPS, "flood": FLOODS, "lie": LIES}[kind]
+    ],
+)
+def test_a_server_takes_neither_time_nor_room(name: str) -> None:
+    kind, _, fault = name.partition(": ")
+    with hostile({"drip": DRIPS, "flood": FLOODS, "lie": LIES}[kind][fault]) as server:
+        started, held = time.monotonic(), _resident()
+        with pytest.raises(HttpFailure) as failure:
+            Server.at(server.url).post(b"{}", seconds=0.3, most=MOST)
+        assert time.monotonic() - started < 3
+        assert _resident() - held < 64 << 20
+        while not server.gone:
+            assert time.monotonic() - started < 20
+            time.sleep(0.01)
+    assert "\n" not in str(failure.value)
+    if kind == "drip":
+        assert failure.value.kind is Kind.LATE
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_an_upload_that_is_not_taken_has_an_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = Server.at(f"http://127.0.0.1:{server.getsockname()[1]}")
+        started = time.monotonic()
+        with pytest.raises(HttpFailure, match="no whole answer in time"):
+            client.post(bytes(32 << 20), seconds=0.3, most=MOST)
+        assert time.monotonic() - started < 3
+
+
+def test_no_connection_says_so() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        refused = Server.at(f"http://127.0.0.1:{free.getsockname()[1]}")
+    with pytest.raises(HttpFailure, match=r"^connection refused$") as failure:
+        refused.post(b"", seconds=1, most=MOST)
+    assert not failure.value.sent
+    with pytest.raises(HttpFailure, match=r"^no address for its name$") as failure:
+        Server.at("http://nowhere.invalid").post(b"", seconds=5, most=MOST)
+    assert not failure.value.sent
+    with hostile(GOOD) as server, pytest.raises(HttpFailure, match="TLS") as failure:
+        Server.at(f"https://{server.address}").post(b"", seconds=1, most=MOST)
+    assert not failure.value.sent
+
+
+def test_a_name_that_is_looked_up_for_long_holds_nothing_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = threading.Event()
+
+    def slow(*_: object, **__: object) -> object:
+        assert found.wait(20)
+        raise socket.gaierror(socket.EAI_AGAIN, "too late")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    started = time.monotonic()
+    with pytest.raises(HttpFailure, match="no connection in time") as failure:
+        Server.at("http://slow.example").post(b"", seconds=0.2, most=MOST)
+    assert not failure.value.sent
+    assert time.monotonic() - started < 2
+    found.set()
+
+
+LINGERING = """
+import socket, time
+from ledger.bounded_http import HttpFailure, Server
+socket.getaddrinfo = lambda *_, **__: time.sleep(60)
+try:
+    Server.at("http://slow.example").post(b"", seconds=0.1, most=1)
+except HttpFailure as failure:
+    print(failure)
+"""
+
+
+def test_a_process_ends_while_a_name_is_looked_up() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LINGERING], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert done.stdout == "no connection in time\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 404, 101])
+def test_every_status_is_an_answer(status: int) -> None:
+    """A redirect is not followed: it would choose what is posted to whom."""
+    with hostile(Fault(ANY_STATUS.start % status)) as server:
+        answer = Server.at(server.url).post(b"{}", seconds=5, most=MOST)
+    assert answer.status == status
+    assert not answer.ok
+    told = f"HTTP status {status}" if status in (404, 101) else "it redirects"
+    assert told in answer.problem
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["ftp://host", "host:80", "http://", "http://host:99999", "http://[::1", "http://a b", "/x",
+     "http://host/#here", "http://host/\r\nX: y", ""],
+)  # fmt: skip
+def test_addresses_that_are_none(address: str) -> None:
+    with pytest.raises(BadAddress):
+        Server.at(address)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\r\nX: y", "ä"])
+def test_tokens_that_are_none(token: str) -> None:
+    with pytest.raises(BadAddress, match="the token is"):
+        Server.at("http://host", token=token)
+
+
+def test_a_proxy_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("http_proxy", f"http://user:secret@127.0.0.1:{port}")
+    with pytest.raises(HttpFailure) as failure:
+        Server.at("http://chain.example").post(b"", seconds=5, most=MOST)
+    assert f"refused (through the proxy http://127.0.0.1:{port};" in str(failure.value)
+    assert "secret" not in str(failure.value)
+    monkeypatch.setenv("no_proxy", "chain.example")
+    assert Server.at("http://chain.example").way == ""
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_a_proxy_refuses_is_the_proxys(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = Fault(b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n")
+    with hostile(refusal) as proxy:
+        monkeypatch.setenv(f"{scheme}_proxy", proxy.url)
+        server = Server.at(f"{scheme}://chain.example")
+        try:
+            told = server.post(b"", seconds=5, most=MOST).problem
+        except HttpFailure as failure:
+            told = str(failure)
+    assert f"HTTP status 407 (through the proxy {proxy.url};" in told
+
+
+def test_a_proxy_of_another_kind_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://user:secret@proxy.example:1080")
+    with pytest.raises(BadAddress, match=r"socks5://proxy\.example:1080; only http"):
+        Server.at("http://chain.example")
+
+
+def test_certificates_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    with pytest.raises(BadAddress, match=r"none\.pem cannot be read \(No such file"):
+        Server.at("https://chain.example")
+
+
+# -- JSON
+
+
+def test_hostile_json_is_one_error() -> None:
+    """Where Python's limit of recursion is none, as a library of the chain's makes it."""
+    limit = sys.getrecursionlimit()
+    started = time.monotonic()
+    said = []
+    try:
+        sys.setrecursionlimit(max(limit, 1_000_000))
+        for body in JSONS.values():
+            try:
+                read_json(body)
+            except MalformedRecord as error:
+                said.append(str(error))
+    finally:
+        sys.setrecursionlimit(limit)
+    assert time.monotonic() - started < 2
+    assert all(text.isprintable() and len(text) < 200 for text in said)
+    with pytest.raises(MalformedRecord, match="recursion limit"):
+        read_json(JSONS["a whole nest"])
+    with pytest.raises(MalformedRecord, match="more than 2097152 values"):
+        read_json(JSONS["many empty lists"])
+    with pytest.raises(MalformedRecord, match="out of range"):
+        read_json(JSONS["a long number"])
+
+
+def test_values_are_counted_one_by_one() -> None:
+    assert read_json(b'[1,2,{"a":3}]', most=6) == [1, 2, {"a": 3}]
+    with pytest.raises(MalformedRecord, match="more than 5 values"):
+        read_json(b'[1,2,{"a":3}]', most=5)
+
+
+def test_lines_are_read_one_by_one() -> None:
+    assert list(read_lines(b'{"a":1}\n\n  7 \r\n[]')) == [{"a": 1}, 7, []]
+    with pytest.raises(MalformedRecord):
+        list(read_lines(b"{}\n{"))
