@@ -71,12 +71,15 @@ class Kind(Enum):
 
 
 class HttpFailure(Exception):
-    """An exchange without a whole answer; `sent` tells whether the server may have got it."""
+    """An exchange without a whole answer; `sent` tells whether the server may have got it. `status`
+    is the answer's, if its head came.
+    """
 
-    def __init__(self, kind: Kind, reason: str, *, sent: bool = True) -> None:
+    def __init__(self, kind: Kind, reason: str, *, sent: bool = True, status: int = 0) -> None:
         self.kind = kind
         self.reason = reason
         self.sent = sent
+        self.status = status
         super().__init__(reason)
 
 
@@ -151,6 +154,11 @@ class Server:
         )
 
     @property
+    def authorized(self) -> bool:
+        """Whether requests carry a password or a token."""
+        return "Authorization" in self._headers
+
+    @property
     def way(self) -> str:
         """How requests travel, to follow a message: the proxy, if there is one."""
         if self._proxy is None:
@@ -179,7 +187,9 @@ class Server:
             answer = runner.run(runner.exchange(request))
         except HttpFailure as failure:
             reason = f"{failure.reason}{self.way}"
-            raise HttpFailure(failure.kind, reason, sent=failure.sent) from None
+            raise HttpFailure(
+                failure.kind, reason, sent=failure.sent, status=failure.status
+            ) from None
         return Answer(answer.status, answer.headers, answer.body, self.way)
 
 
@@ -353,7 +363,7 @@ class _Runner:
             timeout=aiohttp.ClientTimeout(total=None, connect=request.seconds * CONNECTING),
         ) as response:
             if (response.content_length or 0) > request.most:
-                raise _endless(request.most)
+                raise _endless(request.most, response.status)
             coding = response.headers.get("Content-Encoding", "identity")
             if coding.strip().lower() not in ("", "identity"):
                 response.close()
@@ -362,7 +372,7 @@ class _Runner:
             async for part in response.content.iter_any():
                 body += part
                 if len(body) > request.most:
-                    raise _endless(request.most)
+                    raise _endless(request.most, response.status)
             return Answer(response.status, response.headers, bytes(body))
 
     def _session(self, family: socket.AddressFamily) -> aiohttp.ClientSession:
@@ -378,8 +388,8 @@ class _Runner:
         return self._sessions[family]
 
 
-def _endless(most: int) -> HttpFailure:
-    return HttpFailure(Kind.ENDLESS, f"an answer of more than {most} bytes")
+def _endless(most: int, status: int) -> HttpFailure:
+    return HttpFailure(Kind.ENDLESS, f"an answer of more than {most} bytes", status=status)
 
 
 def _unconnected(error: aiohttp.ClientConnectorError) -> str:

@@ -61,7 +61,7 @@ FLOODS = {
 """Answers that never end, at full speed."""
 
 GZIP = bytes.fromhex("1f8b08000000000000034b4c040045e5989402000000")
-LIES = {
+FRAUDS = {
     "an old protocol": Fault(b"hello\r\n\r\n"),
     "a compressed body": Fault(OK + b"Content-Encoding: gzip\r\n\r\n" + GZIP),
     "two lengths": Fault(OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef"),

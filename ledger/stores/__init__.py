@@ -44,15 +44,17 @@ __all__ = [
 _MULTIADDR_PREFIXES = ("/ip4/", "/ip6/", "/dns/", "/dns4/", "/dns6/")
 
 
-def open_store(location: str | Path, *, timeout: float = 30.0) -> ContentStore:
+def open_store(
+    location: str | Path, *, timeout: float = 30.0, token: str | None = None
+) -> ContentStore:
     """Open Kubo at a multiaddr or http URL, else the directory of blocks at a path.
 
-    `timeout` is how many seconds Kubo may take to find a block. The client is imported only when it
-    is needed.
+    `timeout` is how many seconds Kubo may take to find a block, `token` what its API asks for. The
+    client is imported only when it is needed.
     """
     text = str(location)
-    if text.startswith(("http://", "https://", *_MULTIADDR_PREFIXES)):
+    if text.lower().startswith(("http://", "https://", *_MULTIADDR_PREFIXES)):
         from ledger.stores.kubo import KuboStore
 
-        return KuboStore(text, timeout=timeout)
+        return KuboStore(text, timeout=timeout, token=token)
     return DirectoryStore(Path(location))

@@ -1,28 +1,29 @@
 """Kubo as a content store, through its RPC API: the only module that speaks HTTP to IPFS.
 
 A whole artefact goes over as one CAR (`dag import`), which also pins its roots: some hundred times
-fewer calls than block by block. Kubo is not trusted: a block is bounded while it is read, and
-verified.
+fewer calls than block by block. Kubo is not trusted: an answer is bounded in time and size, read as
+hostile JSON, and a block is verified.
 
-The client is constructed directly, because `ipfshttpclient.connect` refuses every recent Kubo by
-its version.
+`ipfshttpclient` reads multiaddrs and writes uploads. It sends nothing, because it bounds neither
+the time of an answer nor its JSON.
 
 Source: https://docs.ipfs.tech/reference/kubo/rpc/
 """
 
 import io
 import re
-import threading
-import warnings
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from socket import AF_UNSPEC, AddressFamily
+from urllib.parse import urlencode
 
-import ipfshttpclient
-import requests
-from ipfshttpclient import exceptions
+from ipfshttpclient import exceptions, multipart
+from ipfshttpclient.http_common import multiaddr_to_url_data
 
+from ledger.bounded_http import Answer, BadAddress, HttpFailure, Kind, Server
+from ledger.bounded_json import read_json, read_lines
 from ledger.cid import CID, Codec
 from ledger.errors import MalformedRecord
 from ledger.stores.base import (
@@ -39,30 +40,40 @@ from ledger.stores.budget import patience
 from ledger.stores.car import write_car
 from ledger.urls import shown
 
-# The client passes an argument that urllib3 does not want any more, on every new connection.
-warnings.filterwarnings("ignore", message="The 'strict' parameter", category=FutureWarning)
-
+API = "/api/v0"
 _GRACE = 5.0
-_CAUSE = re.compile(r"(?:Failed to establish a new connection|Failed to resolve): (.*?)[\")]*$")
-_PIECE = 1 << 16
 _MAX_ANSWER = 4 * MAX_BLOCK
-_MAX_PINS = 256 * MAX_BLOCK
+_MAX_PINS = 64 * MAX_BLOCK
 _AT_ONCE = 64
+_MOST_TEXT = 300
 _MISSING = re.compile("not found|could not find|deadline exceeded|context canceled")
+_FORMS = (
+    "write /ip4/127.0.0.1/tcp/5001, or http://127.0.0.1:5001, or https://user:password@host/path"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of the API: its arguments, its options, and a file that goes with it."""
+
+    command: str
+    arguments: Sequence[str] = ()
+    options: Mapping[str, str] | None = None
+    file: bytes | None = None
+    most: int = _MAX_ANSWER
 
 
 class KuboStore:
-    """Blocks in a Kubo node, reached at a multiaddr or an http URL.
+    """Blocks in a Kubo node, reached at a multiaddr or an http URL. Safe for several threads.
 
     `timeout` is how many seconds the node may look for a block among its peers; where fetches draw
-    on a budget, it has no longer than what is left.
+    on a budget, it has no longer than what is left. A `token` is for an API that asks for one.
     """
 
-    def __init__(self, address: str, *, timeout: float = 30.0) -> None:
+    def __init__(self, address: str, *, timeout: float = 30.0, token: str | None = None) -> None:
         self.address = shown(address)
         self._timeout = timeout
-        self._multiaddr = _multiaddr(address)
-        self._threads = threading.local()
+        self._server = _server(address, token)
 
     def get(self, cid: CID) -> bytes:
         """Return a block's verified bytes; the node asks its peers for one that it lacks.
@@ -71,10 +82,7 @@ class KuboStore:
         """
         if cid.names(b""):
             return b""
-        with self._errors(cid):
-            stream = self._client().block.get(str(cid), stream=True, **self._patience())
-            with stream:
-                data = self._read(cid, stream)
+        data = self._answer(_Call("block/get", [str(cid)]), cid)
         return verified(cid, data, store=self.address)
 
     def put(self, artefact: Artefact) -> None:
@@ -84,21 +92,17 @@ class KuboStore:
         """
         if not artefact.roots:
             raise StoreError(f"an artefact without roots cannot be kept in {self.address}")
-        car = io.BytesIO(write_car(artefact))
-        with self._errors(artefact.roots[0]):
-            options = self._patience({"pin-roots": "true"})
-            answer = self._client().dag.imprt(car, stream=True, **options)
-            pinned = dict(_pins(answer))
+        call = _Call("dag/import", options={"pin-roots": "true"}, file=write_car(artefact))
+        pinned = dict(_pins(self._lines(call, artefact.roots[0])))
         for root in artefact.roots:
             failure = pinned.get(str(root), "the node does not confirm it")
             if failure:
-                raise StoreError(f"{self.address} did not pin {root}: {failure}")
+                raise StoreError(f"{self.address} did not pin {root}: {_one_line(failure)}")
 
     def has(self, cid: CID) -> bool:
         """Tell whether the node holds the block itself; its peers are not asked."""
         try:
-            with self._errors(cid):
-                self._client().block.stat(str(cid), offline=True, **self._patience())
+            self._size(cid)
         except BlockNotFound:
             return False
         return True
@@ -109,19 +113,24 @@ class KuboStore:
             if cid.codec is not Codec.RAW:
                 continue
             with suppress(BlockUnavailable):
-                with self._errors(cid):
-                    found = self._client().block.stat(str(cid), offline=True, **self._patience())
-                if found["Size"] == size:
+                if self._size(cid) == size:
                     yield cid, self.get(cid)
+
+    def _size(self, cid: CID) -> int:
+        """Give the size of a block that the node holds itself, as the node says."""
+        for line in self._lines(_Call("block/stat", [str(cid)], {"offline": "true"}), cid):
+            size = line.get("Size")
+            if type(size) is int:
+                return size
+        raise StoreUnreachable(self.address, f"it does not say how long block {cid} is")
 
     def _pinned(self) -> list[CID]:
         """List the roots that are pinned; others' may have names that no block of ours has."""
-        options = self._patience({"type": "recursive", "stream": "true"})
+        options = {"type": "recursive", "stream": "true"}
         cids = []
-        with self._errors():
-            for line in self._lines("/pin/ls", (), options):
-                with suppress(MalformedRecord):
-                    cids.append(CID.parse(str(line.get("Cid"))))
+        for line in self._lines(_Call("pin/ls", options=options, most=_MAX_PINS)):
+            with suppress(MalformedRecord):
+                cids.append(CID.parse(str(line.get("Cid"))))
         return cids
 
     def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
@@ -129,8 +138,7 @@ class KuboStore:
         pin.
         """
         for cid in roots:
-            with self._errors(cid):
-                self._unpin(cid)
+            self._unpin(cid)
         kept: set[str] = set()
         for at in range(0, len(cids), _AT_ONCE):
             for text, reason in self._undeleted(cids[at : at + _AT_ONCE]):
@@ -141,125 +149,127 @@ class KuboStore:
 
     def _undeleted(self, cids: Sequence[CID]) -> list[tuple[str, str]]:
         """Delete blocks; give those that were not, with the reason."""
-        options = self._patience({"force": "true"})
-        with self._errors():
-            lines = list(self._lines("/block/rm", [str(cid) for cid in cids], options))
-        return [(str(line.get("Hash")), str(line["Error"])) for line in lines if line.get("Error")]
-
-    def _lines(
-        self, path: str, arguments: Sequence[str], options: dict[str, Any]
-    ) -> Iterator[dict[str, Any]]:
-        """Call the node; give its answer's lines as they come."""
-        lines = self._client()._client.request(
-            path, arguments, decoder="json", stream=True, **options
-        )
-        with lines:
-            yield from (line for line in lines if isinstance(line, dict))
+        call = _Call("block/rm", [str(cid) for cid in cids], {"force": "true"})
+        return [
+            (_one_line(line.get("Hash")), _one_line(line["Error"]))
+            for line in self._lines(call)
+            if line.get("Error")
+        ]
 
     def _unpin(self, cid: CID) -> None:
         try:
-            self._client().pin.rm(str(cid), **self._patience())
-        except exceptions.ErrorResponse as error:
-            if "pinned" not in str(error):
+            self._answer(_Call("pin/rm", [str(cid)]), cid)
+        except _Failed as error:
+            if "pinned" not in error.reason:
                 raise
 
-    def close(self) -> None:
-        """Close this thread's connections."""
-        client = getattr(self._threads, "client", None)
-        if client is not None:
-            client.close()
-            del self._threads.client
-
-    def _client(self) -> Any:  # noqa: ANN401 - the library is untyped
-        """Return this thread's client: a session's connections are not shared between threads."""
-        if not hasattr(self._threads, "client"):
-            client = ipfshttpclient.Client(self._multiaddr, session=True)
-            client._client._session.hooks["response"].append(_bounded)
-            self._threads.client = client
-        return self._threads.client
-
-    def _patience(self, options: dict[str, str] | None = None) -> dict[str, Any]:
-        """Let the node give up first, so that its own reason arrives."""
-        seconds = patience(self._timeout)
-        opts = {"timeout": f"{int(seconds * 1000)}ms", **(options or {})}
-        return {"opts": opts, "timeout": seconds + _GRACE}
-
-    def _read(self, cid: CID, chunks: Iterable[bytes]) -> bytes:
-        data = bytearray()
-        for chunk in chunks:
-            data += chunk
-            if len(data) > MAX_BLOCK:
-                raise too_long(cid, self.address)
-        return bytes(data)
-
-    @contextmanager
-    def _errors(self, cid: CID | None = None) -> Iterator[None]:
-        """Turn the client's exceptions into the store's."""
+    def _lines(self, call: _Call, cid: CID | None = None) -> Iterator[Mapping[str, object]]:
+        """Call the node; give the objects that its answer holds, one a line."""
         try:
-            yield
-        except exceptions.ErrorResponse as error:
-            if cid is not None and _MISSING.search(str(error)):
-                raise BlockNotFound(cid, self.address, _one_line(error)) from error
-            raise StoreUnreachable(self.address, _one_line(error)) from error
-        except exceptions.Error as error:
-            raise StoreUnreachable(self.address, _one_line(error)) from error
-        except requests.RequestException as error:
-            raise StoreUnreachable(self.address, _one_line(error)) from error
+            for line in read_lines(self._answer(call, cid), most=MAX_BLOCK):
+                if isinstance(line, Mapping):
+                    if line.get("Type") == "error":
+                        raise self._failure(_one_line(line.get("Message")), cid)
+                    yield line
+        except MalformedRecord as error:
+            raise StoreUnreachable(self.address, f"its answer is {error}") from None
+
+    def _answer(self, call: _Call, cid: CID | None = None) -> bytes:
+        """Call the node; give its answer. Raise BlockNotFound or StoreUnreachable.
+
+        The node is told to give up first, so that its own reason arrives.
+        """
+        seconds = patience(self._timeout)
+        query = {"timeout": f"{int(seconds * 1000)}ms", **(call.options or {})}
+        parts = [*query.items(), *(("arg", argument) for argument in call.arguments)]
+        kind, body = _upload(call.file)
+        try:
+            answer = self._server.post(
+                body,
+                path=f"{API}/{call.command}?{urlencode(parts)}",
+                kind=kind,
+                seconds=seconds + _GRACE,
+                most=call.most,
+            )
+        except HttpFailure as failure:
+            endless = failure.kind is Kind.ENDLESS and failure.status == HTTPStatus.OK
+            if endless and cid is not None and call.command == "block/get":
+                raise too_long(cid, self.address) from None
+            asks = ": is Kubo running there?" if failure.kind is Kind.UNCONNECTED else ""
+            raise StoreUnreachable(self.address, f"{failure.reason}{asks}") from None
+        if not answer.ok:
+            raise self._failure(self._refusal(answer), cid)
+        return answer.body
+
+    def _refusal(self, answer: Answer) -> str:
+        """Say why the node, or what stands in front of it, did not do what it was asked."""
+        if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return f"{answer.problem}: {_LOGIN[self._server.authorized]}"
+        with suppress(MalformedRecord):
+            found = read_json(answer.body, most=MAX_BLOCK)
+            if isinstance(found, Mapping) and isinstance(found.get("Message"), str):
+                return _one_line(found["Message"])
+        return answer.problem
+
+    def _failure(self, reason: str, cid: CID | None) -> StoreError:
+        if cid is not None and _MISSING.search(reason):
+            return BlockNotFound(cid, self.address, reason)
+        return _Failed(self.address, reason)
 
 
-def _pins(answer: Iterable[Any]) -> Iterator[tuple[str, str]]:
+class _Failed(StoreUnreachable):
+    """The node answered that it could not do it."""
+
+
+_LOGIN = {
+    False: "set FEDNODE_IPFS_TOKEN or FEDNODE_IPFS_TOKEN_FILE to a token, or write the address as "
+    "https://user:password@host/path",
+    True: "it does not accept the user and password of the address, or the token",
+}
+"""What to do where a login is asked for: if none was sent, and if one was."""
+
+
+def _pins(lines: Iterator[Mapping[str, object]]) -> Iterator[tuple[str, str]]:
     """Read which roots the node pinned, and why not where it did not."""
-    for line in answer:
-        match line.as_json():
+    for line in lines:
+        match line:
             case {"Root": {"Cid": {"/": str(cid)}, **rest}}:
                 yield cid, str(rest.get("PinErrorMsg") or "")
 
 
-def _bounded(response: requests.Response, **_: object) -> requests.Response:
-    """Read an answer piece by piece up to a limit, and go nowhere else for it: the client would
-    take all of it at once, and follow a redirect.
-    """
-    if response.is_redirect:
-        raise requests.RequestException("it redirects; name the address itself")
-    read = response.iter_content
-    limit = _MAX_PINS if "/pin/ls?" in str(response.url) else _MAX_ANSWER
-
-    def pieces(*_: object, **__: object) -> Iterator[bytes]:
-        size = 0
-        for piece in read(_PIECE):
-            size += len(piece)
-            if size > limit:
-                raise requests.RequestException(f"an answer of more than {limit} bytes")
-            yield piece
-
-    response.iter_content = pieces  # type: ignore[method-assign]
-    return response
+def _upload(file: bytes | None) -> tuple[str, bytes]:
+    """Give the type and the bytes of a request's body."""
+    if file is None:
+        return "application/octet-stream", b""
+    body, headers = multipart.stream_files(io.BytesIO(file), chunk_size=len(file) + 1)
+    return headers["Content-Type"], b"".join(body)
 
 
-def _multiaddr(address: str) -> str:
-    """Return the multiaddr of a multiaddr or an http URL."""
-    if address.startswith("/"):
-        return address
+def _server(address: str, token: str | None) -> Server:
+    """Read a multiaddr or an http URL. Raise StoreUnreachable."""
     try:
-        url = urlsplit(address)
-        port = url.port or (443 if url.scheme == "https" else 80)
-    except ValueError:
-        raise StoreUnreachable(shown(address), "the address or its port cannot be read") from None
-    plain = url.path in ("", "/") and not (url.query or url.fragment or url.username)
-    if url.scheme not in ("http", "https") or not url.hostname or not plain:
-        raise StoreUnreachable(
-            shown(address),
-            "write /ip4/127.0.0.1/tcp/5001 or http://127.0.0.1:5001, without a path or a user",
-        )
-    if re.fullmatch(r"[0-9.]+", url.hostname):
-        kind = "ip4"
-    else:
-        kind = "ip6" if ":" in url.hostname else "dns"
-    return f"/{kind}/{url.hostname}/tcp/{port}/{url.scheme}"
+        url, family = _url(address)
+        return Server.at(url, token=token, netrc=True, family=family)
+    except BadAddress as error:
+        raise StoreUnreachable(shown(address), f"{error}; {_FORMS}") from None
 
 
-def _one_line(error: Exception) -> str:
-    """Keep the cause at the end of the chain that requests and urllib3 wrap around it."""
-    text = " ".join(str(error).split())
-    cause = _CAUSE.search(text)
-    return f"{cause[1]}: is Kubo running there?" if cause else text[:300]
+def _url(address: str) -> tuple[str, AddressFamily]:
+    """Give the URL under which the API's path begins, and how its host's name is looked up."""
+    if not address.startswith("/"):
+        if "?" in address or "#" in address:
+            raise BadAddress("the address has a query or a fragment")
+        return address.rstrip("/").removesuffix(API), AF_UNSPEC
+    try:
+        url, socket, family, _ = multiaddr_to_url_data(address, "")
+    except exceptions.AddressError:
+        raise BadAddress("this is no multiaddr of a host and a TCP port") from None
+    if socket is not None:
+        raise BadAddress("this is the multiaddr of a socket")
+    return url.rstrip("/"), family
+
+
+def _one_line(text: object) -> str:
+    """Give the start of what a node says, as one printable line."""
+    words = " ".join(str(text)[: 2 * _MOST_TEXT].split())
+    return "".join(c for c in words if c.isprintable())[:_MOST_TEXT] or "it does not say why"

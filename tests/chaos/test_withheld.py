@@ -2,7 +2,6 @@
 on anvil and two real Kubo nodes, in real time. The process of the fourth challenges in time.
 """
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from fednode.roles.role import Role
 from ledger.cid import CID, Codec
 from ledger.proceedings import Fate, Proposal
 from ledger.stores import Artefact, open_store
-from ledger.stores.kubo import KuboStore
+from ledger.stores.kubo import KuboStore, _Call
 from tests.chaos.siege import PRICES
 from tests.e2e.processes import SITES, Command, Network, engines, wait_for
 from tests.federations import Cast, Changes, Stage, found, policy_of
@@ -43,8 +42,7 @@ class HeaderAndIndex(KuboStore):
     def put(self, artefact: Artefact) -> None:
         for cid in artefact.roots:
             codec = "dag-cbor" if cid.codec is Codec.DAG_CBOR else "raw"
-            options = {"cid-codec": codec}
-            self._client().block.put(io.BytesIO(artefact.blocks[cid]), opts=options)
+            self._answer(_Call("block/put", (), {"cid-codec": codec}, artefact.blocks[cid]))
 
 
 def join_up(network: Network, folder: Path, windows: Changes) -> Cast:

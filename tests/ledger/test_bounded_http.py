@@ -13,7 +13,7 @@ import pytest
 from ledger.bounded_http import BadAddress, HttpFailure, Kind, Server
 from ledger.bounded_json import read_json, read_lines
 from ledger.errors import MalformedRecord
-from tests.http_faults import DRIPS, FLOODS, JSONS, LIES, OK, Fault, hostile
+from tests.http_faults import DRIPS, FLOODS, FRAUDS, JSONS, OK, Fault, hostile
 
 MOST = 1 << 20
 GOOD = Fault(OK + b"Content-Length: 2\r\n\r\n{}")
@@ -32,12 +32,12 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         f"{kind}: {name}"
         for kind in ("drip", "flood", "lie")
-        for name in {"drip": DRIPS, "flood": FLOODS, "lie": LIES}[kind]
+        for name in {"drip": DRIPS, "flood": FLOODS, "lie": FRAUDS}[kind]
     ],
 )
 def test_a_server_takes_neither_time_nor_room(name: str) -> None:
     kind, _, fault = name.partition(": ")
-    with hostile({"drip": DRIPS, "flood": FLOODS, "lie": LIES}[kind][fault]) as server:
+    with hostile({"drip": DRIPS, "flood": FLOODS, "lie": FRAUDS}[kind][fault]) as server:
         started, held = time.monotonic(), _resident()
         with pytest.raises(HttpFailure) as failure:
             Server.at(server.url).post(b"{}", seconds=0.3, most=MOST)

@@ -357,7 +357,6 @@ def node(tmp_path: Path) -> Iterator[KuboStore]:
     with start_kubo(tmp_path) as kubo:
         store = KuboStore(kubo.multiaddr, timeout=5)
         yield store
-        store.close()
 
 
 def mirrored(scene: Scene, store: KuboStore) -> None:

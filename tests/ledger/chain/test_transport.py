@@ -18,7 +18,7 @@ from ledger.chain.errors import ChainError, ChainUnreachable
 from ledger.chain.rpc import RpcEngine, TransportFailure
 from ledger.chain.transport import transports
 from ledger.types import Address
-from tests.http_faults import DRIPS, FLOODS, JSONS, LIES, Fault, hostile
+from tests.http_faults import DRIPS, FLOODS, FRAUDS, JSONS, Fault, hostile
 
 ANY = Address("0x" + "11" * 20)
 HASH = bytes(32)
@@ -130,7 +130,7 @@ def test_a_batch_may_come_in_any_order_but_whole() -> None:
                 batch(requests)
 
 
-@pytest.mark.parametrize("fault", [DRIPS["chunks"], FLOODS["a body"], LIES["a compressed body"]])
+@pytest.mark.parametrize("fault", [DRIPS["chunks"], FLOODS["a body"], FRAUDS["a compressed body"]])
 def test_a_request_has_an_end(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ledger.chain.transport.REQUEST_TIMEOUT", 0.2)
     monkeypatch.setattr("ledger.chain.rpc.ATTEMPTS", 1)

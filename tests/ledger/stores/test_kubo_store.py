@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+import re
 import socket
+import sys
 import threading
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from fednode.testnet import Kubo
+from fednode.testnet import EngineMissing, Kubo
 from ledger import cbor, payload
 from ledger.cid import CID, Codec
 from ledger.payload import Payload
@@ -27,7 +31,8 @@ from ledger.stores import (
 )
 from ledger.stores.car import write_car
 from ledger.stores.kubo import KuboStore
-from tests.engines import start_kubo
+from tests.engines import missing, start_kubo
+from tests.http_faults import DRIPS, FLOODS, FRAUDS, JSONS, Fault, hostile
 
 DATA = b"the block"
 CID_ = CID.of(Codec.RAW, DATA)
@@ -94,9 +99,7 @@ def test_ten_megabytes_go_over_as_one_car(kubo: Kubo) -> None:
     store = KuboStore(kubo.multiaddr)
     store.put(made.artefact())
     assert payload.fetch(store, made.index_digest, len(made.data)) == made.data
-    store.close()
-    store.close()
-    assert store.has(made.artefact().roots[0]), "a closed store opens new connections"
+    assert store.has(made.artefact().roots[0])
 
 
 def test_blocks_travel_between_peers(kubo_pair: tuple[Kubo, Kubo]) -> None:
@@ -133,16 +136,19 @@ def test_an_artefact_without_roots_cannot_be_kept() -> None:
 
 
 ADDRESSES = [
-    ("ftp://127.0.0.1:5001", "without a path"),
-    ("http://127.0.0.1:5001/api/v0", "without a path"),
-    ("http://:5001", "without a path"),
-    ("http://user:secret@127.0.0.1:5001", "without a path"),
+    ("ftp://127.0.0.1:5001", "no http or https URL"),
+    ("127.0.0.1:5001", "no http or https URL"),
+    ("http://127.0.0.1:5001/?key=secret", "a query or a fragment"),
+    ("http://127.0.0.1:5001/#secret", "a query or a fragment"),
+    ("http://:5001", "no http or https URL|cannot be read"),
     ("http://127.0.0.1:99999", "(?i)port"),
     ("http://[::1", "(?i)url|address|ipv6"),
     ("/ip4/127.0.0.1", "multiaddr"),
     ("/ip4/300.0.0.1/tcp/5001", "multiaddr"),
     ("/nonsense", "multiaddr"),
     ("/ip4/127.0.0.1/udp/5001", "multiaddr"),
+    ("/ip4/127.0.0.1/tcp/5001/ws", "multiaddr"),
+    ("/unix/run/kubo.sock", "multiaddr of a socket"),
 ]
 
 
@@ -151,6 +157,8 @@ def test_addresses_that_are_none(address: str, reason: str) -> None:
     with pytest.raises(StoreUnreachable, match=f"(?i){reason}") as caught:
         KuboStore(address).has(CID_)
     assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "write /ip4/127.0.0.1/tcp/5001" in str(caught.value)
 
 
 def test_nobody_listens() -> None:
@@ -319,6 +327,157 @@ def test_a_server_that_hangs_or_never_ends(monkeypatch: pytest.MonkeyPatch) -> N
             with pytest.raises(expected):
                 KuboStore(url, timeout=0.3).get(CID_)
             done.set()
+
+
+USES: dict[str, Callable[[KuboStore], object]] = {
+    "get": lambda store: store.get(CID_),
+    "has": lambda store: store.has(CID_),
+    "put": lambda store: store.put(Artefact.of(Codec.RAW, DATA)),
+    "sized": lambda store: list(store.sized(len(DATA))),
+    "remove": lambda store: store.remove([CID_]),
+    "unpin": lambda store: store.remove([CID_], roots=[CID_]),
+}
+ODD = {
+    **JSONS,
+    "a size of text": b'{"Size":"9"}',
+    "a size that is true": b'{"Size":true}',
+    "an error of an object": b'{"Error":{"a":[]},"Hash":{"b":[]}}',
+    "a pin of a list": b'{"Root":{"Cid":{"/":"%s"},"PinErrorMsg":[7]}}' % str(CID_).encode(),
+    "a late error": b'{"Cid":"x"}\n{"Type":"error","Message":"\\u001b[2Jdisk\\nfull"}',
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("status", [200, 500])
+def test_whatever_kubo_answers_is_an_error_of_the_store(use: str, status: int) -> None:
+    """Even where Python's limit of recursion is none, as a library of the chain's makes it."""
+    limit = sys.getrecursionlimit()
+    current = [b""]
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        body(current[0], status, "application/json")(request)
+
+    said = []
+    with server(answer) as url:
+        store = KuboStore(url, timeout=5)
+        try:
+            sys.setrecursionlimit(max(limit, 1_000_000))
+            for current[0] in ODD.values():
+                try:
+                    USES[use](store)
+                except StoreError as error:
+                    said.append(str(error))
+        finally:
+            sys.setrecursionlimit(limit)
+    assert said
+    assert all(text.isprintable() and len(text) < 1000 for text in said)
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(
+    "fault",
+    [DRIPS["chunks"], DRIPS["interim answers"], FLOODS["headers"], FRAUDS["an old protocol"]],
+)
+def test_no_use_of_kubo_is_without_an_end(
+    use: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.stores.kubo._GRACE", 0.1)
+    started = time.monotonic()
+    with hostile(fault) as node, pytest.raises(StoreUnreachable):
+        USES[use](KuboStore(node.url, timeout=0.1))
+    assert time.monotonic() - started < 3
+
+
+# -- addresses, passwords and tokens
+
+
+ASKED = [
+    ("http://{}", None, "/api/v0", None),
+    ("http://{}/", None, "/api/v0", None),
+    ("http://{}/api/v0/", None, "/api/v0", None),
+    ("HTTP://{}/kubo/one/", None, "/kubo/one/api/v0", None),
+    ("http://user:pa%20ss@{}/kubo", None, "/kubo/api/v0", "Basic dXNlcjpwYSBzcw=="),
+    ("http://:pass@{}", None, "/api/v0", "Basic OnBhc3M="),
+    ("http://{}/kubo", "to-ken", "/kubo/api/v0", "Bearer to-ken"),
+    ("/ip4/{}", "to-ken", "/api/v0", "Bearer to-ken"),
+    ("/dns4/{}/http", None, "/api/v0", None),
+]
+
+
+@pytest.mark.parametrize(("address", "token", "path", "login"), ASKED)
+def test_where_and_with_what_login_kubo_is_asked(
+    address: str, token: str | None, path: str, login: str | None
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked.append((request.path, request.headers["Authorization"]))
+        body(DATA)(request)
+
+    with server(answer) as url:
+        host = url.removeprefix("http://")
+        place = host.replace(
+            "127.0.0.1:", "localhost/tcp/" if "dns" in address else "127.0.0.1/tcp/"
+        )
+        found = address.format(place if address.startswith("/") else host)
+        assert KuboStore(found, token=token).get(CID_) == DATA
+    assert asked == [(f"{path}/block/get?timeout=30000ms&arg={CID_}", login)]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_login_that_is_missing_or_wrong_says_what_to_set(status: int) -> None:
+    with server(body(b'{"Message":"not found"}', status)) as url:
+        with pytest.raises(StoreUnreachable, match=r"FEDNODE_IPFS_TOKEN.* https://user:pass"):
+            KuboStore(url).get(CID_)
+        for known in (
+            KuboStore(url, token="to-ken"),
+            KuboStore(url.replace("//", "//user:secret-word@")),
+        ):
+            with pytest.raises(StoreUnreachable, match="does not accept") as caught:
+                known.get(CID_)
+            assert not re.search("secret-word|to-ken", str(caught.value))
+
+
+def test_one_login_is_enough() -> None:
+    with pytest.raises(StoreUnreachable, match="keep one of the two") as caught:
+        KuboStore("http://user:secret@127.0.0.1:5001", token="to-ken")
+    assert not re.search("secret|to-ken", str(caught.value))
+
+
+class Guarded(Kubo):
+    """A Kubo whose API asks for a login, as a reverse proxy in front of it would."""
+
+    def _configure(self) -> None:
+        super()._configure()
+        path = self.folder / "repo" / "config"
+        config = json.loads(path.read_text())
+        config["API"]["Authorizations"] = {
+            name: {"AuthSecret": secret, "AllowedPaths": ["/api/v0"]}
+            for name, secret in (("a", "basic:user:pass-word"), ("b", "bearer:to-ken"))
+        }
+        path.write_text(json.dumps(config))
+
+    def _ready(self) -> bool:
+        with suppress(urllib.error.URLError):
+            self.peer_id()
+            return False
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.api_port), 1):
+            return True
+        return False
+
+
+def test_kubo_itself_takes_its_logins(tmp_path: Path) -> None:
+    node = Guarded(tmp_path, offline=True)
+    try:
+        node.start()
+    except EngineMissing as error:
+        missing(error)
+    with node:
+        known = KuboStore(node.url.replace("//", "//user:pass-word@"), timeout=5)
+        known.put(Artefact.of(Codec.RAW, DATA))
+        assert KuboStore(node.multiaddr, timeout=5, token="to-ken").get(CID_) == DATA
+        with pytest.raises(StoreUnreachable, match="FEDNODE_IPFS_TOKEN"):
+            KuboStore(node.url, timeout=5).get(CID_)
 
 
 def test_kubo_reads_our_car(kubo: Kubo) -> None:
