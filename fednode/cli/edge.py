@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -43,6 +44,19 @@ ADVICE = {
 """What a user of the command can do about an error that does not say it itself."""
 
 Command = TypeVar("Command", bound=Callable[..., object])
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds in a range; click's own ranges let `nan` through."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number, or fail."""
+        seconds: float = super().convert(value, param, ctx)
+        if isnan(seconds):
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return seconds
 
 
 class Failing(click.Group):

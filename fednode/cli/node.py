@@ -7,6 +7,7 @@ import click
 from fednode.cli.edge import (
     FAILED,
     Output,
+    Seconds,
     account_options,
     chain_options,
     deployer_option,
@@ -40,7 +41,7 @@ poll_option = click.option(
     "--poll",
     default=0.3,
     show_default=True,
-    type=click.FloatRange(0.05, 60),
+    type=Seconds(0.05, 60),
     metavar="SECONDS",
     help="How long to rest when nothing is to be done.",
 )

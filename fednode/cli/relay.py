@@ -8,6 +8,7 @@ import click
 
 from fednode.cli.edge import (
     Output,
+    Seconds,
     account_options,
     chain_options,
     deployer_option,
@@ -91,7 +92,7 @@ log = logging.getLogger("fednode")
     "--poll",
     default=0.5,
     show_default=True,
-    type=click.FloatRange(0.05, 60),
+    type=Seconds(0.05, 60),
     metavar="SECONDS",
     help="How often to look at the chain.",
 )

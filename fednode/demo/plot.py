@@ -23,6 +23,8 @@ COLOURS: Final[dict[Method, str]] = {
 MUTED: Final = "#6b7781"
 LINE: Final = "#b8c0c6"
 ETHER: Final = 10**18
+LEAST_SPREAD: Final = 0.01
+"""What an axis covers where all values are the same."""
 
 
 def png(result: DemoResult) -> bytes:
@@ -87,7 +89,7 @@ def _rounds(axes: Axes, result: DemoResult) -> None:
     measured = [(row.version, row.quality) for row in result.rounds if row.quality is not None]
     numbers, values = [n for n, _ in measured], [q for _, q in measured]
     axes.plot(numbers, values, color=COLOURS["federated"], linewidth=2, marker="o", markersize=6)
-    spread = max(max(values) - min(values), 0.01)
+    spread = max(max(values) - min(values), LEAST_SPREAD)
     axes.set_ylim(min(values) - 0.35 * spread, max(values) + 0.35 * spread)
     axes.set_xlim(numbers[0] - 0.5, numbers[-1] + 0.5)
     axes.set_xticks(numbers[:: -(-len(numbers) // 12)])
@@ -176,8 +178,9 @@ def _legend(axes: Axes) -> None:
 def _contributions(axes: Axes, result: DemoResult) -> None:
     places = range(len(result.sites))
     values = [site.contribution.value for site in result.sites]
-    highest = max(site.contribution.interval.high for site in result.sites)
+    highest = max(0.0, *(site.contribution.interval.high for site in result.sites))
     lowest = min(0.0, *(site.contribution.interval.low for site in result.sites))
+    spread = max(highest - lowest, LEAST_SPREAD)
     axes.barh(places, values, height=0.5, color=COLOURS["federated"], alpha=0.35)
     for place, site in zip(places, result.sites, strict=True):
         axes.errorbar(
@@ -190,7 +193,7 @@ def _contributions(axes: Axes, result: DemoResult) -> None:
             elinewidth=2.2,
         )
         axes.text(
-            highest + 0.03 * (highest - lowest),
+            highest + 0.03 * spread,
             place,
             f"{site.payout / ETHER:.3f} ETH",
             va="center",
@@ -199,7 +202,7 @@ def _contributions(axes: Axes, result: DemoResult) -> None:
     axes.axvline(0, color=LINE, linewidth=1)
     axes.set_yticks(places, [site.title for site in result.sites])
     axes.invert_yaxis()
-    axes.set_xlim(lowest - 0.05 * (highest - lowest), highest + 0.27 * (highest - lowest))
+    axes.set_xlim(lowest - 0.05 * spread, highest + 0.27 * spread)
     axes.grid(axis="y", visible=False)
     paid = sum(site.payout for site in result.sites) / ETHER
     axes.set_title(f"Shapley values, and payouts: {paid:.3f} ETH")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,10 +14,9 @@ from rich.text import Text
 
 from fednode.demo.result import METHOD_NAMES, METHODS, DemoResult, Figure, RoundRow, Scores
 from fednode.report_terminal import terminal
+from ledger.audit.wording import DASH, MINUS, fixed
 
 ETHER = 10**18
-DASH = "\N{EN DASH}"
-MINUS = "\N{MINUS SIGN}"
 
 
 class LiveWatch:
@@ -213,8 +213,9 @@ def _bounds(figure: Figure, *, signed: bool = False) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", MINUS)
+    text = fixed(Fraction(value), 3)
+    return text if text.startswith(MINUS) else f"+{text}"
 
 
 def _ether(wei: int) -> str:
-    return f"{wei / ETHER:.6f}".rstrip("0").rstrip(".") + " ETH"
+    return fixed(Fraction(wei, ETHER), 6).rstrip("0").rstrip(".") + " ETH"

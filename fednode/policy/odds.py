@@ -37,7 +37,8 @@ def capture(participants: int, colluding: int, committee: int, *, seats: int) ->
 
 def within(odds: Fraction, tries: int) -> float:
     """Give the odds that at least one of several draws hits: 1 - (1 - odds)^tries."""
-    return 1.0 if odds == 1 else -expm1(tries * log1p(-float(odds)))
+    near = float(odds)
+    return 1.0 if near == 1 else -expm1(tries * log1p(-near))
 
 
 def least_committee(

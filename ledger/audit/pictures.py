@@ -6,42 +6,60 @@ colour.
 """
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from math import ceil, floor, log10
 from typing import Final, NamedTuple
 
 from ledger.audit.markup import Markup, element, join
 from ledger.audit.verdict import UTILITY_UNIT, Check, ParticipantSummary, Step, Terms, Verdict
-from ledger.audit.wording import MINUS, clean, count, lacked, points, quality, rounded_amount
+from ledger.audit.wording import (
+    MINUS,
+    clean,
+    count,
+    fixed,
+    lacked,
+    points,
+    quality,
+    rounded_amount,
+)
 
 WIDTH: Final = 760
 MOST_COLUMNS: Final = 24
+LEAST_SPREAD: Final = Fraction(1, 10**9)
+MOST_DIGITS: Final = 7
+
+Number = int | float | Fraction
 
 
 class Axis(NamedTuple):
-    """A linear scale from values to pixels, with round numbers to mark."""
+    """A linear scale from values to pixels, with round numbers to mark.
 
-    low: float
-    high: float
+    Values are exact, so that neither their size nor their difference is lost on the way to a pixel.
+    """
+
+    low: Fraction
+    high: Fraction
     start: float
     end: float
-    ticks: tuple[float, ...]
+    ticks: tuple[Fraction, ...]
 
-    def __call__(self, value: float) -> float:
+    def __call__(self, value: Number) -> float:
         """Return the pixel of a value."""
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+        share = (Fraction(value) - self.low) / (self.high - self.low)
+        return self.start + float(share) * (self.end - self.start)
 
 
-def axis(values: Sequence[float], start: float, end: float, *, marks: int = 5) -> Axis:
-    """Return an axis with about `marks` round numbers that covers the values."""
-    low, high = min(values), max(values)
-    if high - low < 1e-9:
-        low, high = low - 0.01, high + 0.01
+def axis(values: Sequence[Number], start: float, end: float, *, marks: int = 5) -> Axis:
+    """Return an axis with about `marks` round numbers that covers the values.
+
+    Around values that are nearly the same it leaves room.
+    """
+    low, high = Fraction(min(values)), Fraction(max(values))
+    size = max(abs(low), abs(high), Fraction(1))
+    if high - low < size * LEAST_SPREAD:
+        low, high = low - size / 100, high + size / 100
     step = _round_step((high - low) / marks)
-    first, last = floor(low / step), ceil(high / step)
-    # The quotient of a value near zero can round to zero, and so lose its sign.
-    first -= first * step > low
-    last += last * step < high
-    ticks = tuple(k * step for k in range(first, last + 1))
+    ticks = tuple(k * step for k in range(floor(low / step), ceil(high / step) + 1))
     return Axis(ticks[0], ticks[-1], start, end, ticks)
 
 
@@ -51,10 +69,10 @@ def quality_picture(verdict: Verdict) -> Markup | None:
     if len(versions) < 2:
         return None
     height, left, right, top, bottom = 280, 64, 24, 20, 48
-    y = axis([v / UTILITY_UNIT for _, v in versions], height - bottom, top)
+    y = axis([Fraction(v, UTILITY_UNIT) for _, v in versions], height - bottom, top)
     numbers = [number for number, _ in versions]
-    x = Axis(numbers[0], numbers[-1], left, WIDTH - right, ())
-    spots = [(x(n), y(v / UTILITY_UNIT), n, v) for n, v in versions]
+    x = Axis(Fraction(numbers[0]), Fraction(numbers[-1]), left, WIDTH - right, ())
+    spots = [(x(n), y(Fraction(v, UTILITY_UNIT)), n, v) for n, v in versions]
     line = " ".join(f"{px:.1f},{py:.1f}" for px, py, _, _ in spots)
     labels = [
         _label(spots[0], "start", 10, 18 if versions[0][1] < versions[-1][1] else -12),
@@ -86,7 +104,7 @@ def contribution_picture(verdict: Verdict) -> Markup | None:
         return None
     row, top, left, right = 44, 30, 220, 200
     height = top + row * len(people) + 30
-    reach = [0.0, *(bound for p in people for bound in _bounds(p))]
+    reach = [Fraction(0), *(bound for p in people for bound in _bounds(p))]
     x = axis(reach, left, WIDTH - right, marks=4)
     heads = [
         element("text", "Contribution", x=x(0), y=16, class_="strong"),
@@ -158,7 +176,7 @@ def _grid(y: Axis, left: float, right: float) -> Iterator[Markup]:
 
 def _columns(x: Axis, top: float, bottom: float) -> Iterator[Markup]:
     for tick in x.ticks:
-        kind = "zero" if abs(tick) < 1e-12 else "grid"
+        kind = "grid" if tick else "zero"
         yield element("line", x1=x(tick), x2=x(tick), y1=top, y2=bottom, class_=kind)
         yield element(
             "text", _tick(tick, x), x=x(tick), y=bottom + 18, text_anchor="middle", class_="soft"
@@ -183,14 +201,14 @@ def _label(spot: tuple[float, float, int, int], anchor: str, right: float, down:
     return element("text", quality(value), text_anchor=anchor, class_="strong", **at)
 
 
-def _bounds(person: ParticipantSummary) -> tuple[float, ...]:
-    value = float(person.value) / UTILITY_UNIT
-    return (value, *(bound / UTILITY_UNIT for bound in person.interval or ()))
+def _bounds(person: ParticipantSummary) -> tuple[Fraction, ...]:
+    values = (person.value, *(person.interval or ()))
+    return tuple(Fraction(value) / UTILITY_UNIT for value in values)
 
 
 def _bar(person: ParticipantSummary, x: Axis, top: float, terms: Terms) -> Iterator[Markup]:
-    value = float(person.value) / UTILITY_UNIT
-    start, end = sorted((x(0), x(value)))
+    value, *interval = (x(bound) for bound in _bounds(person))
+    start, end = sorted((x(0), value))
     middle = top + 20
     yield element("text", clean(person.name, 30), x=0, y=middle + 5)
     yield element(
@@ -201,11 +219,11 @@ def _bar(person: ParticipantSummary, x: Axis, top: float, terms: Terms) -> Itera
         width=max(end - start, 1.0),
         height=22,
         rx=2,
-        class_="bar" if value >= 0 else "bar under",
+        class_="bar" if person.value >= 0 else "bar under",
     )
     furthest = end
-    if person.interval:
-        low, high = (x(bound / UTILITY_UNIT) for bound in person.interval)
+    if interval:
+        low, high = interval
         whisker = (
             f"M{low:.1f} {middle}H{high:.1f}M{low:.1f} {middle - 5}v10M{high:.1f} {middle - 5}v10"
         )
@@ -269,12 +287,21 @@ def _picture(height: float, title: str, text: str, marks: Sequence[Markup]) -> M
     )
 
 
-def _tick(value: float, scale: Axis) -> str:
-    step = scale.ticks[1] - scale.ticks[0]
-    places = max(0, min(6, -floor(log10(step) + 1e-9)))
-    return f"{value + 0.0:.{places}f}".replace("-", MINUS)
+def _tick(value: Fraction, scale: Axis) -> str:
+    places = max(0, -_exponent(scale.ticks[1] - scale.ticks[0]))
+    if places <= MOST_DIGITS and abs(value) < 10**MOST_DIGITS:
+        return fixed(value, places)
+    exponent = _exponent(abs(value)) if value else 0
+    return f"{fixed(value / Fraction(10) ** exponent, 2)}e{exponent}".replace("-", MINUS)
 
 
-def _round_step(raw: float) -> float:
-    power = 10.0 ** floor(log10(raw))
-    return next(m * power for m in (1, 2, 5, 10) if raw <= m * power * (1 + 1e-9))
+def _round_step(raw: Fraction) -> Fraction:
+    power = Fraction(10) ** _exponent(raw)
+    return next(m * power for m in (1, 2, 5, 10) if raw <= m * power * (1 + LEAST_SPREAD))
+
+
+def _exponent(value: Fraction) -> int:
+    """Return the power of ten at or below a positive number."""
+    # Both logarithms are rounded, but a power is off by one at most.
+    near = floor(log10(value.numerator) - log10(value.denominator))
+    return max(n for n in (near - 1, near, near + 1) if Fraction(10) ** n <= value)

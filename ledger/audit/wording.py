@@ -53,19 +53,27 @@ def when(timestamp: int | None) -> str:
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def fixed(value: Fraction, places: int) -> str:
+    """Return a number of any size with some places, rounded exactly, and 0 without a sign."""
+    units = round(value * 10**places)
+    whole, rest = divmod(abs(units), 10**places)
+    return f"{MINUS if units < 0 else ''}{whole:,}" + (f".{rest:0{places}}" if places else "")
+
+
 def quality(utility: int | None) -> str:
     """Return a utility with four places."""
-    return DASH if utility is None else _minus(f"{utility / UTILITY_UNIT:.4f}")
+    return DASH if utility is None else fixed(Fraction(utility, UTILITY_UNIT), 4)
 
 
 def points(value: Fraction) -> str:
     """Return a contribution as a signed utility with four places."""
-    return _minus(f"{float(value) / UTILITY_UNIT:+.4f}")
+    text = fixed(value / UTILITY_UNIT, 4)
+    return text if text.startswith(MINUS) else f"+{text}"
 
 
 def percent(share: Fraction) -> str:
     """Return a share in percent with one place."""
-    return f"{float(share):.1%}"
+    return f"{fixed(share * 100, 1)}%"
 
 
 def amount(units: int, terms: Terms) -> str:
@@ -77,7 +85,11 @@ def amount(units: int, terms: Terms) -> str:
 
 def rounded_amount(units: int, terms: Terms) -> str:
     """Return an amount with four places of ether, or exactly where it is a token's."""
-    return amount(units, terms) if terms.token is not None else f"{units / 10**18:,.4f} ETH"
+    return (
+        amount(units, terms)
+        if terms.token is not None
+        else f"{fixed(Fraction(units, 10**18), 4)} ETH"
+    )
 
 
 def short(digest: Digest | Address | None) -> str:
@@ -160,10 +172,6 @@ def last_quality(verdict: Verdict) -> tuple[int, int] | None:
     before = [r.utility_before for r in verdict.rounds if r.utility_before is not None]
     after = [r.utility_after for r in verdict.rounds if r.utility_after is not None]
     return (before[0], after[-1]) if before and after else None
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", MINUS)
 
 
 def _harmless(character: str) -> bool:

@@ -18,7 +18,7 @@ from tests.chaos.siege import SITES, Siege
 from tests.chaos.test_chaos import settle_up
 from tests.e2e.processes import Network, on_chain, write_accounts
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 DELAY = 1.5
 """Seconds by which the logs trail the head."""

@@ -33,7 +33,7 @@ from tests.chaos.faults import (
 from tests.chaos.siege import Siege
 from tests.e2e.processes import engines
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 NODES = (
     Killed(lambda siege: siege.proposers[:1], TWO_COMMITS),

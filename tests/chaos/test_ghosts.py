@@ -14,7 +14,7 @@ from tests.e2e.processes import SITES, Command, Network, engines, wait_for
 from tests.federations import Cast, Stage, found, policy_of
 from tests.fednode.roles.test_ghosts import GHOSTS, haunt
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 LOOKS = 30
 """Seconds for which a Kubo looks for a block that nobody has."""

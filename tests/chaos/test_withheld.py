@@ -18,7 +18,7 @@ from tests.federations import Cast, Changes, Stage, found, policy_of
 from tests.fednode.roles.test_disputes import accomplice, another_model
 from tests.fednode.roles.test_rounds import Dishonest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 WINDOWS = {

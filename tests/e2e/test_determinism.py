@@ -20,7 +20,7 @@ from tests.e2e import replay
 from tests.engines import Engine
 from tests.federations import Stage, Story, Updates, found, given_updates, one_thread, peers, play
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -17,7 +17,7 @@ from tests.e2e.processes import (
 )
 from tests.federations import story
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 SITES = ("cleveland", "budapest")
 WINDOWS = """\

@@ -116,6 +116,7 @@ def test_four_hospitals_as_processes(tmp_path: Path, policy: Path, expected: Sto
         assert load_file(model)["weight"].size
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_in_every_phase(tmp_path: Path, policy: Path, expected: Story) -> None:
     """SIGKILL and a restart in each phase, of engines too: nobody notices in the result."""

@@ -5,7 +5,7 @@ from fractions import Fraction
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fednode.policy import Policy, odds
@@ -45,6 +45,8 @@ def test_a_block_maker_that_grinds_gets_a_majority_as_often_as_said() -> None:
     assert 0.30 < within(once, TRIES) < 0.31
 
 
+@example(Fraction(10**20 - 1, 10**20), 2)
+@example(Fraction(1, 10**400), 300)
 @given(st.fractions(0, 1), st.integers(1, 300))
 def test_tries_add_up(once: Fraction, tries: int) -> None:
     assert within(once, tries) == pytest.approx(float(1 - (1 - once) ** tries), abs=1e-9)

@@ -69,7 +69,8 @@ BY_SHARDS = {
     "start": 3,
     "least": 1,
 }
-RELAYED = {"relayed": True, "least": 1, "start": 3, "most": 5}
+# Of the leaves of a batch, only the third and later ones count: the story needs four participants.
+RELAYED = {"relayed": True, "least": 1, "start": 4, "most": 5}
 
 
 def put(items: Sequence[Slot], at: int, item: Slot) -> list[Slot]:

@@ -223,8 +223,8 @@ class Story:
         return self.rng.random() < probability * self.clumsy
 
     def _over(self) -> bool:
-        """Whether the story may break off: after a lie mostly, else now and then."""
-        told = self.lied is not None and self._owned == len(self.world.replica.state.lineage)
+        """Whether the story may break off: after a lie's round mostly, else now and then."""
+        told = self.lied is not None and self.lied.round < self.world.replica.state.round.index
         return (told and self.rng.random() < 0.8) or self.rng.random() < 0.01
 
     # -- participants

@@ -27,6 +27,8 @@ WRONG = [
     ("status --store @password", {}, 2, ["--store", "is a file"]),
     ("testnet --port 70000", {}, 2, ["70000"]),
     (f"{NODE} --poll 0", {}, 2, ["--poll"]),
+    (f"{NODE} --poll nan", {}, 2, ["--poll", "nan"]),
+    (f"{NODE} --poll inf", {}, 2, ["--poll"]),
     # the chain
     ("status", {"FEDNODE_RPC": "http://127.0.0.1:1"}, 1, ["127.0.0.1:1", "does not answer"]),
     ("status", {"FEDNODE_RPC": "ftp://here"}, 1, ["unknown scheme 'ftp'"]),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ledger.audit import verdict as v
 from ledger.audit import wording
 from ledger.audit.markup import Markup, element
-from ledger.audit.pictures import axis
+from ledger.audit.pictures import _tick, axis, contribution_picture, quality_picture
 from ledger.audit.report import html
 from ledger.types import Address, Digest, FederationId, Wei
 from tests.ledger.audit import samples
@@ -241,15 +242,73 @@ def test_values_read_well(shown: str, text: str) -> None:
     assert shown == text
 
 
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (wording.quality(-1), "0.0000"),
+        (wording.quality(-(2**63)), "−9,223,372,036,854.7758"),
+        (wording.points(Fraction(-1, 3)), "+0.0000"),
+        (wording.points(Fraction(10**399)), f"+1{',000' * 131}.0000"),
+        (wording.percent(Fraction(1, 3)), "33.3%"),
+        (wording.percent(Fraction(-1, 10**400)), "0.0%"),
+        (
+            wording.rounded_amount(2**256 - 1, samples.passing().terms)[-30:],
+            "4,665,640,564,039,457.5840 ETH",
+        ),
+    ],
+)
+def test_values_at_the_edges_read_well(shown: str, text: str) -> None:
+    assert shown == text
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.one_of(finite, st.integers(), st.fractions()), st.integers(0, 20))
+def test_a_number_is_rounded_exactly(value: float | Fraction, places: int) -> None:
+    text = wording.fixed(Fraction(value), places).replace("−", "-").replace(",", "")
+    assert abs(Fraction(text) - Fraction(value)) * 2 <= Fraction(1, 10**places)
+    assert not text.startswith("-") or Fraction(text) < 0
+    assert len(text.partition(".")[2]) == places
+
+
 @example([6.0, -5e-324])
 @example([-6.0, 5e-324])
-@given(st.lists(st.floats(-10, 10), min_size=1, max_size=9))
+@example([sys.float_info.max, -sys.float_info.max])
+@example([1e300])
+@example([-0.0, 5e-324])
+@given(st.lists(st.one_of(finite, st.floats(-10, 10), st.integers()), min_size=1, max_size=9))
 def test_axis_covers_its_values(values: list[float]) -> None:
     scale = axis(values, 0, 100)
     assert scale.low <= min(values)
     assert scale.high >= max(values)
     assert 2 <= len(scale.ticks) <= 9
-    assert all(-1e-6 <= scale(value) <= 100 + 1e-6 for value in values)
+    assert all(0 <= scale(value) <= 100 for value in values)
+    labels = [_tick(tick, scale) for tick in scale.ticks]
+    assert all(len(label) <= 16 for label in labels)
+
+
+COORDINATES = {"x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "width", "height"}
+widest = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(widest, widest, st.one_of(widest, st.fractions()), finite)
+def test_pictures_stay_inside_their_frame(
+    before: int, after: int, value: Fraction, bound: float
+) -> None:
+    verdict = samples.passing()
+    first, *others = verdict.rounds
+    people = [
+        replace(p, value=Fraction(value), interval=(-1.0, bound)) for p in verdict.participants
+    ]
+    measured = replace(first, version=1, utility_before=before, utility_after=after)
+    verdict = replace(verdict, participants=tuple(people), rounds=(measured, *others))
+    for picture in (quality_picture(verdict), contribution_picture(verdict)):
+        assert picture is not None
+        tags = Reader(picture).tags
+        drawn = [float(at or 0) for _, tag in tags for key, at in tag.items() if key in COORDINATES]
+        assert all(-20 <= number <= 2000 for number in drawn), picture
+        assert "nan" not in picture
 
 
 def palettes() -> Iterator[dict[str, str]]:
