@@ -16,6 +16,7 @@ WORKERS ?= 2
 SEED ?=
 
 # The mutants to draw, and how many to try at a time:              make mutation MUTATION_ARGS='--sample 0 --workers 2'
+# A file of the Python core alone, all of its mutants:             make mutation-python MUTATION_ARGS='--sample 0 --files ledger/slots.py'
 MUTATION_ARGS ?=
 
 UV_VERSION := 0.13.9
@@ -30,10 +31,11 @@ SOURCES := fednode ledger incentives scripts tests
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-long bench lint types format lock engines forge pytest slither mutation clean distclean
+.PHONY: help demo test test-slow test-long bench lint types format lock engines forge pytest slither
+.PHONY: mutation mutation-python clean distclean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.base ## four hospitals train one model; needs nothing but Python
 	$(BIN)/fednode demo $(DEMO_ARGS)
@@ -81,6 +83,9 @@ slither: $(SLITHER)/.installed $(NODE_MODULES)/.installed ## what Slither finds 
 
 mutation: $(SLITHER)/.installed $(NODE_MODULES)/.installed ## whether the contracts' tests notice mutants
 	$(SLITHER)/bin/python scripts/assurance/mutate.py $(MUTATION_ARGS)
+
+mutation-python: $(VENV)/.dev ## whether Python's tests notice mutants of what an audit replays
+	$(BIN)/python scripts/assurance/mutate_python.py $(MUTATION_ARGS)
 
 engines: ## build Kubo and geth, once, if they are not on the PATH
 	@scripts/engines/build.sh

@@ -7,7 +7,6 @@ the sources a batch at a time, compiled once, and run one by one against forge's
 found lies in `--out` as a line of JSON each, so a campaign that was stopped goes on where it was.
 """
 
-import argparse
 import hashlib
 import json
 import math
@@ -16,17 +15,15 @@ import shutil
 import subprocess
 import sys
 import time
-import tomllib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from scripts.assurance import campaign
+from scripts.assurance.campaign import Journal, Outcome, draw, read_equivalents, report
 from scripts.assurance.population import Mutant, find_mutants, read_sources, weave_all
 from scripts.assurance.toolchain import BUILD, CONTRACTS, PACKAGES, ROOT, forge
 from scripts.assurance.weave import SELECTOR, SELECTOR_SOURCE
@@ -49,15 +46,6 @@ PATIENCE = 1800
 
 class BuildError(Exception):
     """The woven sources do not compile, or fail their tests with no mutant live."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a mutant: killed by which test, timed out, survived, or not built."""
-
-    status: str
-    by: str
-    seconds: float
 
 
 class Workshop:
@@ -144,37 +132,6 @@ class Workshop:
         )
 
 
-class Journal:
-    """What is known of each mutant; the newest line of a mutant counts."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = Lock()
-        self.outcomes: dict[str, Outcome] = {}
-        if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                fields = json.loads(line)
-                self.outcomes[fields["name"]] = Outcome(
-                    fields["status"], fields["by"], fields["seconds"]
-                )
-
-    def write(self, mutant: Mutant, outcome: Outcome) -> None:
-        """Keep an outcome, with what a reader wants to see of the mutant."""
-        fields = {
-            "name": mutant.name,
-            "status": outcome.status,
-            "by": outcome.by,
-            "seconds": outcome.seconds,
-            "operator": mutant.operator,
-            "place": f"{mutant.file}:{mutant.line}",
-            "old": mutant.old,
-            "new": mutant.new,
-        }
-        with self._lock, self._path.open("a", encoding="utf-8") as file:
-            self.outcomes[mutant.name] = outcome
-            file.write(json.dumps(fields) + "\n")
-
-
 def population(out: Path) -> list[Mutant]:
     """Return all mutants of the sources as they are, from a file if it is of the same sources."""
     digest = hashlib.sha256(json.dumps(read_sources()).encode()).hexdigest()
@@ -187,23 +144,6 @@ def population(out: Path) -> list[Mutant]:
     kept = {"sources": digest, "mutants": [mutant.to_json() for mutant in mutants]}
     path.write_text(json.dumps(kept), encoding="utf-8")
     return mutants
-
-
-def draw(mutants: Iterable[Mutant], size: int, seed: int) -> list[Mutant]:
-    """Draw from each file its share of a sample, at least one mutant; a larger sample adds to it.
-
-    A size of 0 takes all. However far one gets, what was tried so far is such a sample as well.
-    """
-    by_file: dict[str, list[Mutant]] = defaultdict(list)
-    for mutant in mutants:
-        by_file[mutant.file].append(mutant)
-    total = sum(map(len, by_file.values()))
-    drawn: list[tuple[float, Mutant]] = []
-    for group in by_file.values():
-        group.sort(key=lambda m: hashlib.sha256(f"{seed} {m.name}".encode()).digest())
-        share = max(1, round(size * len(group) / total)) if size else len(group)
-        drawn += [((rank + 0.5) / share, mutant) for rank, mutant in enumerate(group[:share])]
-    return [mutant for _, mutant in sorted(drawn, key=lambda pair: pair[0])]
 
 
 def run_campaign(mutants: Sequence[Mutant], journal: Journal, out: Path, workers: int) -> None:
@@ -241,91 +181,19 @@ def run_campaign(mutants: Sequence[Mutant], journal: Journal, out: Path, workers
         list(pool.map(in_a_shop, batches))
 
 
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson, 1927)."""
-    z = 1.959964
-    centre = (hits + z * z / 2) / (trials + z * z)
-    spread = z / (trials + z * z) * math.sqrt(hits * (trials - hits) / trials + z * z / 4)
-    return centre - spread, centre + spread
-
-
-def read_equivalents() -> dict[tuple[str, str, str], str]:
-    """Return why some mutants are no faults, by file, old and new text."""
-    path = Path(__file__).with_name("equivalent.toml")
-    rows = tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", [])
-    return {(row["file"], row["old"], row["new"]): row["why"] for row in rows}
-
-
-def report(mutants: Sequence[Mutant], whole: int, journal: Journal) -> int:
-    """Print the score, by file and in all, and every survivor; 1 if one is unexplained."""
-    equivalents = read_equivalents()
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    survivors = []
-    for mutant in mutants:
-        outcome = journal.outcomes.get(mutant.name)
-        if outcome is None:
-            continue
-        status = outcome.status
-        if status == "survived" and (mutant.file, mutant.old, mutant.new) in equivalents:
-            status = "equivalent"
-        if status in ("survived", "unbuilt"):
-            survivors.append((mutant, outcome))
-        counts[mutant.file][status] += 1
-    print(f"{'file':40} {'tried':>6} {'killed':>7} {'equal':>6} {'alive':>6} {'score':>7}")
-    total: Counter[str] = sum(counts.values(), Counter())
-    for name, count in [*sorted(counts.items()), ("all", total)]:
-        killed = count["killed"] + count["timeout"]
-        counted = killed + count["survived"]
-        score = f"{killed / counted:7.1%}" if counted else ""
-        tried, equal, alive = count.total(), count["equivalent"], count["survived"]
-        print(f"{name:40} {tried:6} {killed:7} {equal:6} {alive:6} {score}")
-    killed = total["killed"] + total["timeout"]
-    counted = killed + total["survived"]
-    if counted:
-        low, high = wilson(killed, counted)
-        print(
-            f"\n{killed} of {counted} killed ({total['timeout']} by running out of time), ", end=""
-        )
-        print(f"95 % interval {low:.1%} to {high:.1%}; {total['unbuilt']} could not be built")
-        print(f"drawn from {whole} mutants; {len(mutants) - total.total()} are still to be tried")
-    for mutant, outcome in survivors:
-        print(f"\n{outcome.status} {mutant.operator} {mutant.file}:{mutant.line} {outcome.by}")
-        print(f"  - {mutant.old}\n  + {mutant.new}")
-    return int(bool(survivors))
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sample", type=int, default=300, help="mutants to draw; 0: all of them")
-    parser.add_argument("--seed", type=int, default=1, help="of the draw")
-    parser.add_argument(
-        "--files", nargs="*", default=[""], help="paths in contracts/ to begin with"
-    )
+    parser = campaign.options(__doc__, BUILD / "mutation")
     parser.add_argument("--workers", type=int, default=1, help="mutants tried at a time")
-    parser.add_argument("--out", type=Path, default=BUILD / "mutation", help="where it is kept")
-    parser.add_argument(
-        "--again", action="store_true", help="try those again that survived unexplained"
-    )
-    parser.add_argument("--report", action="store_true", help="try nothing, say what is known")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     every = [m for m in population(options.out) if m.file.startswith(tuple(options.files))]
     drawn = draw(every, options.sample, options.seed)
     journal = Journal(options.out / "outcomes.jsonl")
+    equivalents = read_equivalents(Path(__file__).with_name("equivalent.toml"))
     if not options.report:
-        known = journal.outcomes
-        equivalents = read_equivalents()
-        waiting = [
-            mutant
-            for mutant in drawn
-            if mutant.name not in known
-            or (
-                (options.again and known[mutant.name].status == "survived")
-                and (mutant.file, mutant.old, mutant.new) not in equivalents
-            )
-        ]
+        waiting = journal.waiting(drawn, equivalents, again=options.again)
         run_campaign(waiting, journal, options.out, options.workers)
-    return report(drawn, len(every), journal)
+    return report(drawn, len(every), journal=journal, equivalents=equivalents)
 
 
 if __name__ == "__main__":

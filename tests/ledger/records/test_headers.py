@@ -19,13 +19,18 @@ from ledger.headers import (
     RESULT_TAG,
     UPDATE_TAG,
     Common,
+    Evaluation,
     PolicyHeader,
     ResultHeader,
+    Rule,
     UpdateHeader,
+    Valuation,
+    Visibility,
     federation_id,
 )
-from ledger.types import Address, Digest
+from ledger.types import ZERO_ADDRESS, Address, Digest
 from ledger.words import AddressType, BoolType, Bytes32Type, Integer
+from tests.ledger.chain.samples import policy
 
 SOLIDITY = Path(__file__).parents[3] / "contracts" / "src" / "Headers.sol"
 Header = PolicyHeader | UpdateHeader | ResultHeader
@@ -64,6 +69,18 @@ def test_tags_are_the_solidity_constants() -> None:
         match = re.search(rf'{name} = keccak256\("(.*?)"\)', source)
         assert match is not None
         assert tag == keccak(text=match[1])
+
+
+def test_the_numbers_of_choices_are_the_contracts() -> None:
+    source = (SOLIDITY.parent / "libraries" / "Policies.sol").read_text()
+    written = dict(re.findall(r"uint8 internal constant (\w+) = (\d+);", source))
+    enums = (Rule, Valuation, Visibility, Evaluation)
+    named = [choice for enum in enums for choice in enum if choice.name in written]
+    assert {choice: int(written[choice.name]) for choice in named} == {c: c.value for c in named}
+    # The contract knows the zeros by no name.
+    assert [[choice.value for choice in enum] for enum in enums] == [
+        list(range(len(enum))) for enum in enums
+    ]
 
 
 def values_of(word: object) -> st.SearchStrategy[Any]:
@@ -194,3 +211,38 @@ def test_federation_id() -> None:
     )
     found = federation_id(31337, ledger, creator=creator, policy=policy, salt=salt)
     assert found == keccak(packed)
+
+
+# -- what a policy's header says of fees and periods
+
+
+POLICY = policy(1, ZERO_ADDRESS)
+
+
+@pytest.mark.parametrize(("statistics", "results"), [(0, 7), (1, 8), (5, 8)])
+def test_each_result_reserves_its_fees(statistics: int, results: int) -> None:
+    header = replace(
+        POLICY,
+        rounds=7,
+        statistics=statistics,
+        committee_size=3,
+        proposer_fee=100,
+        attester_fee=10,
+        relay_fee=1,
+        pool=1_000,
+    )
+    assert header.reserve == results * 131
+    assert header.purse == 1_000 - results * 131
+
+
+def test_a_committee_is_drawn_if_not_all_fit_in() -> None:
+    header = replace(POLICY, committee_size=3)
+    assert [known for known in range(6) if header.draws(known)] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("every", "ends"), [(0, [7]), (1, [1, 2, 3, 4, 5, 6, 7]), (3, [3, 6, 7]), (7, [7]), (9, [7])]
+)
+def test_a_period_ends_every_so_often_and_with_the_last_result(every: int, ends: list[int]) -> None:
+    header = replace(POLICY, rounds=7, reward_period=every)
+    assert [trained for trained in range(8) if header.ends_period(trained)] == ends
