@@ -15,7 +15,7 @@ from fednode.evaluation.evaluator import scaled
 from fednode.models.base import Model
 from fednode.models.layout import Tensors
 from fednode.policy import Policy
-from fednode.training.run import LocalRun, TrainingSpec
+from fednode.training.run import LocalRun
 from fednode.training.task import SgdTask, train
 
 
@@ -32,17 +32,6 @@ class Version:
         return self.model.logits(self.tensors, scaled(rows, self.preprocessing).features)
 
 
-def training_spec(policy: Policy) -> TrainingSpec:
-    """Give the policy's local training."""
-    training = policy.training
-    return TrainingSpec(
-        epochs=training.epochs,
-        batch_size=training.batch_size,
-        learning_rate=float(training.learning_rate),
-        momentum=float(training.momentum),
-    )
-
-
 def preprocessing(policy: Policy, rows: Table) -> Preprocessing:
     """Impute and scale with these rows' own statistics, where the policy scales at all."""
     if policy.numeric_columns == 0:
@@ -52,7 +41,7 @@ def preprocessing(policy: Policy, rows: Table) -> Preprocessing:
 
 def train_alone(policy: Policy, model: Model, rows: Table, *, place: int) -> Version:
     """Train one model on these rows only; `place` tells its random numbers from other runs'."""
-    task, spec, seed = SgdTask(model), training_spec(policy), policy.training.seed
+    task, spec, seed = SgdTask(model), policy.training.spec, policy.training.seed
     prepared = preprocessing(policy, rows)
     ready = scaled(rows, prepared)
     shared, private = model.initial(seed), model.private_initial()

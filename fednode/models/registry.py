@@ -5,6 +5,7 @@ runs here, so a factory is called only if the node's owner has allowed it by nam
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import Protocol, TypeVar
 
@@ -19,6 +20,7 @@ from fednode.models.mlp import MlpOptions, mlp
 from fednode.models.stack import StackModel
 
 Options = TypeVar("Options", bound=BaseModel)
+Around = Callable[[], AbstractContextManager[object]]
 
 
 class DataShape(Protocol):
@@ -81,9 +83,14 @@ def open_model(spec: ModelSpec, *, own: Collection[str] = ()) -> Model:
     return made
 
 
-def open_spec(spec: ModelSpec, *, own: Collection[str] = ()) -> object:
-    """Build a built-in model, or whatever the user's factory makes of the description."""
-    return call_factory(spec, own) if is_own(spec.model) else build(spec)
+def open_spec(
+    spec: ModelSpec, *, own: Collection[str] = (), around: Around = nullcontext
+) -> object:
+    """Build a built-in model, or whatever the user's factory makes of the description.
+
+    `around` is entered once the factory's module is imported.
+    """
+    return call_factory(spec, own, around) if is_own(spec.model) else build(spec)
 
 
 def build(spec: ModelSpec) -> Model:
@@ -104,7 +111,7 @@ def is_own(model: str) -> bool:
     return ":" in model
 
 
-def call_factory(spec: ModelSpec, allowed: Collection[str]) -> object:
+def call_factory(spec: ModelSpec, allowed: Collection[str], around: Around = nullcontext) -> object:
     """Import `module:factory` and call it with the model's description."""
     if spec.model not in allowed:
         raise ModelNotAllowed(spec.model)
@@ -119,23 +126,25 @@ def call_factory(spec: ModelSpec, allowed: Collection[str]) -> object:
         raise OwnModelError("task.model", f"module {module_name!r} has no {name!r}") from error
     except (Exception, SystemExit) as error:
         raise OwnModelError(
-            "task.model", f"module {module_name!r} cannot be imported: {_told(error)}"
+            "task.model", f"module {module_name!r} cannot be imported: {told(error)}"
         ) from error
     if not callable(factory):
         raise OwnModelError("task.model", f"{spec.model!r} is not a function")
     try:
-        made: object = factory(spec)
+        with around():
+            made: object = factory(spec)
     except OwnModelError:
         raise
     except (Exception, SystemExit) as error:
         raise OwnModelError(
-            "task.model", f"{spec.model!r} refuses the description: {_told(error)}"
+            "task.model", f"{spec.model!r} refuses the description: {told(error)}"
         ) from error
     return made
 
 
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+def told(error: BaseException) -> str:
+    """Name an exception of a user's code and its text, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _built_in(

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from fednode.data.evaluation_set import MOST_ROWS
 from fednode.data.schema import ExactDecimal, Name, Section, StrictBool, StrictInt
+from fednode.training.run import TrainingSpec
 from ledger.address import parse_address
 from ledger.sealing import usable
 
@@ -143,7 +144,19 @@ class TrainingSection(Section):
     batch_size: Annotated[StrictInt, Field(ge=1, le=1 << 20)] = 16
     learning_rate: ExactDecimal = Field(default=Decimal("0.05"), gt=0, le=1000)
     momentum: ExactDecimal = Field(default=Decimal(0), ge=0, lt=1)
+    weight_decay: ExactDecimal = Field(default=Decimal(0), ge=0, le=1000)
     seed: Annotated[StrictInt, Field(ge=0, lt=1 << 63)] = 0
+
+    @property
+    def spec(self) -> TrainingSpec:
+        """What one local training run does."""
+        return TrainingSpec(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=float(self.learning_rate),
+            momentum=float(self.momentum),
+            weight_decay=float(self.weight_decay),
+        )
 
 
 class StopSection(Section):

@@ -20,7 +20,7 @@ from fednode.models.layout import STATISTICS, Tensors
 from fednode.roles.counting import counts_for
 from fednode.roles.journal import Journal, PreparedUpdate, private_tensors
 from fednode.training.environment import environment
-from fednode.training.run import LocalRun, TrainingSpec
+from fednode.training.run import LocalRun
 from fednode.training.task import TrainingTask, train
 from ledger import cbor
 from ledger.artefacts import (
@@ -164,9 +164,8 @@ class Trainer:
         shared = book.layout.unpack(federation.standing().model)
         private = private_tensors(federation, journal, len(federation.state.lineage))
         rows = scaled(self.rows, preprocessing_of(book.layout, shared, federation.policy.schema))
-        run = LocalRun(
-            _spec(federation), federation.policy.training.seed, round_.index, member.index
-        )
+        training = federation.policy.training
+        run = LocalRun(training.spec, training.seed, round_.index, member.index)
         with model_code("training"):
             fitted = train(self.task, {**shared, **private}, rows, run)
         return book.layout.pack_update(fitted.update), fitted.private
@@ -193,13 +192,3 @@ class Trainer:
         if context.statistics:
             return STATISTICS
         return "counts" if self._idle(federation, context) else "training"
-
-
-def _spec(federation: Federation) -> TrainingSpec:
-    training = federation.policy.training
-    return TrainingSpec(
-        epochs=training.epochs,
-        batch_size=training.batch_size,
-        learning_rate=float(training.learning_rate),
-        momentum=float(training.momentum),
-    )

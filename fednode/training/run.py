@@ -45,3 +45,8 @@ class LocalRun:
     def generator(self) -> np.random.Generator:
         """Make the generator that belongs to (seed, round, participant)."""
         return np.random.default_rng((self.seed, self.round, self.participant))
+
+    def word(self) -> int:
+        """Give 64 bits that belong to (seed, round, participant), to seed a library's generator."""
+        sequence = np.random.SeedSequence((self.seed, self.round, self.participant), spawn_key=(1,))
+        return int(sequence.generate_state(1, np.uint64)[0])

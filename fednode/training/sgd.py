@@ -92,12 +92,16 @@ class Descent:
         self._spec = spec
 
     def step(self, batch_loss: torch.Tensor) -> None:
-        """Move every parameter against its gradient."""
-        gradients = torch.autograd.grad(batch_loss, self._parameters)
+        """Move every parameter against its gradient; one that had no part in the loss stays."""
+        gradients = torch.autograd.grad(batch_loss, self._parameters, allow_unused=True)
         with torch.no_grad():
             for parameter, velocity, gradient in zip(
                 self._parameters, self._velocities, gradients, strict=True
             ):
+                if gradient is None:
+                    continue
+                if gradient.layout is not torch.strided:
+                    gradient = gradient.to_dense()
                 if self._spec.weight_decay:
                     gradient = gradient.add(parameter, alpha=self._spec.weight_decay)
                 if self._spec.momentum:

@@ -5,8 +5,11 @@ what it was given, and turned into fixed point; only that crosses the network. I
 does not import torch, so an auditor's replay does not need it.
 """
 
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -26,7 +29,7 @@ from fednode.models.layout import (
     quantise,
     with_statistics,
 )
-from fednode.models.registry import open_spec
+from fednode.models.registry import open_spec, told
 from fednode.models.stack import StackModel
 from fednode.training.run import LocalRun, TrainingError
 
@@ -142,12 +145,28 @@ class SgdTask:
         return utility(self.model, tensors, rows, metric)
 
 
+@runtime_checkable
+class Adopted(Protocol):
+    """A task that is told what it was made from."""
+
+    def adopt(self, spec: ModelSpec, again: Callable[[int], object]) -> None:
+        """Take a description, and a way to call the factory again with another seed. Raise if the
+        task cannot be trained on such rows.
+        """
+        ...
+
+
 def open_task(spec: ModelSpec, *, own: Collection[str] = ()) -> TrainingTask:
     """Open the policy's model as a training task; `own` names the users' factories that may run.
 
-    A user's factory returns an exact model, or a task with a utility tolerance.
+    A user's factory returns an exact model, or a task with a utility tolerance. What it draws with
+    torch follows from a seed.
     """
-    made = open_spec(spec, own=own)
+
+    def make(seed: int) -> object:
+        return open_spec(spec, own=own, around=partial(_seeded, seed))
+
+    made = make(0)
     if isinstance(made, Model):
         return SgdTask(made)
     if not isinstance(made, TrainingTask):
@@ -163,7 +182,40 @@ def open_task(spec: ModelSpec, *, own: Collection[str] = ()) -> TrainingTask:
             f"{spec.model!r} states a utility tolerance of {made.utility_tolerance} ppm; a model "
             "without the exact forward pass needs at least 1",
         )
+    _require_private(spec, made)
+    if isinstance(made, Adopted):
+        try:
+            made.adopt(spec, make)
+        except TrainingError as error:
+            raise OwnModelError(
+                "task.model", f"{spec.model!r} cannot be trained: {error}"
+            ) from error
+        except (Exception, SystemExit) as error:
+            raise OwnModelError(
+                "task.model", f"{spec.model!r} fails on rows of this shape: {told(error)}"
+            ) from error
     return made
+
+
+def _require_private(spec: ModelSpec, task: TrainingTask) -> None:
+    """Refuse a factory that shares what the policy keeps at each site."""
+    kept = [tensor.name for tensor in task.tensors if tensor.kind is TensorKind.PRIVATE]
+    for name in spec.private:
+        if not any(each == name or each.startswith(f"{name}.") for each in kept):
+            raise OwnModelError(
+                "task.private",
+                f"the policy keeps {name!r} private, but {spec.model!r} has no such tensor or "
+                "shares it: let the factory pass spec.private on",
+            )
+
+
+def _seeded(seed: int) -> AbstractContextManager[None]:
+    """Seed a factory's draws, if its module has imported torch."""
+    if "torch" not in sys.modules:
+        return nullcontext()
+    from fednode.training.isolation import isolated
+
+    return isolated(seed)
 
 
 def layout_of(task: TrainingTask, numeric: int = 0) -> Layout:

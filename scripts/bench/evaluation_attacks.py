@@ -16,7 +16,6 @@ import numpy as np
 
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.data.salted import SaltedRows
-from fednode.demo.baselines import training_spec
 from fednode.evaluation import shards
 from fednode.evaluation.evaluator import Evaluator, open_evaluator
 from fednode.evaluation.metrics import LabelledRows
@@ -223,7 +222,7 @@ class Play:
         rows = LabelledRows(table.features, table.labels, table.groups)
         if self.attack is not None and self.attack.trains and place == ATTACKER:
             rows = _joined(rows, self.seen)
-        run = LocalRun(training_spec(self.policy), self.policy.training.seed, number, place)
+        run = LocalRun(self.policy.training.spec, self.policy.training.seed, number, place)
         fitted = train(self.task, self.layout.unpack(model), rows, run)
         update = self.layout.pack_update(fitted.update)
         return payload.int32(payload.pad(update, self.layout.leaves))

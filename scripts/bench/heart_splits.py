@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fednode.aggregation.fedavg import FedAvg
 from fednode.data.statistics import local_statistics
 from fednode.data.table import Table
-from fednode.demo.baselines import Version, train_alone, training_spec
+from fednode.demo.baselines import Version, train_alone
 from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.evaluation.metrics import PPM, measure
 from fednode.models.base import Model
@@ -52,7 +52,7 @@ def federated(policy: Policy, model: Model, sites: Sequence[Site]) -> tuple[Tens
         updates = []
         for place, table in enumerate(tables):
             rows = scaled(table, preprocessing_of(layout, shared, policy.schema))
-            run = LocalRun(training_spec(policy), policy.training.seed, round_, place)
+            run = LocalRun(policy.training.spec, policy.training.seed, round_, place)
             fitted = train(SgdTask(model), {**shared, **private[place]}, rows, run)
             updates.append(layout.pack_update(fitted.update))
             private[place] = fitted.private

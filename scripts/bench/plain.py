@@ -3,7 +3,6 @@
 import numpy as np
 
 from fednode.aggregation.fedavg import FedAvg
-from fednode.demo.baselines import training_spec
 from fednode.evaluation.evaluator import preprocessing_of, scaled
 from fednode.training.run import LocalRun
 from fednode.training.task import layout_of, open_task, train
@@ -53,7 +52,7 @@ class Plain:
     def _fit(self, participant: int) -> Int32:
         tensors = self._layout.unpack(self._model)
         policy = self._policy
-        run = LocalRun(training_spec(policy), policy.training.seed, self._round, participant)
+        run = LocalRun(policy.training.spec, policy.training.seed, self._round, participant)
         fitted = train(self._task, tensors, self._rows[participant], run)
         return self._layout.pack_update(fitted.update)
 

@@ -22,6 +22,7 @@ from fednode.policy import (
     require_windows,
 )
 from fednode.policy.sections import ValuationSection
+from fednode.training.run import TrainingSpec
 from ledger import cbor
 from ledger.headers import PolicyHeader
 from ledger.sealing import SealingKey
@@ -117,15 +118,16 @@ def test_the_record_holds_decimals_and_money_as_texts_and_every_default() -> Non
     assert isinstance(training, Mapping)
     assert isinstance(reward, Mapping)
     assert training["learning_rate"] == "0.05"
-    assert training["momentum"] == "0"
+    assert training["momentum"] == training["weight_decay"] == "0"
     assert reward["pool"] == "0"
 
 
 def test_fractions_stay_the_decimals_that_were_written() -> None:
     text = SMALL + "learning_rate = 0.1\nmomentum = 0.30000000000000001\n"
-    training = parse_policy(text).training
+    training = parse_policy(text + "weight_decay = 0.0001\n").training
     assert training.learning_rate == Decimal("0.1")
     assert training.momentum == Decimal("0.30000000000000001")
+    assert training.spec == TrainingSpec(1, 16, 0.1, 0.3, 0.0001)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +179,9 @@ def test_a_wrong_key_is_named(change: tuple[str, str], key: str, reason: str) ->
         (("rounds = 5", "rounds = 5\nlearning_rate = inf"), "training.learning_rate", "finite"),
         (("rounds = 5", "rounds = 5\nlearning_rate = 0"), "training.learning_rate", "greater"),
         (("rounds = 5", "rounds = 5\nmomentum = 1"), "training.momentum", "less than 1"),
+        (("rounds = 5", "rounds = 5\nweight_decay = -1"), "training.weight_decay", "greater"),
+        (("rounds = 5", "rounds = 5\nweight_decay = nan"), "training.weight_decay", "finite"),
+        (("rounds = 5", "rounds = 5\nweight_decay = 1001"), "training.weight_decay", "1000"),
         (("open = true", 'open = "yes"'), "federation.open", "boolean"),
         (("open = true", "quorum = 0.5"), "federation.quorum", "greater than 0.5"),
         (("open = true", "quorum = 0.66667"), "federation.quorum", "four decimals"),
