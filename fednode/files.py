@@ -83,9 +83,17 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
-    """Write a file whole, replacing an older one; `private` lets only its owner read it."""
+    """Write a user's file whole, replacing an older one; `private` lets only its owner read it."""
     try:
         write_whole(path, [data], mode=FILE_MODE if private else 0o644)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def write_own(path: Path, data: bytes) -> None:
+    """Write a journal's file whole, for its owner alone."""
+    try:
+        write_whole(path, [data], mode=FILE_MODE, linked=True)
     except OSError as error:
         raise _unwritable(path, error) from None
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fednode.disclosed import Disclosed, RowDigest
 from fednode.errors import FedNodeError
-from fednode.files import read_private, sweep, write_file, write_new
+from fednode.files import read_private, sweep, write_new, write_own
 from fednode.kept_rows import KEPT, KeptRows
 from fednode.membership import SECRET, committed, shown_shard
 from fednode.roles.journal import Journal
@@ -278,7 +278,7 @@ def _destroy(federation: Following, journal: Path, planned: Plan) -> LetGo:
     are read only where they are here: what others have declared must not hold this up.
     """
     if planned.kept is not None:
-        write_file(journal / KEPT, planned.kept.model_dump_json().encode(), private=True)
+        write_own(journal / KEPT, planned.kept.model_dump_json().encode())
         (journal / SECRET).unlink(missing_ok=True)
     Disclosed(journal).forget(planned.told)
     sweep(journal)

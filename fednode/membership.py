@@ -26,23 +26,26 @@ from ledger.identity import (
     read_identity,
     sign_identity,
 )
+from ledger.names import composed, name_fault
 from ledger.signatures import Domain, Invitation
 from ledger.stores import Artefact
 from ledger.stores.read_back import read_back
 from ledger.types import Address, Digest, FederationId
+from ledger.utf8 import NotUtf8, decode
 
 SECRET = "secret"
 NO_KEY = bytes(32)
 T = TypeVar("T", bound=BaseModel)
 
 
-def _printable(name: str) -> str:
-    if not name.isprintable():
-        raise ValueError("a name is one line of printable characters")
+def _is_name(name: str) -> str:
+    fault = name_fault(name, most=MAX_NAME)
+    if fault is not None:
+        raise ValueError(f"a name {fault}")
     return name
 
 
-Printable = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_printable)]
+Name = Annotated[str, AfterValidator(_is_name)]
 Hex32 = Field(pattern=r"^[0-9a-f]{64}$")
 Hex20 = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
 
@@ -53,7 +56,7 @@ class JoinRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     federation: str = Hex32
-    name: Printable
+    name: Name
     controller: str = Hex20
     signature: str = Field(pattern=r"^[0-9a-f]{130}$")
     dataset_root: str = Hex32
@@ -91,7 +94,10 @@ def make_request(
     federation: FederationId, account: Account, *, name: str, site: Site, secret: bytes
 ) -> tuple[JoinRequest, Artefact]:
     """Ask to join with a site's rows; gives the identity record to publish, too."""
-    _require_name(name)
+    name = composed(name)
+    fault = name_fault(name, most=MAX_NAME)
+    if fault is not None:
+        raise FedNodeError(f"--name {fault}")
     identity = sign_identity(account, name)
     commitment = site.commitment(secret)
     request = JoinRequest(
@@ -222,14 +228,11 @@ def _read_secret(path: Path) -> bytes:
     return secret
 
 
-def _require_name(name: str) -> None:
-    if not (0 < len(name) <= MAX_NAME and name.isprintable()):
-        raise FedNodeError(f"--name must be one line of 1 to {MAX_NAME} printable characters")
-
-
 def _read(path: Path, kind: type[T], what: str) -> T:
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(decode(path.read_bytes()))
+    except NotUtf8 as error:
+        raise FedNodeError(f"{path} is no {what}: it {error}") from None
     except OSError as error:
         raise FedNodeError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fednode.data.sources import SiteName
 from fednode.errors import FedNodeError
-from fednode.files import read_private, write_file
+from fednode.files import read_private, write_own
 
 SITE_FILE = "site.json"
 
@@ -48,7 +48,7 @@ def keep_word(journal: Path, site: str, *, public_rows: bool) -> None:
     """
     word = OwnWord(site=site, public_rows=says_public(journal, site, now=public_rows))
     if word != _kept(journal):
-        write_file(journal / SITE_FILE, word.model_dump_json().encode(), private=True)
+        write_own(journal / SITE_FILE, word.model_dump_json().encode())
 
 
 def _kept(journal: Path) -> OwnWord | None:

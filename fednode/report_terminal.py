@@ -16,7 +16,6 @@ from ledger.audit.wording import (
     DASH,
     amount,
     caveat,
-    clean,
     count,
     headline,
     lacked,
@@ -28,6 +27,7 @@ from ledger.audit.wording import (
     signed_by,
     when,
 )
+from ledger.lines import clean
 
 
 def terminal(verdict: Verdict) -> RenderableType:

@@ -81,6 +81,8 @@ def open_sites(policy: Policy, base_dir: Path | str = ".", *, public_rows: bool 
 def load_site(policy: Policy, source: Source, name: str) -> Site:
     """Read and cut one site's rows."""
     table = source.load(name)
+    if not len(table):
+        raise DataError(f"site {name!r} has no rows: run 'fednode data check'")
     valuation, test = policy.data.split.shares
     index = site_index(policy.data, name)
     cut = split(table, policy.data.split.seed, index, valuation=valuation, test=test)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fednode.cli.edge import Output, json_option
+from fednode.cli.edge import NewFile, Output, json_option
 from fednode.cli.open import open_password
 from ledger.chain.accounts import create_keystore
 
@@ -15,7 +15,7 @@ def account() -> None:
 
 
 @account.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NewFile())
 @click.option(
     "--password-file",
     envvar="FEDNODE_PASSWORD_FILE",

@@ -1,6 +1,5 @@
 """`fednode audit`: replay a federation's whole history, from a chain or from a bundle."""
 
-import json
 from pathlib import Path
 
 import click
@@ -9,6 +8,8 @@ from fednode.auditing import run_audit
 from fednode.cli.edge import (
     DOES_NOT_HOLD,
     NOT_ALL_CHECKED,
+    OutFile,
+    Output,
     deployer_option,
     json_flag,
     key_option,
@@ -17,18 +18,15 @@ from fednode.cli.edge import (
 )
 from fednode.cli.open import deploying, federation_id, open_content, open_contract, open_vault
 from fednode.errors import FedNodeError
-from fednode.files import require_writable, write_file
+from fednode.files import write_file
 from fednode.remeasuring import read_rows
 from fednode.report_terminal import terminal
 from ledger.audit.evidence import Evidence
 from ledger.audit.report import html
 from ledger.audit.sources import bundle_evidence, evidence_from_bundle, evidence_from_chain
-from ledger.audit.verdict import Verdict
 from ledger.chain.client import Chain
 from ledger.errors import MalformedRecord
 from ledger.stores import RecordingStore
-
-STANDARD_OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 @click.command()
@@ -55,11 +53,11 @@ STANDARD_OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
     "--trust-block", metavar="HASH", help="With --bundle: the hash of the block to trust."
 )
 @click.option(
-    "--html", "html_file", type=click.Path(path_type=Path), metavar="FILE", help="Write a report."
+    "--html", "html_file", type=OutFile(text=True), metavar="FILE", help="Write a report."
 )
 @click.option(
     "--write-bundle",
-    type=click.Path(path_type=Path),
+    type=OutFile(),
     metavar="FILE",
     help="Write what the audit read as an evidence bundle.",
 )
@@ -98,11 +96,7 @@ def audit(
     Either from a chain node, a content store and the contract's address (--rpc, --ledger,
     --federation, --ipfs or --store), or from an evidence bundle (--bundle, --trust-block).
     """
-    for output in (html_file, write_bundle):
-        if output is not None:
-            require_writable(output)
-    if as_json and html_file is not None and str(html_file) in STANDARD_OUTPUT:
-        raise FedNodeError(f"--html {html_file}: --json prints there; write the report to a file")
+    output = Output(as_json)
     vault = open_vault(key_files)
     if bundle is not None:
         if write_bundle is not None:
@@ -128,10 +122,13 @@ def audit(
         write_file(html_file, html(verdict).encode())
         notes.append(f"report: {html_file}")
     if write_bundle is not None:
-        notes.append(_bundle(write_bundle, evidence, contract.chain))
-    _print(verdict, as_json=as_json)
+        notes += _bundle(write_bundle, evidence, contract.chain)
+    if as_json:
+        output.result(verdict.to_json())
+    else:
+        output.picture(lambda: terminal(verdict))
     for note in notes:
-        click.echo(note, err=as_json)
+        output.aside(note)
     if not verdict.holds:
         ctx.exit(DOES_NOT_HOLD)
     if verdict.lacks:
@@ -150,21 +147,12 @@ def _opened(bundle: Path, trust_block: bytes) -> Evidence:
         raise FedNodeError(f"--bundle {bundle}: {error}; get the file again") from None
 
 
-def _print(verdict: Verdict, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(verdict.to_json(), indent=2))
-        return
-    from rich.console import Console
-
-    Console().print(terminal(verdict))
-
-
-def _bundle(path: Path, evidence: Evidence, chain: Chain) -> str:
+def _bundle(path: Path, evidence: Evidence, chain: Chain) -> list[str]:
     block = bundle_evidence(path, evidence, chain)
-    return (
-        f"bundle: {path}\naudit it with: fednode audit --bundle {path} "
-        f"--trust-block 0x{block.hash.hex()}"
-    )
+    return [
+        f"bundle: {path}",
+        f"audit it with: fednode audit --bundle {path} --trust-block 0x{block.hash.hex()}",
+    ]
 
 
 def _hash(text: str | None) -> bytes:

@@ -58,4 +58,4 @@ def challenge(
     lines = [f"round {f['round']}: result {f['result']} is {f['fate']}" for f in found]
     for result, reason in guard.unjudged.items():
         raise FedNodeError(f"result {result.hex()} was not judged: {reason}")
-    Output(as_json).result({"challenged": found}, "\n".join(lines) or "nothing to challenge")
+    Output(as_json).result({"challenged": found}, *(lines or ["nothing to challenge"]))

@@ -98,7 +98,7 @@ def _report(output: Output, claims: Claims) -> None:
             **({} if unread is None else {"unread": str(unread)}),
             **({"failed": [f.record() for f in failed]} if failed else {}),
         },
-        "\n".join(lines) or ("nothing was paid" if failed else f"{nothing} now"),
+        *(lines or ["nothing was paid" if failed else f"{nothing} now"]),
     )
 
 

@@ -7,6 +7,7 @@ import click
 
 from fednode.cli.edge import (
     FAILED,
+    NewFile,
     Output,
     data_option,
     json_option,
@@ -39,7 +40,7 @@ def check(ctx: click.Context, policy_file: Path, site: str, data_dir: Path, as_j
     """Print how a site's rows conform to the policy's schema; exit code 1 where they do not."""
     policy = load_policy(policy_file)
     found = check_site(open_source(policy.data, policy.schema, data_dir), site)
-    Output(as_json).result(found.record(), _text(found))
+    Output(as_json).result(found.record(), *_lines(found))
     if not found.conforms:
         ctx.exit(FAILED)
 
@@ -59,7 +60,7 @@ def check(ctx: click.Context, policy_file: Path, site: str, data_dir: Path, as_j
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
+    type=NewFile(),
     metavar="FILE",
     help="Write rows and salts here, readable by you alone.",
 )
@@ -114,7 +115,7 @@ def _rows(policy: Policy, source: Source, site: str | None, journal: Path | None
     return shown_shard(own, journal)
 
 
-def _text(found: Conformance) -> str:
+def _lines(found: Conformance) -> list[str]:
     lines = [f"{found.site}: {found.rows} rows, {_verdict(found.conforms)}"]
     for column in found.columns:
         counts = ", ".join(f"{name} {count}" for name, count in column.counts.items())
@@ -124,7 +125,7 @@ def _text(found: Conformance) -> str:
         )
     if found.classes:
         lines.append("  classes: " + ", ".join(f"{k}: {n}" for k, n in found.classes.items()))
-    return "\n".join([*lines, *found.problems, *found.faults])
+    return [*lines, *found.problems, *found.faults]
 
 
 def _verdict(conforms: bool) -> str:

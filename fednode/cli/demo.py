@@ -1,11 +1,10 @@
 """`fednode demo`: four hospitals train one model, everybody is paid, and all of it is audited."""
 
-import json
 from pathlib import Path
 
 import click
 
-from fednode.cli.edge import DOES_NOT_HOLD, json_option
+from fednode.cli.edge import DOES_NOT_HOLD, Output, json_option
 from fednode.cli.open import open_account
 from fednode.demo import DemoOptions, DemoResult, run_demo
 from fednode.demo.options import NODE_WINDOW
@@ -79,16 +78,15 @@ def demo(
 
 def _quiet(options: DemoOptions) -> DemoResult:
     result = run_demo(options)
-    click.echo(json.dumps(result.record(), indent=2))
+    Output(as_json=True).result(result.record())
     return result
 
 
 def _watched(options: DemoOptions) -> DemoResult:
-    from rich.console import Console
-
+    from fednode.cli.screen import Screen
     from fednode.demo.terminal import show, watching
 
-    console = Console()
+    console = Screen()
     with watching(console) as watch:
         result = run_demo(options, watch)
     show(console, result)

@@ -12,26 +12,36 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from fednode.cli.console import simplify
+from fednode.cli.hooks import to_the_log
 from fednode.cli.scrub import NO_SECRETS, Scrub
 from fednode.errors import FedNodeError
-from fednode.lines import one_line, printable
+from fednode.files import require_writable
 from incentives.errors import IncentiveError
 from ledger.errors import LedgerError
+from ledger.lines import MOST, clean, indented, one_line
+from ledger.whole_file import STANDARD_OUTPUT, is_standard_output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 log = logging.getLogger("fednode")
 
 AS_JSON = "fednode.json"
 SCRUB = "fednode.scrub"
+TAKEN = "fednode.taken"
+"""Set when a file is written to standard output: what is said about it goes to standard error."""
 FAILED = 1
 DOES_NOT_HOLD = 3
 NOT_ALL_CHECKED = 4
 SILENCE = 60.0
 """Seconds."""
+MOST_TRACED = 400
+"""Lines of a traceback."""
 ADVICE = {
     "BlockNotFound": "check --ipfs or --store: a node that has the block must be connected to it",
     "BlockCorrupt": "remove it there, so that it is fetched again from a node that has it",
@@ -68,7 +78,15 @@ class Failing(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401
         """Run as a program, on a console of any encoding."""
         simplify()
+        to_the_log()
         return super().main(*args, **extra)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:  # noqa: ANN401
+        """Read the program's own options; a wrong one is quoted cleanly."""
+        try:
+            return super().make_context(*args, **extra)
+        except click.UsageError as error:
+            raise click.UsageError(one_line(error.format_message()), error.ctx) from None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Learn from the whole command line what must not be printed."""
@@ -86,9 +104,9 @@ class Failing(click.Group):
             _fail(ctx, error, advised(error))
         except click.UsageError as error:
             _print_json(ctx, error, error.format_message())
-            raise click.UsageError(scrub(error.format_message()), error.ctx) from None
+            raise click.UsageError(one_line(scrub(error.format_message())), error.ctx) from None
         except click.ClickException as error:
-            raise click.ClickException(scrub(error.format_message())) from None
+            raise click.ClickException(one_line(scrub(error.format_message()))) from None
         except (click.Abort, click.exceptions.Exit):
             raise
         except KeyboardInterrupt:
@@ -152,26 +170,87 @@ def _place(error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Prints for people, or one JSON object."""
+    """Prints for people, line by line, or one JSON object. Every line passes the cleaner, so none
+    can end within a text of strangers and begin as another.
+    """
 
     as_json: bool
 
-    def result(self, fields: Mapping[str, object], text: str) -> None:
+    def result(self, fields: Mapping[str, object], *lines: str) -> None:
         """Print a command's result."""
-        scrub = scrub_of(click.get_current_context(silent=True))
-        click.echo(
-            json.dumps(scrub.record(fields), indent=2) if self.as_json else scrub.known(text)
-        )
+        if self.as_json:
+            click.echo(json.dumps(_scrub().record(fields), indent=2))
+            return
+        for line in lines:
+            self.note(line)
 
     def error(self, text: str) -> None:
         """Print one line that says what was wrong, after a result that is not all there was."""
-        scrub = scrub_of(click.get_current_context(silent=True))
-        click.echo(f"error: {one_line(scrub(text))}", err=True)
+        click.echo(f"error: {one_line(_scrub()(text))}", err=True)
 
-    def note(self, text: str) -> None:
-        """Print what a person may like to know meanwhile."""
+    def note(self, line: str) -> None:
+        """Print a line that a person may like to know."""
         if not self.as_json:
-            click.echo(scrub_of(click.get_current_context(silent=True)).known(text))
+            click.echo(indented(_scrub().known(line)), err=_taken())
+
+    def picture(self, drawn: "Callable[[], RenderableType]") -> None:
+        """Print tables and panels; what draws them is imported only now."""
+        from fednode.cli.screen import Screen
+
+        Screen(stderr=_taken()).print(drawn())
+
+    def aside(self, line: str) -> None:
+        """Print a line about a file that was written, next to JSON, too."""
+        click.echo(indented(_scrub().known(line)), err=self.as_json or _taken())
+
+
+def _scrub() -> Scrub:
+    return scrub_of(click.get_current_context(silent=True))
+
+
+def _taken() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(TAKEN))
+
+
+class OutFile(click.ParamType):  # type: ignore[type-arg] # no type argument before click 8.4
+    """A file that a command writes, refused before any work if it cannot be written. `-` is
+    standard output; what is printed follows a `text` there.
+    """
+
+    name = "file"
+
+    def __init__(self, *, text: bool = False) -> None:
+        self._text = text
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Give the path."""
+        path = STANDARD_OUTPUT if str(value) == "-" else Path(str(value))
+        require_writable(path)
+        if ctx is not None and is_standard_output(path):
+            if ctx.meta.get(AS_JSON):
+                raise FedNodeError(
+                    f"{param.opts[0] if param else 'the file'} {path}: --json prints there; write "
+                    "it to a file"
+                )
+            ctx.meta[TAKEN] = ctx.meta.get(TAKEN) or not self._text
+        return path
+
+
+class NewFile(click.ParamType):  # type: ignore[type-arg]
+    """A private file that a command makes anew: it cannot be standard output."""
+
+    name = "file"
+
+    def convert(
+        self, value: object, _param: click.Parameter | None, _ctx: click.Context | None
+    ) -> Path:
+        """Give the path."""
+        if str(value) == "-":
+            raise FedNodeError("'-' is no place for a private file: give the path of a new file")
+        return Path(str(value))
 
 
 def options(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -213,6 +292,7 @@ class CleanLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the record, its traceback included, without secrets."""
+        record.exc_text = None  # another formatter's, which may not have cleaned it
         return self._scrub(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
@@ -222,8 +302,20 @@ class CleanLines(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802
         """Write the traceback, its lines marked."""
-        lines = super().formatException(ei).splitlines()
-        return "\n".join(f"  | {printable(line)}" for line in lines)
+        return _marked(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802
+        """Write the stack, its lines marked."""
+        return _marked(super().formatStack(stack_info))
+
+
+def _marked(text: str) -> str:
+    """Write a traceback's lines so that none can be taken for a record; of many the two ends."""
+    lines = text.splitlines()
+    if len(lines) > MOST_TRACED:
+        half = MOST_TRACED // 2
+        lines = [*lines[:half], f"... {len(lines) - 2 * half} lines ...", *lines[-half:]]
+    return "\n".join(f"  | {clean(line, MOST)}" for line in lines)
 
 
 def start_logging(*, verbose: bool) -> None:
@@ -234,7 +326,6 @@ def start_logging(*, verbose: bool) -> None:
     if not verbose:
         handler.addFilter(NotAgain())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.captureWarnings(True)
     logging.getLogger("fednode").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fednode.cli.edge import (
+    OutFile,
     Output,
     account_options,
     chain_options,
@@ -22,9 +23,7 @@ from fednode.membership import read_request
 @click.command()
 @click.argument("request", type=click.Path(path_type=Path))
 @options(chain_options, ledger_option, account_options)
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The invitation."
-)
+@click.option("--out", required=True, type=OutFile(), metavar="FILE", help="The invitation.")
 @click.option(
     "--hours",
     default=168,

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fednode.cli.edge import (
+    OutFile,
     Output,
     account_options,
     chain_options,
@@ -46,7 +47,7 @@ from ledger.types import Wei
 @click.option("--name", required=True, help="The institution's name, as everybody will see it.")
 @click.option(
     "--request",
-    type=click.Path(path_type=Path),
+    type=OutFile(),
     metavar="FILE",
     help="Write a request for an invitation instead of joining.",
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fednode.cli.edge import (
+    NewFile,
     Output,
     account_options,
     chain_options,
@@ -25,7 +26,7 @@ def key() -> None:
 
 
 @key.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NewFile())
 @json_option
 def new(file: Path, as_json: bool) -> None:
     """Write a new X25519 key to FILE, which must not exist yet, and print its public half.

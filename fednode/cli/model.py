@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fednode.cli.edge import (
+    OutFile,
     Output,
     chain_options,
     federation_option,
@@ -33,7 +34,7 @@ def model() -> None:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
+    type=OutFile(),
     metavar="FILE",
     help="The safetensors file to write.",
 )

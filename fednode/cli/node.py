@@ -126,16 +126,17 @@ def participant(
         Output(as_json).result(fields, "the federation ended without a result")
         return
     report = final_report(opened, rows, own_journal)
-    Output(as_json).result(
+    output = Output(as_json)
+    output.result(
         {**report.record(), "failures": node.failures, "outages": node.outages, **attesting},
-        f"{report.text()}\n{summary(efforts)}",
+        report.text(),
+        summary(efforts),
     )
     if node.failures:
         last = max(node.failures)
-        click.echo(
-            f"error: {len(node.failures)} rounds had no update of ours, the last of them round "
-            f"{last}: {node.failures[last]}",
-            err=True,
+        output.error(
+            f"{len(node.failures)} rounds had no update of ours, the last of them round "
+            f"{last}: {node.failures[last]}"
         )
         ctx.exit(FAILED)
 

@@ -17,6 +17,7 @@ from ledger.address import parse_address
 from ledger.chain.accounts import Account, load_keystore, read_password
 from ledger.chain.client import Chain
 from ledger.chain.federations import Federations, find_deployment
+from ledger.lines import one_line
 from ledger.members import Participant
 from ledger.sealing import Vault, load_key
 from ledger.stores import ContentStore, DirectoryStore
@@ -39,6 +40,7 @@ def open_password(password_file: Path | None, prompt: str, *, new: bool = False)
         return found
     # Without a terminal there is no echo to hide, and Python would warn in three lines.
     hide = _has_terminal()
+    prompt = one_line(prompt)
     try:
         password = click.prompt(prompt, hide_input=hide, confirmation_prompt=new, err=True)
     except click.Abort:

@@ -25,8 +25,8 @@ from fednode.models.errors import ModelDescriptionError, ModelNotAllowed
 from fednode.policy import PolicyError
 from fednode.roles.effort import Effort, attested
 from fednode.roles.journal import Journal
-from ledger.audit.wording import clean
 from ledger.errors import MalformedRecord
+from ledger.lines import clean
 from ledger.sealing import NotForUs
 from ledger.state import Phase
 from ledger.stores import BlockUnavailable
@@ -80,13 +80,13 @@ def status(
         holdings = place.holdings(required=True)
         text = advised(error)
         fields = {**_fields(holdings), "unread": text}
-        output.result(fields, _text(fields))
+        output.result(fields, *_lines(fields))
         output.error(text)
         ctx.exit(FAILED)
     if journal is not None:
         fields["attesting"] = _attesting(opened, journal)
         fields |= _shard(opened, journal)
-    output.result(fields, _text(fields))
+    output.result(fields, *_lines(fields))
 
 
 def _recorded(opened: Federation) -> dict[str, object]:
@@ -165,7 +165,7 @@ def _trail(opened: Federation) -> tuple[int, ...] | None:
         return None
 
 
-def _text(fields: dict[str, object]) -> str:
+def _lines(fields: dict[str, object]) -> list[str]:
     unit = "wei" if fields["token"] is None else "units"
     lines = [
         f"{LABELS.get(name, name.replace('_', ' '))}: {clean(str(value), 200)}"
@@ -186,4 +186,4 @@ def _text(fields: dict[str, object]) -> str:
     assert isinstance(rounds, list)
     for line in rounds:
         lines.append(f"attesting round {line['round']}: {Effort.of_record(line)}")
-    return "\n".join(lines)
+    return lines

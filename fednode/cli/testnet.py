@@ -78,7 +78,8 @@ def testnet(directory: Path, port: int, chain_id: int, kubo: int, as_json: bool)
                 "accounts": str(directory / "accounts"),
                 "password_file": str(directory / "password"),
             },
-            "\n".join([*lines, "running; Ctrl-C stops it, the state is kept"]),
+            *lines,
+            "running; Ctrl-C stops it, the state is kept",
         )
         _wait(anvil)
 

@@ -28,6 +28,7 @@ HIDDEN: Final = f"<{LEAST_SHOWN}"
 ALSO_HIDDEN: Final = f">={LEAST_SHOWN}"
 CELLS: Final = ("present", "missing", "out_of_range", "unknown_code", "unreadable")
 FAULTS: Final = CELLS[2:]
+EMPTY: Final = "the site has no rows: check data.path and the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ def check(source: Source, site: str, *, most_faults: int = 20) -> Conformance:
         table = source.load(site)
     except SchemaMismatch as error:
         return Conformance(site, "0", (), {}, (str(error),), ())
+    if not len(table):
+        return Conformance(site, "0", (), {}, (EMPTY,), ())
     counts = Counter(table.labels.tolist())
     return Conformance(site, show(len(table)), (), _classes(counts), (), ())
 
@@ -125,6 +128,8 @@ def _classes(counts: Mapping[int, int], unmapped: int = 0) -> dict[str, str]:
 
 def _check_cells(schema: TableSchema, raw: RawTable, site: str, most_faults: int) -> Conformance:
     rows = show(len(raw.rows))
+    if not raw.rows:
+        return Conformance(site, rows, (), {}, (EMPTY,), ())
     try:
         position, label_position = column_positions(schema, raw, site)
         _same_width(raw, site)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import logging
 import re
 import tokenize
 import zipfile
@@ -23,7 +24,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fednode.data.errors import DataMissing, ExtraMissing, MalformedData
+from fednode.data.errors import DataMissing, MalformedData
+from fednode.data.pictures import MODES, PictureRefused, pillow, pixels_of
+from ledger.utf8 import NotUtf8, decode
+
+log = logging.getLogger("fednode")
 
 MOST_BYTES: Final = 1 << 29
 MOST_IMAGE_BYTES: Final = 1 << 24
@@ -31,6 +36,8 @@ MOST_IMAGES: Final = 2_000_000
 MOST_COLUMNS: Final = 5000
 
 _MEMBER = re.compile(r"(train|test)/([^/\\]+)/[^/\\]+\.(jpg|jpeg|png)", re.IGNORECASE)
+_CLASS = re.compile(r"(train|test)/[^/\\]+/", re.IGNORECASE)
+_LITTER: Final = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 _IDX_UNSIGNED_BYTE = 0x08
 # numpy reads the header of an NPY file with Python's tokenizer and literal_eval.
 _NPY_ERRORS = (
@@ -65,9 +72,9 @@ def read_bounded(path: Path, *, limit: int = MOST_BYTES) -> bytes:
 def read_csv(data: bytes, path: Path | str, *, delimiter: str = ",") -> list[tuple[str, ...]]:
     """Split CSV text into rows of cells; blank lines at the end are dropped."""
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise MalformedData(path, f"not UTF-8 text at byte {error.start}") from None
+        text = decode(data)
+    except NotUtf8 as error:
+        raise MalformedData(path, str(error)) from None
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[tuple[str, ...]] = []
     try:
@@ -112,6 +119,8 @@ def read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
             if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
                 raise MalformedData(path, f"arrays of more than {MOST_BYTES} bytes")
             for member in archive.infolist():
+                if is_litter(member.filename):
+                    continue
                 with archive.open(member) as file:
                     data = file.read(member.file_size + 1)
                 arrays[member.filename.removesuffix(".npy")] = parse_npy(data, path)
@@ -146,13 +155,10 @@ def parse_npy(data: bytes, path: Path | str) -> NDArray[np.generic]:
     return array
 
 
-def pillow(source: str) -> ModuleType:
-    """Import Pillow's Image module, or say how to install it."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ExtraMissing("Pillow", source) from None
-    return Image
+def is_litter(name: str) -> bool:
+    """Whether a member of an archive is what file managers of macOS and Windows leave there."""
+    parts = name.lower().split("/")
+    return "__macosx" in parts or parts[-1] in _LITTER or parts[-1].startswith("._")
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,7 @@ class ImageZip:
             if len(infos) > MOST_IMAGES:
                 raise MalformedData(self.path, f"more than {MOST_IMAGES} members")
             for info in infos:
-                if info.is_dir():
+                if info.is_dir() or is_litter(info.filename):
                     continue
                 match = _MEMBER.fullmatch(info.filename)
                 if match is None:
@@ -184,15 +190,40 @@ class ImageZip:
                 found.append((info.filename, match[2], match[1].lower() == "test"))
         if not found:
             raise MalformedData(self.path, "no images")
+        self._require_filled([info.filename for info in infos if info.is_dir()], found)
         return sorted(found)
+
+    def _require_filled(self, folders: list[str], found: list[tuple[str, str, bool]]) -> None:
+        """Refuse a class whose folder is there without a picture."""
+        filled = {name.rpartition("/")[0] + "/" for name, _, _ in found}
+        for folder in folders:
+            if _CLASS.fullmatch(folder) and folder not in filled and not is_litter(folder[:-1]):
+                raise MalformedData(
+                    self.path, f"folder {folder[:80]!r} has no images: fill it, or take it out"
+                )
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Decode some images, (rows, channels, height, width)."""
+        if self.shape[0] not in MODES:
+            raise MalformedData(
+                self.path, f"no image has {self.shape[0]} channels: mend schema.shape"
+            )
         image = pillow("images")
         result = np.empty((len(indices), *self.shape), dtype=np.uint8)
+        coloured = []
         with self._archive() as archive:
             for row, index in enumerate(indices.tolist()):
-                result[row] = self._decode(archive, image, self.members[index][0])
+                name = self.members[index][0]
+                result[row], luma = self._decode(archive, image, name)
+                coloured += [name] if luma else []
+        if coloured:
+            log.warning(
+                "%s: %d images have colours and are read as grey (ITU-R 601 luma), the first is "
+                "%s: schema.shape has 1 channel",
+                self.path,
+                len(coloured),
+                coloured[0],
+            )
         return result
 
     def _archive(self) -> zipfile.ZipFile:
@@ -205,32 +236,13 @@ class ImageZip:
         except OSError as error:
             raise MalformedData(self.path, error.strerror or "cannot be opened") from None
 
-    def _decode(self, archive: zipfile.ZipFile, image: ModuleType, name: str) -> NDArray[np.uint8]:
-        channels, height, width = self.shape
-        modes = {1: "L", 3: "RGB", 4: "RGBA"}
-        if channels not in modes:
-            raise MalformedData(self.path, f"no image has {channels} channels: mend schema.shape")
+    def _decode(
+        self, archive: zipfile.ZipFile, image: ModuleType, name: str
+    ) -> tuple[NDArray[np.uint8], bool]:
         try:
             with archive.open(name) as file:
-                data = file.read(MOST_IMAGE_BYTES + 1)
-            with image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as picture:
-                if picture.size != (width, height):
-                    found = f"{picture.size[0]}x{picture.size[1]}"
-                    raise MalformedData(
-                        self.path, f"{name} is {found}, the schema says {width}x{height}"
-                    )
-                pixels = np.asarray(picture.convert(modes[channels]), dtype=np.uint8)
-        except MalformedData:
-            raise
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            EOFError,
-            RuntimeError,
-            NotImplementedError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+                return pixels_of(file.read(MOST_IMAGE_BYTES + 1), self.shape, image)
+        except PictureRefused as refused:
+            raise MalformedData(self.path, f"{name} {refused}") from None
+        except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise MalformedData(self.path, f"{name} is not an image ({error})") from None
-        return pixels.reshape(height, width, channels).transpose(2, 0, 1)

@@ -403,6 +403,8 @@ def _heart(site: str) -> RawTable:
 def _csv(spec: DataSpec, schema: TableSchema, path: Path) -> RawTable:
     rows = read_csv(read_bounded(path), path, delimiter=spec.delimiter)
     if spec.header:
+        if len(rows) == 1:
+            raise MalformedData(path, "no rows below the header")
         return RawTable(tuple(name.strip() for name in rows[0]), tuple(rows[1:]), first_row=2)
     names = (*(column.name for column in schema.columns), schema.label.column)
     return RawTable(names, tuple(rows))

@@ -124,14 +124,14 @@ def encode_label(schema: TableSchema, text: str) -> int:
 
 
 def column_positions(schema: TableSchema, raw: RawTable, site: str) -> tuple[dict[str, int], int]:
-    """Find the schema's columns, and the label's, among a file's."""
+    """Find the schema's columns, and the label's, among a file's; the others may be anything."""
     position = {name: index for index, name in enumerate(raw.columns)}
-    if len(position) != len(raw.columns):
-        raise SchemaMismatch(site, None, None, "two columns of the file have the same name")
     wanted = [column.name for column in schema.columns] + [schema.label.column]
     for name in wanted:
         if name not in position:
             raise SchemaMismatch(site, None, name, "the file has no such column")
+        if raw.columns.count(name) > 1:
+            raise SchemaMismatch(site, None, name, "two columns of the file have the same name")
     return position, position[schema.label.column]
 
 

@@ -18,6 +18,7 @@ from fednode.policy.errors import PolicyError
 from fednode.policy.messages import first_error
 from ledger import cbor
 from ledger.errors import MalformedRecord
+from ledger.utf8 import NotUtf8, decode
 
 MOST_BYTES: Final = 1 << 20
 
@@ -35,9 +36,10 @@ def load_policy(path: Path | str) -> Policy:
     if len(data) > MOST_BYTES:
         raise PolicyError("policy", f"larger than {MOST_BYTES} bytes", source=str(path))
     try:
-        return parse_policy(data.decode("utf-8"), source=str(path))
-    except UnicodeDecodeError:
-        raise PolicyError("policy", "not UTF-8 text", source=str(path)) from None
+        text = decode(data)
+    except NotUtf8 as error:
+        raise PolicyError("policy", str(error), source=str(path)) from None
+    return parse_policy(text, source=str(path))
 
 
 def parse_policy(text: str, *, source: str = "policy") -> Policy:
@@ -52,6 +54,8 @@ def parse_policy(text: str, *, source: str = "policy") -> Policy:
         policy = Policy.model_validate(document)
     except ValidationError as error:
         raise first_error(Policy, error, document, source=source) from None
+    if not policy.federation.name.strip():
+        raise PolicyError("federation.name", "must not be blank", source=source)
     _require_readable(policy, source)
     _require_model(policy, source)
     return policy

@@ -21,7 +21,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
-from fednode.lines import one_line
 from fednode.relay.errors import ForgedReceipt, Refused, RelayDown
 from fednode.relay.messages import (
     SignedBallot,
@@ -31,6 +30,7 @@ from fednode.relay.messages import (
     SignedReceipt,
 )
 from ledger.chain.accounts import Account
+from ledger.lines import clean
 from ledger.signatures import Commit, Domain, Receipt, Signature, Vote
 from ledger.types import Address, ParticipantId
 from ledger.urls import shown
@@ -212,7 +212,7 @@ class RelayClient:
             status = HTTPStatus(answer.status)
         except ValueError:
             return _Again(f"HTTP status {answer.status}")
-        reason = one_line(str(_object(answer.body).get("error", status.phrase)))[:MAX_REASON]
+        reason = clean(str(_object(answer.body).get("error", status.phrase)), MAX_REASON)
         given = answer.retry_after
         wait = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
         refused = Refused(status, reason, retry_after=wait or None)

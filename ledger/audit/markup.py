@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-from ledger.audit.wording import clean
+from ledger.lines import clean
 
 _VOID: Final = frozenset({"meta", "br", "line", "rect", "circle", "path", "polyline"})
 

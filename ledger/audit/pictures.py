@@ -14,7 +14,6 @@ from ledger.audit.markup import Markup, element, join
 from ledger.audit.verdict import UTILITY_UNIT, Check, ParticipantSummary, Step, Terms, Verdict
 from ledger.audit.wording import (
     MINUS,
-    clean,
     count,
     fixed,
     lacked,
@@ -22,6 +21,7 @@ from ledger.audit.wording import (
     quality,
     rounded_amount,
 )
+from ledger.lines import clean
 
 WIDTH: Final = 760
 MOST_COLUMNS: Final = 24

@@ -1,10 +1,8 @@
 """How a verdict's values read: names, amounts, times and digests as text for people.
 
-Names and findings come from strangers. `clean` takes out what could steer a terminal or turn a line
-around, so both the terminal and the HTML report show nothing else than what they seem to show.
+Names and findings come from strangers: both the terminal and the HTML report show them cleaned.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -12,6 +10,7 @@ from fractions import Fraction
 from typing import Final
 
 from ledger.audit.verdict import BYTES, UTILITY_UNIT, Check, Erased, Finding, Lack, Terms, Verdict
+from ledger.lines import clean
 from ledger.plain import LAST_SECOND, in_ether
 from ledger.types import Address, Digest
 
@@ -30,13 +29,6 @@ REASONS: Final = (
     "its leaf of the batch is not signed by its participant",
     "came in a round that only carries evaluations",
 )
-_JOINERS: Final = "\u200c\u200d"  # zero-width, but Persian and Indic names are written with them
-
-
-def clean(text: str, limit: int = 400) -> str:
-    """Return text without control, direction and unpaired surrogate characters, cut to a length."""
-    shown = "".join(" " if c in "\n\r\t" else c if _harmless(c) else "\ufffd" for c in text)
-    return shown if len(shown) <= limit else shown[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def reason(number: int) -> str:
@@ -172,14 +164,3 @@ def last_quality(verdict: Verdict) -> tuple[int, int] | None:
     before = [r.utility_before for r in verdict.rounds if r.utility_before is not None]
     after = [r.utility_after for r in verdict.rounds if r.utility_after is not None]
     return (before[0], after[-1]) if before and after else None
-
-
-def _harmless(character: str) -> bool:
-    return character in _JOINERS or unicodedata.category(character) not in {
-        "Cc",
-        "Cf",
-        "Cs",
-        "Co",
-        "Zl",
-        "Zp",
-    }

@@ -17,7 +17,9 @@ from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 
 from ledger.chain.errors import AccountError
+from ledger.chain.keystores import KeystoreRefused, open_keystore
 from ledger.types import Address, Digest
+from ledger.utf8 import NotUtf8, decode
 
 FRAMES = 3000
 """Calls inside each other that a process allows. A library imported above raises that to 100,000,
@@ -26,6 +28,8 @@ more than a stack holds: endless recursion in a user's model would end the proce
 if "eth" not in sys.modules:  # The embedded chain needs more.
     sys.setrecursionlimit(FRAMES)
 
+MOST_BYTES = 1 << 16
+"""Bytes of a keystore, or of a password's file, that are read."""
 LIGHT_SCRYPT = 4096
 """scrypt's work factor in geth's light keystores."""
 
@@ -93,25 +97,17 @@ def new_account() -> Account:
 
 def load_keystore(path: Path | str, password: str) -> Account:
     """Open a keystore file. Raise AccountError if it is none or the password is wrong."""
-    source = Path(path)
     try:
-        text = source.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with Path(path).open("rb") as file:
+            data = file.read(MOST_BYTES)
+    except OSError as error:
         raise AccountError(
-            str(source), f"cannot read the keystore file ({_reason(error)})"
+            str(path), f"cannot read the keystore file ({_reason(error)})"
         ) from error
     try:
-        content = json.loads(text)
-        if not isinstance(content, dict) or "crypto" not in {key.lower() for key in content}:
-            raise AccountError(str(source), "not a keystore file (JSON with a 'crypto' object)")
-        return Account(EthAccount.from_key(EthAccount.decrypt(content, password)))
-    except AccountError:
-        raise
-    except ValueError as error:
-        reason = "wrong password" if "MAC mismatch" in str(error) else "not a keystore file"
-        raise AccountError(str(source), reason) from None
-    except (KeyError, TypeError, AttributeError, RecursionError):
-        raise AccountError(str(source), "not a keystore file") from None
+        return Account(open_keystore(data, password))
+    except KeystoreRefused as error:
+        raise AccountError(str(path), str(error)) from None
 
 
 def create_keystore(
@@ -153,13 +149,17 @@ def create_keystore(
 def read_password(path: Path | str) -> str:
     """Read a password file: its first line, without the line's end."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with Path(path).open("rb") as file:
+            text = decode(file.read(MOST_BYTES))
+    except OSError as error:
         raise AccountError(
             str(path), f"cannot read the password file ({_reason(error)})"
         ) from error
-    return text.splitlines()[0] if text else ""
+    except NotUtf8 as error:
+        raise AccountError(str(path), f"cannot read the password file: it {error}") from None
+    # Other characters at which Python ends a line may be part of a password.
+    return text.partition("\n")[0].removesuffix("\r")
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8 text"
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -18,6 +18,7 @@ from ledger.audit import wording
 from ledger.audit.markup import Markup, element
 from ledger.audit.pictures import _tick, axis, contribution_picture, quality_picture
 from ledger.audit.report import html
+from ledger.lines import clean
 from ledger.types import Address, Digest, FederationId, Wei
 from tests.ledger.audit import samples
 
@@ -235,7 +236,7 @@ def test_amounts_are_exact(units: int, text: str) -> None:
         (wording.reason(4), "beyond the allowed size"),
         (wording.reason(99), "unknown reason 99"),
         (wording.short(Digest(b"\xab" * 32)), "0xababab…abab"),
-        (wording.clean("a\nb\x1b[1m\u202e" + "c" * 500, 12), "a b�[1m�ccc…"),
+        (clean("a\nb\x1b[1m\u202e" + "c" * 500, 12), "a b�[1m�ccc…"),
     ],
 )
 def test_values_read_well(shown: str, text: str) -> None:
