@@ -16,6 +16,7 @@ from fednode.cli.edge import (
 from fednode.cli.node import node_options, poll_option
 from fednode.cli.open import Place, placed
 from fednode.errors import FedNodeError
+from fednode.roles.pace import Pace
 from fednode.roles.pulse import Pulse
 from fednode.roles.role import OUTAGES, PASSING, run
 
@@ -48,7 +49,7 @@ def challenge(
     opened, account = place.open_to_pay(keystore, password_file)
     guard = Guard(opened, account, Journal(journal, opened.id), stay=stay)
     passing = PASSING if stay else OUTAGES
-    run(guard, poll=poll, passing=passing, look=Pulse(opened).look)
+    run(guard, poll=poll, pace=Pace(opened, poll), passing=passing, look=Pulse(opened).look)
     found = [
         {"round": p.round, "result": p.result.hex(), "fate": p.fate.value}
         for round_ in opened.state.rounds

@@ -14,6 +14,7 @@ from fednode.cli.edge import (
 )
 from fednode.cli.node import node_options, poll_option
 from fednode.cli.open import Place, open_account, placed
+from fednode.roles.pace import Pace
 from fednode.roles.pulse import Pulse
 from fednode.roles.role import run
 
@@ -52,6 +53,6 @@ def holder(
     opened = place.open()
     parts = cut(SaltedRows.load(slices), opened.policy.slices)
     holding = Holder(opened, open_account(keystore, password_file), parts)
-    run(holding, poll=poll, look=Pulse(opened).look)
+    run(holding, poll=poll, pace=Pace(opened, poll), look=Pulse(opened).look)
     used = sum(opened.announced(round_) is not None for round_ in opened.state.rounds)
     Output(as_json).result({"opened": used}, f"the federation has ended: {used} slices were opened")

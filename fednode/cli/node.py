@@ -25,8 +25,9 @@ from fednode.cli.edge import (
 )
 from fednode.cli.open import Place, placed
 from fednode.errors import FedNodeError
+from fednode.roles.pace import Pace
 from fednode.roles.pulse import Pulse
-from fednode.roles.role import run
+from fednode.roles.role import POLL, run
 
 node_options = options(
     chain_options,
@@ -39,11 +40,12 @@ node_options = options(
 )
 poll_option = click.option(
     "--poll",
-    default=0.3,
+    default=POLL,
     show_default=True,
     type=Seconds(0.05, 60),
     metavar="SECONDS",
-    help="How long to rest when nothing is to be done.",
+    help="The shortest rest when nothing is to be done; it grows while nothing happens, to a "
+    "sixth of the shortest window and 15 s at most.",
 )
 
 relay_option = click.option(
@@ -118,7 +120,7 @@ def participant(
 
         carrier = through_relay(relay, opened, account, own_journal)
     node = Participant(opened, account, trainer, own_journal, carrier)
-    run(node, poll=poll, look=Pulse(opened).look)
+    run(node, poll=poll, pace=Pace(opened, poll), look=Pulse(opened).look)
     efforts = attested(own_journal)
     attesting = {"attesting": total(efforts)}
     if opened.released_version() < 0:
@@ -168,7 +170,8 @@ def proposer(
         from fednode.relay.sponsored import sponsored
 
         backer = sponsored(relay, opened, account)
-    run(Proposer(opened, account, backer), poll=poll, look=Pulse(opened).look)
+    role = Proposer(opened, account, backer)
+    run(role, poll=poll, pace=Pace(opened, poll), look=Pulse(opened).look)
     height = len(opened.state.lineage)
     Output(as_json).result(
         {"results": height, "head": opened.state.head.hex()},

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from fednode.errors import FedNodeError
@@ -28,6 +29,8 @@ from ledger.state import Phase
 
 log = logging.getLogger("fednode")
 
+POLL = 0.3
+"""Seconds that a node rests at the least, by default."""
 LONGEST = 60.0
 """Seconds that the loop rests at most after a failure that no code foresaw."""
 TYPED = (FedNodeError, LedgerError, IncentiveError)
@@ -44,6 +47,16 @@ class Role(Protocol):
 
     def step(self) -> Progress:
         """Do what is due."""
+
+
+class Resting(Protocol):
+    """How long a node rests: `Pace`."""
+
+    def looking(self) -> AbstractContextManager[None]:
+        """Let one look at the chain serve a whole step."""
+
+    def rest(self) -> float:
+        """Give the seconds to rest after a step that did nothing."""
 
 
 def attempt(what: str, send: Callable[[], Receipt]) -> bool:
@@ -156,21 +169,26 @@ def finished(federation: Federation) -> bool:
 def run(
     role: Role,
     *,
-    poll: float = 0.3,
+    poll: float = POLL,
+    pace: Resting | None = None,
     passing: tuple[type[Exception], ...] = PASSING,
     look: Callable[[], None] = lambda: None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Step a role until it is done, whatever passes; look at the chain's pulse while it rests. The
-    only loop that looks at the wall clock, and only to rest.
+    """Step a role until it is done, whatever passes; look at the chain's pulse while it rests, for
+    `poll` seconds, or as its `pace` says. The only loop that looks at the wall clock, and only to
+    rest.
     """
     complaints, failed = Complaints(), 0
     while True:
         rest = poll
         try:
-            progress = role.step()
-            failed = 0
-            if progress is Progress.WAITING:
-                look()
+            with nullcontext() if pace is None else pace.looking():
+                progress = role.step()
+                failed = 0
+                if progress is Progress.WAITING:
+                    look()
+                    rest = poll if pace is None else pace.rest()
         except passing as error:
             log.warning("trying again: %s", error)
             progress = Progress.WAITING
@@ -184,4 +202,4 @@ def run(
         if progress is Progress.DONE:
             return
         if progress is Progress.WAITING:
-            time.sleep(rest)
+            sleep(rest)

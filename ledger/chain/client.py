@@ -9,6 +9,7 @@ from typing import Final
 
 from ledger.chain.accounts import Account
 from ledger.chain.engine import Engine
+from ledger.chain.glance import Glance
 from ledger.chain.rpc import RpcEngine
 from ledger.chain.transport import transports
 from ledger.chain.types import GENESIS_TIME, Block, Call, Log, Receipt, Transaction
@@ -26,6 +27,7 @@ class Chain:
         self._engine = engine
         self.chain_id = engine.chain_id
         self.endpoint = engine.endpoint
+        self._glance: Glance | None = None
 
     @classmethod
     def embedded(
@@ -50,23 +52,39 @@ class Chain:
 
     def now(self) -> int:
         """Give chain time: the timestamp that the next block would have."""
-        return self._engine.pending_timestamp()
+        glance = self._glance
+        return self._engine.pending_timestamp() if glance is None else glance()[1]
+
+    @contextmanager
+    def glance(self) -> Iterator[None]:
+        """Inside, let one look at newest block and chain time hold for a moment: for a node's step,
+        which asks for them at many places.
+        """
+        self._glance = Glance(self._engine.look)
+        try:
+            yield
+        finally:
+            self._glance = None
 
     def wait_until(self, moment: int, *, timeout: float | None = None) -> None:
         """Wait for chain time (the embedded chain jumps). Raise ChainTimeout after `timeout` s."""
         self._engine.wait_until(moment, timeout=timeout)
+        self._look_again()
 
     def rest(self, seconds: float) -> None:
         """Wait before the chain's node is asked again for what it did not have."""
         self._engine.rest(seconds)
+        self._look_again()
 
     def block_number(self) -> int:
         """Give the number of the newest block."""
-        return self._engine.block_number()
+        glance = self._glance
+        return self._engine.block_number() if glance is None else glance()[0].number
 
     def newest(self) -> Block:
         """Give the newest block."""
-        return self._engine.newest()
+        glance = self._glance
+        return self._engine.newest() if glance is None else glance()[0]
 
     def block(self, which: int | bytes) -> Block | None:
         """Give a block by number or hash, None if the chain has none."""
@@ -146,4 +164,12 @@ class Chain:
         (mined without effect) and TransactionPending (sent, not mined in `timeout` seconds).
         """
         call = Call(to, data, value, account.address)
-        return self._engine.send(account, call, gas=gas, timeout=timeout)
+        try:
+            return self._engine.send(account, call, gas=gas, timeout=timeout)
+        finally:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        glance = self._glance
+        if glance is not None:
+            glance.forget()

@@ -123,6 +123,11 @@ class EmbeddedEngine:
         with self._lock:
             return self._blocks[-1]
 
+    def look(self) -> tuple[Block, int]:
+        """Give the newest block, and the timestamp of the block to come."""
+        with self._lock:
+            return self.newest(), self.pending_timestamp()
+
     def block(self, which: int | bytes) -> Block | None:
         """Give a block by number or hash."""
         with self._lock:

@@ -41,6 +41,10 @@ class Engine(Protocol):
         """Give the newest block."""
         ...
 
+    def look(self) -> tuple[Block, int]:
+        """Give the newest block, and the timestamp that the next one would have."""
+        ...
+
     def block(self, which: int | bytes) -> Block | None:
         """Give a block by number or hash."""
         ...

@@ -179,6 +179,7 @@ class RpcEngine:
         self._locks: defaultdict[Address, threading.Lock] = defaultdict(threading.Lock)
         self._locks_guard = threading.Lock()
         self._said = False
+        self._newest: Block | None = None
         self.chain_id = self._integer("eth_chainId", [])
         if expected_chain_id is not None and self.chain_id != expected_chain_id:
             raise WrongChain(endpoint, expected_chain_id, self.chain_id)
@@ -212,6 +213,18 @@ class RpcEngine:
         """Give the newest block."""
         found = self._request("eth_getBlockByNumber", ["latest", False])
         return _block(_object(found, "eth_getBlockByNumber"))
+
+    def look(self) -> tuple[Block, int]:
+        """Give the newest block, and the timestamp that the next one would have. While the pending
+        block builds on the block that was the newest before, that one is not asked for again.
+        """
+        pending = self._header("pending")
+        if pending is None:
+            newest = self.newest()
+            return newest, newest.timestamp
+        if self._newest is None or _bytes(pending, "parentHash") != self._newest.hash:
+            self._newest = self.newest()
+        return self._newest, _int(pending, "timestamp")
 
     def block(self, which: int | bytes) -> Block | None:
         """Give a block by number or hash."""
