@@ -4,7 +4,8 @@ It loads py-evm only when an embedded chain is started, and what speaks HTTP onl
 connected to: the imports cost seconds.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from ledger.chain.accounts import Account
