@@ -60,7 +60,7 @@ class Seconds(click.FloatRange):
     """A number of seconds in a range; click's own ranges let `nan` through."""
 
     def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number, or fail."""
         seconds: float = super().convert(value, param, ctx)
