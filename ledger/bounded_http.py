@@ -19,7 +19,7 @@ import socket
 import ssl
 import threading
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -37,13 +37,14 @@ from requests.utils import (
 )
 from yarl import URL
 
-from ledger.urls import shown
+from ledger.urls import HIDDEN, LEAST_SECRET, shown
 
 MAX_LINE: Final = 8 << 10
 MAX_HEADERS: Final = 100
 PIECE: Final = 1 << 16
 CONNECTING: Final = 0.75
 """The part of its time in which an exchange must have a connection."""
+_HEADERS: Final = {"Accept-Encoding": "identity", "User-Agent": "fednode"}
 _REDIRECTS = frozenset(
     (
         HTTPStatus.MOVED_PERMANENTLY,
@@ -125,6 +126,7 @@ class Server:
 
     _url: URL
     _headers: Mapping[str, str] = field(repr=False)
+    _secrets: Sequence[str] = field(repr=False)
     _proxy: URL | None
     _certificates: ssl.SSLContext | None
     _family: socket.AddressFamily = socket.AF_UNSPEC
@@ -144,10 +146,12 @@ class Server:
         """
         url = _url(address)
         proxy = _proxy(address)
+        login = _login(address, url, token, netrc=netrc)
         encrypted = url.scheme == "https" or (proxy is not None and proxy.scheme == "https")
         return cls(
             url.with_user(None),
-            _authorization(address, url, token, netrc=netrc),
+            {**_HEADERS, **({"Authorization": login[0]} if login else {})},
+            sorted({part for part in login if len(part) >= LEAST_SECRET}, key=len, reverse=True),
             proxy,
             _certificates(_bundle()) if encrypted else None,
             family,
@@ -157,6 +161,12 @@ class Server:
     def authorized(self) -> bool:
         """Whether requests carry a password or a token."""
         return "Authorization" in self._headers
+
+    def hide(self, text: str) -> str:
+        """Take this server's password or token out of a text that it may have echoed."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
 
     @property
     def way(self) -> str:
@@ -206,24 +216,22 @@ def _url(address: str) -> URL:
     return url
 
 
-def _authorization(address: str, url: URL, token: str | None, *, netrc: bool) -> Mapping[str, str]:
-    headers = {"Accept-Encoding": "identity", "User-Agent": "fednode"}
-    login: tuple[str, str] | None = None
+def _login(address: str, url: URL, token: str | None, *, netrc: bool) -> Sequence[str]:
+    """Give the header that authenticates, and then its secrets; nothing without a login."""
+    named: tuple[str, str] | None = None
     if url.user is not None or url.password is not None:
-        login = url.user or "", url.password or ""
-    elif netrc and token is None:
-        login = get_netrc_auth(address)
-    if login is not None and token is not None:
+        named = url.user or "", url.password or ""
+    if token is None:
+        named = named or (get_netrc_auth(address) if netrc else None)
+        if named is None:
+            return ()
+        coded = b64encode(":".join(named).encode()).decode()
+        return f"Basic {coded}", coded, named[1]
+    if named is not None:
         raise BadAddress("it names a user, and a token is given as well: keep one of the two")
-    if token is not None:
-        if not token.isascii() or not token.isprintable() or " " in token or not token:
-            raise BadAddress(
-                "the token is empty, or holds a blank or a character that is not ASCII"
-            )
-        headers["Authorization"] = f"Bearer {token}"
-    if login is not None:
-        headers["Authorization"] = "Basic " + b64encode(":".join(login).encode()).decode()
-    return headers
+    if not token.isascii() or not token.isprintable() or " " in token or not token:
+        raise BadAddress("the token is empty, or holds a blank or a non-ASCII character")
+    return f"Bearer {token}", token
 
 
 def _proxy(address: str) -> URL | None:

@@ -8,6 +8,7 @@ Source: RFC 3986.
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote, unquote, unquote_plus
@@ -78,6 +79,9 @@ def _parts(address: str) -> Iterator[str]:
         return
     scheme = _SCHEME.match(address)
     rest = address[scheme.end() :] if scheme else address
+    login = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[0]
+    if login:
+        yield b64encode(unquote(login).encode(errors="surrogateescape")).decode()
     for part in (rest, *_DELIMITERS.split(rest)):
         for form in {part, unquote(part), unquote_plus(part), quote(part), quote(part, safe="")}:
             if form.lower() not in told.lower():

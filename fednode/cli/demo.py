@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from fednode.cli.edge import DOES_NOT_HOLD, Output, json_option
-from fednode.cli.open import open_account
+from fednode.cli.open import ipfs_token, open_account
 from fednode.demo import DemoOptions, DemoResult, run_demo
 from fednode.demo.options import NODE_WINDOW
 
@@ -70,6 +70,7 @@ def demo(
         seed=seed,
         account=open_account(keystore, password_file) if keystore else None,
         window=window,
+        token=ipfs_token(),
     )
     result = _quiet(options) if as_json else _watched(options)
     if not result.holds:

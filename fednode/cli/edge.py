@@ -381,7 +381,8 @@ store_options = options(
         "--ipfs",
         envvar="FEDNODE_IPFS",
         metavar="URL",
-        help="RPC address of your Kubo node. [FEDNODE_IPFS]",
+        help="RPC address of your Kubo node. [FEDNODE_IPFS] A token for it comes from "
+        "FEDNODE_IPFS_TOKEN or FEDNODE_IPFS_TOKEN_FILE.",
     ),
     click.option(
         "--store",

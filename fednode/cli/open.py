@@ -24,6 +24,8 @@ from ledger.stores import ContentStore, DirectoryStore
 from ledger.types import Address, FederationId
 
 T = TypeVar("T")
+IPFS_TOKEN = "FEDNODE_IPFS_TOKEN"
+IPFS_TOKEN_FILE = "FEDNODE_IPFS_TOKEN_FILE"
 
 
 def open_account(keystore: Path, password_file: Path | None) -> Account:
@@ -74,10 +76,29 @@ def open_content(ipfs: str | None, store: Path | None, *, new: bool = False) -> 
     if store is None:
         from ledger.stores.kubo import KuboStore
 
-        return KuboStore(str(ipfs))
+        return KuboStore(str(ipfs), token=ipfs_token())
     if not new and not store.is_dir():
         raise FedNodeError(f"--store {store}: no such directory; only `fednode create` makes one")
     return DirectoryStore(store)
+
+
+def ipfs_token() -> str | None:
+    """Give the token that Kubo's API asks for. It is never an option: other users of the machine
+    can read the options of a process.
+    """
+    token, path = os.environ.get(IPFS_TOKEN), os.environ.get(IPFS_TOKEN_FILE)
+    if not path:
+        return token or None
+    if token:
+        raise FedNodeError(f"{IPFS_TOKEN} and {IPFS_TOKEN_FILE} are both set: keep one of them")
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise FedNodeError(f"{IPFS_TOKEN_FILE} {path} cannot be read ({reason})") from None
+    if not lines or not lines[0].strip():
+        raise FedNodeError(f"{IPFS_TOKEN_FILE} {path}: its first line, the token, is empty")
+    return lines[0].strip()
 
 
 def address(text: str, *, option: str) -> Address:

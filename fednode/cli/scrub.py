@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ledger.urls import HIDDEN, secrets_of, shown
+from ledger.urls import HIDDEN, LEAST_SECRET, secrets_of, shown
 
 OPTIONS = ("--rpc", "--ipfs", "--relay")
 VARIABLES = ("FEDNODE_RPC", "FEDNODE_IPFS", "FEDNODE_RELAY")
+TOKEN = "FEDNODE_IPFS_TOKEN"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
@@ -36,6 +37,8 @@ class Scrub:
         told = " ".join(map(shown, addresses)).lower()
         found = {secret for address in addresses for secret in secrets_of(address)}
         hidden = [secret for secret in found if secret.lower() not in told]
+        token = environment.get(TOKEN, "").strip()
+        hidden += [token] if len(token) >= LEAST_SECRET else []
         return cls(tuple(sorted(hidden, key=lambda secret: (-len(secret), secret))))
 
     def __call__(self, text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ class DemoOptions:
     """Without `rpc` the chain runs in the process, without `ipfs` blocks lie in a directory.
 
     `ipfs` names one Kubo node for all, or several that are connected, dealt out to the hospitals.
+    `token` is what their API asks for.
     `account` pays for everything on a real node; anvil's own accounts need none. `window` is how
     long voting and challenging take there, in seconds.
     """
@@ -34,6 +35,7 @@ class DemoOptions:
     account: Account | None = None
     window: int = NODE_WINDOW
     resamples: int = 1000
+    token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         limits = (

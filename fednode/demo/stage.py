@@ -9,7 +9,7 @@ everybody knows. Voting and challenging are short there, since nobody can jump.
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fednode.demo.options import DemoOptions
@@ -30,6 +30,7 @@ from ledger.chain.client import Chain
 from ledger.chain.types import Receipt
 from ledger.stores import ContentStore, open_store
 from ledger.types import Wei
+from ledger.urls import shown
 
 ANVIL_CHAIN_ID = 31337
 REST = 0.1
@@ -45,10 +46,11 @@ class Stage:
     hospitals: tuple[Account, ...]
     locations: tuple[str, ...]
     embedded: bool
+    token: str | None = field(default=None, repr=False)
 
     def store(self, place: int) -> ContentStore:
         """Open the content store of a hospital anew; the creator and the auditor use the first."""
-        return open_store(self.locations[place % len(self.locations)])
+        return open_store(self.locations[place % len(self.locations)], token=self.token)
 
     def rest(self, moment: int | None) -> None:
         """Let time pass while nobody has anything to do, until a moment if there is one."""
@@ -65,7 +67,7 @@ class Stage:
     @property
     def content_name(self) -> str:
         """Name the content store for people."""
-        return ", ".join(self.locations)
+        return ", ".join(shown(place) if "://" in place else place for place in self.locations)
 
     def fund(self, policy: Policy, receipt: Receipt, gas_per_round: int) -> None:
         """Bring every hospital up to what its transactions and bonds may cost."""
@@ -113,18 +115,21 @@ def open_stage(options: DemoOptions, sites: Sequence[str]) -> Stage:
     if options.rpc is None:
         accounts = [new_account() for _ in range(len(sites) + 1)]
         chain = Chain.embedded([account.address for account in accounts])
-        return Stage(chain, accounts[0], tuple(accounts[1:]), locations, embedded=True)
+        hospitals = tuple(accounts[1:])
+        return Stage(chain, accounts[0], hospitals, locations, embedded=True, token=options.token)
     chain = Chain.connect(options.rpc)
     if options.account is not None:
         hospitals = _kept_accounts(options.directory / "keystores", sites)
-        return Stage(chain, options.account, hospitals, locations, embedded=False)
+        creator = options.account
+        return Stage(chain, creator, hospitals, locations, embedded=False, token=options.token)
     if chain.chain_id != ANVIL_CHAIN_ID or len(sites) >= len(ANVIL_KEYS):
         raise FedNodeError(
             f"the chain at {chain.endpoint} has id {chain.chain_id}: give --account, a keystore "
             "that pays for the demo (only an anvil with its own id 31337 needs none)"
         )
     known = [from_key(key) for key in ANVIL_KEYS[: len(sites) + 1]]
-    return Stage(chain, known[0], tuple(known[1:]), locations, embedded=False)
+    hospitals = tuple(known[1:])
+    return Stage(chain, known[0], hospitals, locations, embedded=False, token=options.token)
 
 
 def _kept_accounts(folder: Path, sites: Sequence[str]) -> tuple[Account, ...]:

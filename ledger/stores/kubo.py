@@ -169,7 +169,9 @@ class KuboStore:
             for line in read_lines(self._answer(call, cid), most=MAX_BLOCK):
                 if isinstance(line, Mapping):
                     if line.get("Type") == "error":
-                        raise self._failure(_one_line(line.get("Message")), cid)
+                        raise self._failure(
+                            _one_line(self._server.hide(str(line.get("Message")))), cid
+                        )
                     yield line
         except MalformedRecord as error:
             raise StoreUnreachable(self.address, f"its answer is {error}") from None
@@ -208,7 +210,7 @@ class KuboStore:
         with suppress(MalformedRecord):
             found = read_json(answer.body, most=MAX_BLOCK)
             if isinstance(found, Mapping) and isinstance(found.get("Message"), str):
-                return _one_line(found["Message"])
+                return _one_line(self._server.hide(found["Message"]))
         return answer.problem
 
     def _failure(self, reason: str, cid: CID | None) -> StoreError:

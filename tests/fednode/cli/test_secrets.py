@@ -1,7 +1,10 @@
 """No command prints a piece of a secret that stands in an address, whatever goes wrong."""
 
+import json
 import logging
 import shlex
+from base64 import b64encode
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,14 @@ from fednode.cli import main
 from fednode.cli.edge import CleanLines, NotAgain
 from fednode.cli.scrub import Scrub
 from ledger.chain.accounts import create_keystore
-from tests.fednode.cli.world import World
+from tests.fednode.cli.world import World, require_one_line
+from tests.ledger.stores.test_kubo_store import body as respond
+from tests.ledger.stores.test_kubo_store import server
 
 SECRET = "s3cr3tKEYofOurs"
 PIECES = {SECRET[at : at + 5] for at in range(len(SECRET) - 4)}
 AWAY = "127.0.0.1:1"
+NO_STORE: dict[str, str | None] = {"FEDNODE_STORE": None}
 FORMS = [
     "http://{secret}@{host}",
     "http://user:{secret}@{host}/",
@@ -110,6 +116,45 @@ def test_a_stores_and_a_relays_address(world: World, form: str) -> None:
     )
     assert result.exit_code == 1
     require_silence(result.output)
+
+
+def test_a_kubos_login(world: World, tmp_path: Path) -> None:
+    """A node or proxy may repeat the login that it got, as it is or coded."""
+    asked: list[str | None] = []
+
+    def echo(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.headers["Authorization"])
+        told = f"no access for {asked[-1]}"
+        respond(json.dumps({"Message": told}).encode(), 500, "application/json")(request)
+
+    tokens = tmp_path / "token"
+    tokens.write_text(f"{SECRET}\n")
+    coded = b64encode(f"user:{SECRET}".encode()).decode()
+    with server(echo) as url:
+        for address, variables in (
+            (url, {"FEDNODE_IPFS_TOKEN": SECRET}),
+            (url, {"FEDNODE_IPFS_TOKEN_FILE": str(tokens)}),
+            (url.replace("//", f"//user:{SECRET}@"), {}),
+        ):
+            result = world.desk.run("status --json", **NO_STORE, FEDNODE_IPFS=address, **variables)
+            require_one_line(result, 1, "no access for")
+            require_silence(result.output)
+            assert coded not in result.output
+    assert asked == [f"Bearer {SECRET}"] * 2 + [f"Basic {coded}"]
+
+
+def test_a_token_that_cannot_be_had(world: World, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    for variables, reason in (
+        ({"FEDNODE_IPFS_TOKEN_FILE": str(tmp_path / "none")}, "No such file"),
+        ({"FEDNODE_IPFS_TOKEN_FILE": str(tmp_path / "empty")}, "its first line, the token, is"),
+        ({"FEDNODE_IPFS_TOKEN_FILE": "x", "FEDNODE_IPFS_TOKEN": SECRET}, "keep one of them"),
+        ({"FEDNODE_IPFS_TOKEN": f"{SECRET} x"}, "the token is empty, or holds a blank"),
+    ):
+        given = {"FEDNODE_IPFS": f"http://{AWAY}", **variables}
+        result = world.desk.run("status", **NO_STORE, **given)
+        require_one_line(result, 1, reason)
+        require_silence(result.output)
 
 
 def failure(url: str) -> BaseException:
