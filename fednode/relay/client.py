@@ -1,27 +1,22 @@
 """A participant's side of a relay: sends what it signs, and believes nothing but a good receipt.
 
-A relay may be hostile, and whoever asks it stands behind a hospital's firewall. So an answer that
-points elsewhere is not followed, nothing is told but the message, and a try has an end at which it
-is over however slowly bytes still come: asyncio can end a request wherever it is, which a limit on
-every read of a socket cannot.
+A relay may be hostile, and the node that asks it stands behind a hospital's firewall. So an answer
+that points elsewhere is not followed, nothing is told but the message, and a try has an end at
+which it is over however slowly bytes still come (`ledger.bounded_http`).
 """
 
-import asyncio
 import math
 import random
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TypeVar, cast
+from typing import cast
 
-import aiohttp
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
-from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
-from fednode.relay.errors import ForgedReceipt, Refused, RelayDown
+from fednode.relay.errors import ForgedReceipt, Refused, RelayDown, RelayError
 from fednode.relay.messages import (
     SignedBallot,
     SignedCommit,
@@ -29,7 +24,10 @@ from fednode.relay.messages import (
     SignedProposal,
     SignedReceipt,
 )
+from ledger.bounded_http import Answer, BadAddress, HttpFailure, Kind, Server
+from ledger.bounded_json import read_json
 from ledger.chain.accounts import Account
+from ledger.errors import MalformedRecord
 from ledger.lines import clean
 from ledger.signatures import Commit, Domain, Receipt, Signature, Vote
 from ledger.types import Address, ParticipantId
@@ -37,7 +35,6 @@ from ledger.urls import shown
 
 MAX_ANSWER = 1 << 16
 MAX_REASON = 500
-T = TypeVar("T")
 _AGAIN = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_EARLY,
@@ -48,6 +45,12 @@ _AGAIN = (
     HTTPStatus.GATEWAY_TIMEOUT,
 )
 """What may be better the next time."""
+_REASONS = {
+    Kind.UNCONNECTED: "ConnectionError",
+    Kind.LOST: "ConnectionError",
+    Kind.LATE: "no whole answer in time",
+    Kind.ENDLESS: "an answer without end",
+}
 _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _TRANSACTION = re.compile(r"[0-9a-f]{64}")
 
@@ -80,15 +83,6 @@ class _Again(Exception):
         return self.wait > 0 and self.refused is not None and self.refused.status in _BUSY
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What somebody answered: anything."""
-
-    status: int
-    retry_after: str
-    body: bytes
-
-
 class RelayClient:
     """One relay, for one signer. `relay` is the account that the policy names.
 
@@ -107,8 +101,11 @@ class RelayClient:
     ) -> None:
         self.domain = domain
         self.account = account
-        self._url = url.rstrip("/")
         self._shown = shown(url)
+        try:
+            self._server = Server.at(url)  # a netrc is for others
+        except BadAddress as error:
+            raise RelayError(f"the relay's address {self._shown}: {error}") from None
         self._relay = relay
         self._patience = patience or Patience()
         self._rest = rest
@@ -196,80 +193,31 @@ class RelayClient:
 
     def _try(self, path: str, body: bytes, seconds: float) -> bytes:
         try:
-            answer = _completed(_exchange(self._url + path, body, seconds))
-        except TimeoutError:
-            raise _Again("no whole answer in time") from None
-        except aiohttp.ClientConnectionError:
-            raise _Again("ConnectionError") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _Again(type(error).__name__) from None
+            answer = self._server.post(body, path=path, seconds=seconds, most=MAX_ANSWER)
+        except HttpFailure as failure:
+            reason = _REASONS.get(failure.kind)
+            raise _Again(f"{reason}{self._server.way}" if reason else failure.reason) from None
         if answer.status == HTTPStatus.OK:
             return answer.body
         raise self._refusal(answer)
 
-    def _refusal(self, answer: _Answer) -> Refused | _Again:
+    def _refusal(self, answer: Answer) -> Refused | _Again:
         try:
             status = HTTPStatus(answer.status)
         except ValueError:
-            return _Again(f"HTTP status {answer.status}")
-        reason = clean(str(_object(answer.body).get("error", status.phrase)), MAX_REASON)
-        given = answer.retry_after
+            return _Again(answer.problem)
+        told = _object(answer.body).get("error", f"{status.phrase}{answer.way}")
+        reason = clean(str(told), MAX_REASON)
+        given = answer.headers.get("Retry-After", "")
         wait = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
         refused = Refused(status, reason, retry_after=wait or None)
         return _Again(reason, wait, refused) if status in _AGAIN else refused
 
 
-async def _exchange(url: str, body: bytes, seconds: float) -> _Answer:
-    """Post a body and read the answer, both within so many seconds. Raise TimeoutError."""
-    async with (
-        asyncio.timeout(seconds),
-        aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(),
-            auto_decompress=False,
-        ) as session,
-        session.post(
-            url,
-            data=body,
-            headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
-            allow_redirects=False,
-            proxy=_proxy(url),
-        ) as response,
-    ):
-        answer = b""
-        async for part in response.content.iter_any():
-            answer += part
-            if len(answer) > MAX_ANSWER:
-                raise _Again("an answer without end")
-        return _Answer(response.status, response.headers.get("Retry-After", ""), answer)
-
-
-def _proxy(url: str) -> str | None:
-    """Give the environment's proxy for an address, as for the chain. A netrc is for others."""
-    proxy = select_proxy(url, get_environ_proxies(url))
-    return None if proxy is None else prepend_scheme_if_needed(proxy, "http")
-
-
-def _completed(work: Coroutine[object, object, T]) -> T:
-    """Run to the end, in a loop of its own.
-
-    Unlike asyncio.run it then does not wait for a thread that still looks up the relay's name.
-    """
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(work)
-    finally:
-        loop.close()
-
-
 def _object(data: bytes) -> dict[str, object]:
-    """Read a JSON object; whatever else a relay answers is an empty one.
-
-    This reader bounds the depth itself. That of `json` asks Python, whose limit a library of the
-    chain's raises so far that deep nesting ends the process.
-    """
+    """Read a JSON object; whatever else a relay answers is an empty one."""
     try:
-        found = from_json(data)
-    except ValueError:
+        found = read_json(data, most=MAX_ANSWER)
+    except MalformedRecord:
         return {}
     return cast("dict[str, object]", found) if isinstance(found, dict) else {}

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.fednode.relay.world import (
     STRANGER,
     digest,
 )
+from tests.http_faults import DRIPS, Fault, hostile
 
 COMMIT = Commit(FEDERATION, 0, 2, digest(6))
 Answer = tuple[int, dict[str, str], bytes]
@@ -202,58 +202,18 @@ def test_the_environments_proxy_is_asked(
 # -- time
 
 
-@contextmanager
-def dripping(start: bytes, drop: bytes) -> Iterator[tuple[str, list[float]]]:
-    """Answer with a start, and then with drop after drop until nobody listens any longer; give the
-    address, and when that was.
-    """
-    gone: list[float] = []
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def drip(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            connection.recv(1 << 16)
-            connection.sendall(start)
-            while True:
-                time.sleep(0.02)
-                connection.sendall(drop)
-        gone.append(time.monotonic())
-
-    def run() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=drip, args=server.accept()[:1], daemon=True).start()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.getsockname()[1]}", gone
-    finally:
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
-        thread.join()
+ENCRYPTED = Fault(b"\x16\x03\x03\x40\x00", b"a")
+SLOW = {**{name: ("http", fault) for name, fault in DRIPS.items()}, "TLS": ("https", ENCRYPTED)}
 
 
-OK = b"HTTP/1.1 200 OK\r\n"
-DRIPS: dict[str, tuple[str, bytes, bytes]] = {
-    "a header": ("http", OK + b"X: ", b"a"),
-    "headers": ("http", OK, b"X: a\r\n"),
-    "a body": ("http", OK + b"Content-Length: 4000\r\n\r\n", b"a"),
-    "chunks": ("http", OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
-    "interim answers": ("http", b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-    "nothing": ("http", b"", b""),
-    "a TLS record": ("https", b"\x16\x03\x03\x40\x00", b"a"),
-}
-
-
-@pytest.mark.parametrize(("scheme", "start", "drop"), DRIPS.values(), ids=DRIPS)
+@pytest.mark.parametrize(("scheme", "fault"), SLOW.values(), ids=SLOW)
 @pytest.mark.parametrize("end", ["of the try", "of the time"])
-def test_a_relay_that_drips_is_left(scheme: str, start: bytes, drop: bytes, end: str) -> None:
+def test_a_relay_that_drips_is_left(scheme: str, fault: Fault, end: str) -> None:
     """A try has an end however slowly bytes come, and so have all of them; nothing is left open."""
     patience = Patience(answer=0.2, tries=2) if end == "of the try" else Patience(answer=60)
     rests: list[float] = []
-    with dripping(start, drop) as (address, gone):
-        url = f"{scheme}://{address}"
+    with hostile(fault) as server:
+        url = f"{scheme}://{server.address}"
         client = RelayClient(
             url, DOMAIN, RELAY.address, MEMBERS[2], patience=patience, rest=rests.append
         )
@@ -263,7 +223,7 @@ def test_a_relay_that_drips_is_left(scheme: str, start: bytes, drop: bytes, end:
         assert time.monotonic() - started < 5
         assert len(rests) == (end == "of the try")
         tries = len(rests) + 1
-        while drop and len(gone) < tries:
+        while len(server.gone) < tries:
             assert time.monotonic() - started < 20
             time.sleep(0.01)
 
@@ -285,6 +245,21 @@ def test_a_name_that_nobody_gives_an_address_for_is_not_waited_for(
         client.commit(COMMIT, DEADLINE)
     found.set()
     assert caplog.records == []
+
+
+def test_a_proxy_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://user:secret@127.0.0.1:9")
+    client = RelayClient(
+        "http://relay.example", DOMAIN, RELAY.address, MEMBERS[2], patience=Patience(1, 1)
+    )
+    with pytest.raises(RelayDown, match=r"ConnectionError \(through the proxy") as down:
+        client.commit(COMMIT, DEADLINE)
+    assert "secret" not in str(down.value)
+
+
+def test_an_address_that_is_none() -> None:
+    with pytest.raises(RelayError, match="cannot be read"):
+        RelayClient("http://relay.example:99999", DOMAIN, RELAY.address, MEMBERS[2])
 
 
 def test_a_pause_beyond_the_time_that_is_left_is_not_taken(relay: Scripted) -> None:
