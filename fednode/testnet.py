@@ -27,6 +27,8 @@ from fednode.errors import FedNodeError
 
 log = logging.getLogger(__name__)
 
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""An engine on this machine is asked directly, whatever proxy the environment names."""
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
 FIRST_PORT, PORTS = 20_000, 12_000
@@ -207,7 +209,7 @@ class Process:
 
 def _post(url: str, body: bytes, timeout: float = 5.0) -> bytes:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
+    with _DIRECT.open(request, timeout=timeout) as answer:
         return bytes(answer.read())
 
 

@@ -1,11 +1,13 @@
 """A server of raw bytes: answers that drip, flood, lie about HTTP, or hold hostile JSON."""
 
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -105,6 +107,11 @@ def hostile(fault: Fault) -> Iterator[Hostile]:
             server.shutdown(socket.SHUT_RDWR)
         server.close()
         thread.join()
+
+
+def resident() -> int:
+    """Give how many bytes of memory this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 DEEP = 150_000

@@ -22,6 +22,10 @@ PACKAGES = ("fednode", "ledger", "incentives")
 
 # Which modules may import what is named here; everybody else in the three packages may not.
 SOLE_IMPORTERS: dict[str, tuple[str, ...]] = {
+    "aiohttp": ("ledger.bounded_http", "fednode.relay.server"),
+    "requests": ("ledger.bounded_http",),
+    "urllib.request": ("fednode.testnet",),
+    "http.client": (),
     "ipfshttpclient": ("ledger.stores.kubo",),
     "torch": ("fednode.models.torch_", "fednode.training"),
 }
@@ -219,8 +223,10 @@ ledger.round | def f():; import torch.nn | imports torch.nn
 ledger.round | from incentives import shapley_exact | imports incentives.shapley_exact
 incentives.games | import ledger | imports ledger
 incentives.games | import importlib; importlib.import_module("ledger") | imports ledger
-ledger.history | from ipfshttpclient.client import Client | imports ipfshttpclient.client.Client
-ledger.chain.engine | import ipfshttpclient as w | imports ipfshttpclient
+ledger.history | from aiohttp.web import Response | imports aiohttp.web.Response
+ledger.chain.client | import requests as r | imports requests
+ledger.chain.client | from urllib.request import urlopen | imports urllib.request.urlopen
+ledger.chain.client | import http.client | imports http.client
 ledger.stores.car | import ipfshttpclient | imports ipfshttpclient
 fednode.models.layout | import torch | imports torch
 fednode.cli | if TYPE_CHECKING:; import torch | imports torch

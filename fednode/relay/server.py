@@ -87,10 +87,15 @@ def application(desk: Desk, sponsor: Sponsor) -> web.Application:
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve while the context lasts; gives the address, with the port that was found for 0."""
-    # Before the first request, too, a connection is closed that is idle for so long.
+    # Before the first request, too, a connection is closed that is idle for so long. So is one
+    # whose body goes on after its answer.
     # A compressed body could be a thousand times as long as what was sent.
     runner = web.AppRunner(
-        app, access_log=None, keepalive_timeout=READ_SECONDS, auto_decompress=False
+        app,
+        access_log=None,
+        keepalive_timeout=READ_SECONDS,
+        lingering_time=READ_SECONDS,
+        auto_decompress=False,
     )
     await runner.setup()
     assert runner.server is not None

@@ -1,6 +1,5 @@
 """HTTP exchanges with servers that drip, flood, lie or send elsewhere, directly and by a proxy."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 from ledger.bounded_http import BadAddress, HttpFailure, Kind, Server
 from ledger.bounded_json import read_json, read_lines
 from ledger.errors import MalformedRecord
-from tests.http_faults import DRIPS, FLOODS, FRAUDS, JSONS, OK, Fault, hostile
+from tests.http_faults import DRIPS, FLOODS, FRAUDS, JSONS, OK, Fault, hostile, resident
 
 MOST = 1 << 20
 GOOD = Fault(OK + b"Content-Length: 2\r\n\r\n{}")
@@ -38,21 +37,17 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_server_takes_neither_time_nor_room(name: str) -> None:
     kind, _, fault = name.partition(": ")
     with hostile({"drip": DRIPS, "flood": FLOODS, "lie": FRAUDS}[kind][fault]) as server:
-        started, held = time.monotonic(), _resident()
+        started, held = time.monotonic(), resident()
         with pytest.raises(HttpFailure) as failure:
             Server.at(server.url).post(b"{}", seconds=0.3, most=MOST)
         assert time.monotonic() - started < 3
-        assert _resident() - held < 64 << 20
+        assert resident() - held < 64 << 20
         while not server.gone:
             assert time.monotonic() - started < 20
             time.sleep(0.01)
     assert "\n" not in str(failure.value)
     if kind == "drip":
         assert failure.value.kind is Kind.LATE
-
-
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_an_upload_that_is_not_taken_has_an_end() -> None:

@@ -52,6 +52,7 @@ from tests.fednode.relay.world import (
     digest,
     voting,
 )
+from tests.http_faults import resident
 
 HURRIED = Patience(answer=5.0, tries=1)
 
@@ -318,6 +319,40 @@ def test_a_head_that_comes_drop_by_drop_is_not_waited_for(
             except OSError:
                 gone = True
     assert gone
+
+
+CHUNKS = b"POST /commits HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+FLOODS = {
+    "a request line": (b"GET /", b"a" * 65536),
+    "a header": (HEAD + b"X: ", b"a" * 65536),
+    "a header's name": (HEAD, b"a" * 65536),
+    "headers": (HEAD, b"X: a\r\n" * 9000),
+    "blank lines": (b"", b"\r\n" * 30_000),
+    "a body": (CHUNKS, b"8000\r\n" + b"a" * 0x8000 + b"\r\n"),
+    "small chunks": (CHUNKS, b"1\r\na\r\n" * 9000),
+    "a chunk's extension": (CHUNKS + b"1;", b"a" * 65536),
+    "trailers": (CHUNKS + b"0\r\n", b"X: a\r\n" * 9000),
+}
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(("start", "drop"), FLOODS.values(), ids=FLOODS)
+def test_heads_and_lines_without_end_are_left(
+    request: pytest.FixtureRequest, start: bytes, drop: bytes
+) -> None:
+    held, end = resident(), time.monotonic() + 10
+    with opened(request.getfixturevalue("url"), start) as connection:
+        connection.settimeout(0.1)
+        gone = False
+        while not gone and time.monotonic() < end:
+            try:
+                connection.sendall(drop)
+            except TimeoutError:
+                gone = closed(connection)
+            except OSError:
+                gone = True
+    assert gone
+    assert resident() - held < 64 << 20
 
 
 def test_who_comes_again_and_again_is_not_left(
