@@ -26,6 +26,7 @@ from ledger.bounded_http import Answer, BadAddress, HttpFailure, Kind, Server
 from ledger.bounded_json import read_json, read_lines
 from ledger.cid import CID, Codec
 from ledger.errors import MalformedRecord
+from ledger.lines import clean
 from ledger.stores.base import (
     MAX_BLOCK,
     Artefact,
@@ -273,5 +274,4 @@ def _url(address: str) -> tuple[str, AddressFamily]:
 
 def _one_line(text: object) -> str:
     """Give the start of what a node says, as one printable line."""
-    words = " ".join(str(text)[: 2 * _MOST_TEXT].split())
-    return "".join(c for c in words if c.isprintable())[:_MOST_TEXT] or "it does not say why"
+    return clean(str(text).strip(), _MOST_TEXT) or "it does not say why"
