@@ -1,6 +1,6 @@
 """`fednode create`: a federation from a policy file."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import click
@@ -45,7 +45,21 @@ from ledger.chain.federations import Federations
 from ledger.stores import ContentStore
 from ledger.types import ZERO_ADDRESS, Digest, Wei
 
+FOR_REAL = ("rpc", "ledger", "keystore")
+"""Options that a dry run can do without."""
+NO_CHAIN = 1
+"""Stands for the chain's id in the records of a dry run, where it decides nothing."""
 
+
+def _lenient(command: click.Command) -> click.Command:
+    """Let the parser accept a command line that suffices for a dry run."""
+    for parameter in command.params:
+        if parameter.name in FOR_REAL:
+            parameter.required = False
+    return command
+
+
+@_lenient
 @click.command()
 @options(chain_options, ledger_option, store_options, account_options, policy_option, data_option)
 @public_option
@@ -57,17 +71,24 @@ from ledger.types import ZERO_ADDRESS, Digest, Wei
 @click.option("--holder", metavar="ADDRESS", help="Who opens the slices, if it is another account.")
 @click.option("--ancestor", metavar="ID", help="Go on from this ended federation's last model.")
 @click.option("--salt", default="00", metavar="HEX", help="Tells equal policies apart.")
-@click.option("--dry-run", is_flag=True, help="Only print what a round will cost.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only check the policy and print what a round will cost: needs neither a store, an "
+    "account nor, without --ancestor, a chain.",
+)
 @deployer_option
 @own_option
 @json_option
+@click.pass_context
 def create(
-    rpc: str,
+    ctx: click.Context,
+    rpc: str | None,
     chain_id: int | None,
-    ledger: str,
+    ledger: str | None,
     ipfs: str | None,
     store: Path | None,
-    keystore: Path,
+    keystore: Path | None,
     password_file: Path | None,
     policy_file: Path,
     data_dir: Path,
@@ -86,18 +107,22 @@ def create(
     policy = load_policy(policy_file)
     tell_apart = _salt(salt)
     notes = list(_warnings(policy))
-    account = None if dry_run else open_account(keystore, password_file)
-    contract = open_contract(rpc, chain_id, ledger)
-    if account is not None:
+    if not dry_run or ancestor is not None:
+        _require_given(ctx, ("rpc", "ledger") if dry_run else FOR_REAL)
+    account = None if dry_run or keystore is None else open_account(keystore, password_file)
+    contract = None if rpc is None or ledger is None else open_contract(rpc, chain_id, ledger)
+    if account is not None and contract is not None:
         require_shipped(contract, deployers, [account.address])
-    content = open_content(ipfs, store, new=not dry_run)
+    content = None
+    if not dry_run or ancestor is not None or None not in (ipfs, store):
+        content = open_content(ipfs, store, new=not dry_run)
     task = open_task(policy.model_spec, own=own)
     planned = plan(
         policy,
         task,
         _published(policy, data_dir, public_rows, notes if dry_run else None),
-        chain_id=contract.chain.chain_id,
-        ledger=contract.address,
+        chain_id=NO_CHAIN if contract is None else contract.chain.chain_id,
+        ledger=ZERO_ADDRESS if contract is None else contract.address,
         ancestor=_ancestor(
             contract, ancestor, content, own, layout_of(task, policy.numeric_columns)
         ),
@@ -110,8 +135,10 @@ def create(
         output.note(line)
     for warning in notes:
         output.note(warning)
-    if account is None:
-        output.result(_predictions(policy, planned), "nothing was created")
+    if account is None or contract is None or content is None:
+        unchecked = _unchecked(contract, content)
+        fields = {**_predictions(policy, planned), "not_checked": unchecked}
+        output.result(fields, f"nothing was created; not checked: {', '.join(unchecked)}")
         return
     if policy.reward.token is not None:
         contract.approve(account, planned.header.token, Wei(policy.reward.pool))
@@ -143,14 +170,30 @@ def _published(
     return published_rows(policy, data_dir, public_rows=True)
 
 
+def _require_given(ctx: click.Context, names: Collection[str]) -> None:
+    for parameter in ctx.command.params:
+        if parameter.name in names and ctx.params[parameter.name] is None:
+            raise click.MissingParameter(ctx=ctx, param=parameter)
+
+
+def _unchecked(contract: Federations | None, content: ContentStore | None) -> list[str]:
+    """Name what a dry run leaves to the real one."""
+    found = ["the account and its funds", "whether the contract is this package's program"]
+    if contract is None:
+        found.append("the chain and the contract")
+    if content is None:
+        found.append("the store")
+    return found
+
+
 def _ancestor(
-    contract: Federations,
+    contract: Federations | None,
     ancestor: str | None,
-    content: ContentStore,
+    content: ContentStore | None,
     own: tuple[str, ...],
     layout: Layout,
 ) -> Ancestor | None:
-    if ancestor is None:
+    if ancestor is None or contract is None or content is None:
         return None
     federation = Federation(
         contract, federation_id(ancestor, option="--ancestor"), content, own=own

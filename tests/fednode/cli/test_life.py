@@ -111,6 +111,40 @@ def test_a_dry_run_creates_nothing(world: World) -> None:
     assert "it loses at most 3750000000000000 wei of its bond" in paid_told
 
 
+@pytest.mark.parametrize("given", [[], ["FEDNODE_RPC"], ["FEDNODE_RPC", "FEDNODE_LEDGER"]])
+def test_a_dry_run_needs_neither_store_nor_account_nor_chain(
+    world: World, given: list[str]
+) -> None:
+    variables = ("FEDNODE_RPC", "FEDNODE_LEDGER", "FEDNODE_STORE", "FEDNODE_IPFS")
+    nothing = {name: None for name in variables if name not in given}
+    found = world.desk.ask("create --policy @open.toml --dry-run", **nothing)
+    assert found["cost"]
+    unchecked = found["not_checked"]
+    assert isinstance(unchecked, list)
+    assert ("the store" in unchecked, "the chain and the contract" in unchecked) == (
+        True,
+        len(given) < 2,
+    )
+    new = world.desk.folder / "not-there-yet"
+    told = world.desk.run(f"create --policy @open.toml --dry-run --store {new}", **nothing)
+    assert (told.exit_code, new.exists()) == (0, False)
+    assert "nothing was created; not checked: the account and its funds" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "missing"),
+    [
+        ("create --policy @open.toml", 2, "--rpc"),
+        (f"create --policy @open.toml --dry-run --ancestor {'12' * 32}", 2, "--rpc"),
+        ("create --policy @open.toml --dry-run --store @s --ipfs http://127.0.0.1:1", 1, "both"),
+    ],
+)
+def test_what_a_run_does_need_is_named(world: World, line: str, code: int, missing: str) -> None:
+    nothing = dict.fromkeys(("FEDNODE_RPC", "FEDNODE_LEDGER", "FEDNODE_STORE"))
+    result = world.desk.run(line, **nothing)
+    assert (result.exit_code, missing in result.stderr) == (code, True)
+
+
 def test_windows_that_do_not_hold_the_worst_case_are_refused(world: World) -> None:
     text = (world.desk.folder / "open.toml").read_text(encoding="utf-8")
     slow = text.replace("commit = 600", "commit = 600\nfetch = 30")
