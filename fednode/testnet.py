@@ -19,11 +19,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from fednode.children import ending_with_us
 from fednode.errors import FedNodeError
+from fednode.files import write_file
 
 log = logging.getLogger(__name__)
 
@@ -108,20 +111,20 @@ def free_port() -> int:
             return port
 
 
-def _require_free(name: str, port: int) -> None:
-    """Refuse a port that is taken: whoever listens there would be taken for the engine."""
+def require_free(name: str, port: int, advice: str = "choose another one") -> None:
+    """Refuse a port that is taken: what listens there would pass for the engine."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise EngineFailed(
-                name, f"port {port} cannot be used ({error.strerror}): choose another one"
+                name, f"port {port} cannot be used ({error.strerror}): {advice}"
             ) from None
 
 
 class Process:
-    """A child process that writes its output to a file and dies with us."""
+    """A child process that writes its output to a file and ends with this one."""
 
     name = "process"
 
@@ -180,6 +183,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
+                preexec_fn=ending_with_us(),
             )
         atexit.register(self._end, signal.SIGKILL)
 
@@ -253,7 +257,7 @@ class Anvil(Process):
         """Start it and wait until it answers. With kept state its clock is the wall's again, unless
         it is told what time it is.
         """
-        _require_free(self.name, self.port)
+        require_free(self.name, self.port)
         command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--chain-id", str(self._chain_id)]
         command += ["--hardfork", "osaka", "--enable-tx-gas-limit"]
@@ -332,15 +336,31 @@ class Geth(Process):
             raise EngineFailed(self.name, made.stderr.decode(errors="replace")[-300:])
 
 
+@dataclass(frozen=True, slots=True)
+class KuboPorts:
+    """The loopback ports of a Kubo node."""
+
+    api: int
+    gateway: int
+    swarm: int
+
+    @classmethod
+    def free(cls) -> Self:
+        """Give ports that are free now."""
+        return cls(free_port(), free_port(), free_port())
+
+
 class Kubo(Process):
     """A private Kubo node: no bootstrap, no routing, no name service, loopback only."""
 
     name = "ipfs"
 
-    def __init__(self, folder: Path, *, offline: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, offline: bool = False, ports: KuboPorts | None = None
+    ) -> None:
         super().__init__(folder)
-        self.api_port = free_port()
-        self.swarm_port = free_port()
+        ports = ports or KuboPorts.free()
+        self.api_port, self.swarm_port, self._gateway_port = ports.api, ports.swarm, ports.gateway
         self.url = f"http://127.0.0.1:{self.api_port}"
         self.multiaddr = f"/ip4/127.0.0.1/tcp/{self.api_port}"
         self._repo = folder / "repo"
@@ -349,7 +369,7 @@ class Kubo(Process):
     def start(self) -> Self:
         """Make the repository if there is none yet, start the daemon and wait until it answers."""
         if not (self._repo / "config").exists():
-            self._ipfs("init", "--profile", "server", "--empty-repo")
+            self._initialise()
         self._configure()
         command = [str(find_kubo()), "daemon", "--migrate=false"]
         self._spawn(command + (["--offline"] if self._offline else []), self._environment())
@@ -368,9 +388,25 @@ class Kubo(Process):
         except urllib.error.URLError as error:
             raise EngineFailed(self.name, f"no connection to {address} ({error})") from error
 
+    def _initialise(self) -> None:
+        """Make the repository, all of it or nothing: a kill can come at any moment. Blocks without
+        a config stay.
+        """
+        fresh = not self._repo.exists()
+        repo = self.folder / "repo.new" if fresh else self._repo
+        if fresh:
+            shutil.rmtree(repo, ignore_errors=True)
+        self._ipfs(repo, "init", "--profile", "server", "--empty-repo")
+        repo.rename(self._repo)
+
     def _configure(self) -> None:
         path = self._repo / "config"
-        config = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise EngineFailed(
+                self.name, f"{path} cannot be read ({error}): restore it, or remove {self._repo}"
+            ) from error
         config["Bootstrap"] = []
         config["AutoConf"] = {"Enabled": False}
         config["DNS"] = {"Resolvers": {}}
@@ -381,21 +417,21 @@ class Kubo(Process):
         config["Addresses"] = {
             **config["Addresses"],
             "API": self.multiaddr,
-            "Gateway": "/ip4/127.0.0.1/tcp/0",
+            "Gateway": f"/ip4/127.0.0.1/tcp/{self._gateway_port}",
             "Swarm": [f"/ip4/127.0.0.1/tcp/{self.swarm_port}"],
         }
         config["Swarm"]["AddrFilters"] = []
         config["Swarm"]["DisableNatPortMap"] = True
-        path.write_text(json.dumps(config, indent=2), encoding="utf-8")
+        write_file(path, json.dumps(config, indent=2).encode(), private=True)
 
-    def _environment(self) -> dict[str, str]:
-        return {"IPFS_PATH": str(self._repo), "IPFS_TELEMETRY": "off"}
+    def _environment(self, repo: Path | None = None) -> dict[str, str]:
+        return {"IPFS_PATH": str(repo or self._repo), "IPFS_TELEMETRY": "off"}
 
-    def _ipfs(self, *arguments: str) -> None:
+    def _ipfs(self, repo: Path, *arguments: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             [str(find_kubo()), *arguments],
-            env={**os.environ, **self._environment()},
+            env={**os.environ, **self._environment(repo)},
             capture_output=True,
             check=False,
             timeout=60,

@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 
 import click
@@ -16,10 +17,13 @@ import click
 from fednode.cli.edge import Output, json_option
 from fednode.errors import FedNodeError
 from fednode.files import write_file
-from fednode.testnet import ANVIL_KEYS, Anvil, EngineFailed, Kubo, connect_all
+from fednode.testnet import ANVIL_KEYS, Anvil, EngineFailed, Kubo, Process, connect_all
+from fednode.testnet_folder import CHAIN_ID, PORT, StateKeeper, TestnetFolder
 from ledger.chain.accounts import create_keystore, from_key
 
 PASSWORD = "testnet"
+KEEPING = 5
+"""Seconds between two copies of the chain's state."""
 
 
 @click.command()
@@ -32,48 +36,45 @@ PASSWORD = "testnet"
 )
 @click.option(
     "--port",
-    default=8545,
-    show_default=True,
     type=click.IntRange(1, 65535),
-    help="Port of the chain's RPC.",
+    help=f"Port of the chain's RPC: at first {PORT}, then what it was.",
 )
 @click.option(
-    "--chain-id", default=31337, show_default=True, type=click.IntRange(1), help="Id of the chain."
+    "--chain-id",
+    type=click.IntRange(1),
+    help=f"Id of a new chain; {CHAIN_ID} if it is not given.",
 )
 @click.option(
     "--kubo",
-    default=0,
     type=click.IntRange(0, 64),
     metavar="N",
-    help="Start N Kubo nodes, connected to each other.",
+    help="Start N Kubo nodes, connected to each other; at first none, then as many as there were.",
 )
 @json_option
-def testnet(directory: Path, port: int, chain_id: int, kubo: int, as_json: bool) -> None:
+def testnet(
+    directory: Path, port: int | None, chain_id: int | None, kubo: int | None, as_json: bool
+) -> None:
     """Start anvil with persistent state and keep it running until Ctrl-C.
 
-    Ten funded accounts lie in DIRECTORY/accounts/0.json to 9.json, their password in
+    Started again with the same DIRECTORY it has the same chain, blocks and ports, also after a
+    kill. Ten funded accounts lie in DIRECTORY/accounts/0.json to 9.json, their password in
     DIRECTORY/password. Their keys are known to everybody: never use them elsewhere.
     """
     with ExitStack() as running:
         running.enter_context(_alone(directory))
-        for how in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(how, lambda *_: sys.exit(0))
-        state = directory / "anvil-state.json"
-        anvil = running.enter_context(
-            Anvil(directory / "anvil", port=port, state=state, chain_id=chain_id).start()
-        )
+        _end_on_signals()
+        folder = TestnetFolder(directory)
+        folder.open(port, chain_id, kubo)
+        anvil, nodes = _start(folder, running)
         _accounts(directory)
-        folders = [directory / f"kubo-{i}" for i in range(kubo)]
-        nodes = [running.enter_context(Kubo(folder).start()) for folder in folders]
-        if len(nodes) > 1:
-            connect_all(nodes)
-        lines = [f"chain {chain_id}: {anvil.url}"]
+        chain = folder.record.chain_id
+        lines = [f"chain {chain}: {anvil.url}"]
         lines += [f"kubo {i}: {node.url}" for i, node in enumerate(nodes)]
         lines.append(f"accounts: {directory / 'accounts'}; password: {directory / 'password'}")
         Output(as_json).result(
             {
                 "rpc": anvil.url,
-                "chain_id": chain_id,
+                "chain_id": chain,
                 "ipfs": [node.url for node in nodes],
                 "accounts": str(directory / "accounts"),
                 "password_file": str(directory / "password"),
@@ -81,7 +82,43 @@ def testnet(directory: Path, port: int, chain_id: int, kubo: int, as_json: bool)
             *lines,
             "running; Ctrl-C stops it, the state is kept",
         )
-        _wait(anvil)
+        _wait(directory, [anvil, *nodes])
+
+
+def _end_on_signals() -> None:
+    """End the command, and with it its children, once it is asked to; asked twice it does not end
+    sooner.
+    """
+    asked = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+    def ended(*_: object) -> None:
+        for how in asked:
+            signal.signal(how, signal.SIG_IGN)
+        sys.exit(0)
+
+    for how in asked:
+        if signal.getsignal(how) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(how, ended)
+
+
+def _start(folder: TestnetFolder, running: ExitStack) -> tuple[Anvil, list[Kubo]]:
+    """Start the engines, with the ports that the folder has for them."""
+    anvil = Anvil(
+        folder.path / "anvil",
+        port=folder.record.port,
+        state=folder.state,
+        chain_id=folder.record.chain_id,
+    )
+    nodes = [
+        Kubo(folder.path / f"kubo-{place}", ports=ports) for place, ports in enumerate(folder.kubo)
+    ]
+    engines: list[Anvil | Kubo] = [anvil, *nodes]
+    for engine in engines:
+        running.enter_context(engine)  # before it starts: a signal may come meanwhile
+        engine.start()
+        folder.note(engine)
+    connect_all(nodes)
+    return anvil, nodes
 
 
 @contextmanager
@@ -114,7 +151,14 @@ def _accounts(directory: Path) -> None:
             create_keystore(path, PASSWORD, account=from_key(key), light=True)
 
 
-def _wait(anvil: Anvil) -> None:
-    while anvil.running():
-        time.sleep(0.5)
-    raise EngineFailed("anvil", f"it ended by itself; its log is in {anvil.folder}")
+def _wait(directory: Path, engines: Sequence[Process]) -> None:
+    """Keep copies of the chain's state until an engine ends."""
+    keeper = StateKeeper(directory)
+    for second in count():
+        if not all(engine.running() for engine in engines):
+            break
+        if second % KEEPING == 0:
+            keeper.look()
+        time.sleep(1)
+    ended = next(engine for engine in engines if not engine.running())
+    raise EngineFailed(ended.name, f"it ended by itself; its log is in {ended.folder}")
