@@ -16,6 +16,7 @@ from fednode.cli.edge import (
 from fednode.cli.node import node_options, poll_option
 from fednode.cli.open import Place, placed
 from fednode.errors import FedNodeError
+from fednode.in_use import alone
 from fednode.roles.pace import Pace
 from fednode.roles.pulse import Pulse
 from fednode.roles.role import OUTAGES, PASSING, run
@@ -26,8 +27,10 @@ from fednode.roles.role import OUTAGES, PASSING, run
 @click.option("--stay", is_flag=True, help="Go on until the federation has ended and settled.")
 @verbose_option
 @json_option
+@click.pass_context
 @placed
 def challenge(
+    ctx: click.Context,
     place: Place,
     keystore: Path,
     password_file: Path | None,
@@ -47,7 +50,9 @@ def challenge(
 
     start_logging(verbose=verbose)
     opened, account = place.open_to_pay(keystore, password_file)
-    guard = Guard(opened, account, Journal(journal, opened.id), stay=stay)
+    own_journal = Journal(journal, opened.id)
+    ctx.with_resource(alone(own_journal.folder))
+    guard = Guard(opened, account, own_journal, stay=stay)
     passing = PASSING if stay else OUTAGES
     run(guard, poll=poll, pace=Pace(opened, poll), passing=passing, look=Pulse(opened).look)
     found = [

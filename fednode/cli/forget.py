@@ -34,6 +34,7 @@ from fednode.forgetting import (
     updates_of,
 )
 from fednode.forgetting import done as destroyed
+from fednode.in_use import alone
 from fednode.kept_rows import without_forgotten
 from fednode.roles.declarer import amend, under_way
 from fednode.roles.journal import Journal
@@ -69,8 +70,10 @@ EVERYTHING = "all"
 @click.option("--resume", is_flag=True, help="Go on with what an earlier call began.")
 @own_option
 @json_option
+@click.pass_context
 @placed
 def forget(
+    ctx: click.Context,
     place: Place,
     keystore: Path,
     password_file: Path | None,
@@ -92,6 +95,7 @@ def forget(
     opened = place.open()
     account = open_account(keystore, password_file)
     member = controlled(opened, account)
+    ctx.with_resource(alone(Journal(journal, opened.id).folder))
     planned = pending(journal)
     if not resume:
         require_declared(opened, journal)

@@ -87,6 +87,7 @@ def participant(
     from fednode.disclosed import Disclosed
     from fednode.final_report import final_report
     from fednode.forgetting import require_declared
+    from fednode.in_use import alone
     from fednode.kept_rows import without_forgotten
     from fednode.membership import require_committed
     from fednode.own_word import keep_word, says_public
@@ -113,6 +114,7 @@ def participant(
     if warn_of_sums(opened, rows, journal):
         Disclosed(journal).sum_up(rows.train, opened.id)
     own_journal = Journal(journal, opened.id)
+    ctx.with_resource(alone(own_journal.folder))
     trainer = Trainer(opened.rulebook.task, rows.train, rows.shard)
     carrier = None
     if relay is not None:

@@ -29,6 +29,8 @@ from fednode.cli.open import (
     require_shipped,
 )
 from fednode.errors import FedNodeError
+from fednode.files import private_folder
+from fednode.in_use import alone
 from ledger.types import Wei
 
 log = logging.getLogger("fednode")
@@ -98,7 +100,9 @@ log = logging.getLogger("fednode")
 )
 @verbose_option
 @json_option
+@click.pass_context
 def relay(
+    ctx: click.Context,
     rpc: str,
     chain_id: int | None,
     ledger: str,
@@ -149,6 +153,8 @@ def relay(
             f"account {account.address} is not the relay that the policy names ({named}): start "
             "it with that account"
         )
+    private_folder(journal / identity.hex())
+    ctx.with_resource(alone(journal / identity.hex()))
     desk = Desk(Domain(chain.chain_id, contract.address), identity, account, journal)
     if max_stake and not joins:
         log.warning("--max-stake has no effect without --joins: this relay sends no joins")

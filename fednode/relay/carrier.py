@@ -10,12 +10,13 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Protocol
 
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
 from fednode.relay.client import Patience, RelayClient
-from fednode.relay.errors import RelayError
+from fednode.relay.errors import Refused, RelayError
 from fednode.relay.messages import SignedReceipt
 from fednode.roles.carrier import Carrier, Direct
 from fednode.roles.journal import Journal
@@ -103,6 +104,7 @@ class Relayed:
         self._direct = direct
         self._notes = notes
         self._found: dict[tuple[Posted, Digest], bool] = {}
+        self._waiting_for: set[tuple[int, Digest]] = set()
 
     def commit(self, round_: Round, participant: ParticipantId, digest: Digest) -> bool:
         """Hand in the commit; once there is a batch, see that it is in it."""
@@ -119,7 +121,8 @@ class Relayed:
                 return False
             what = "cannot be had" if included is None else "does not have it"
             return self._fall_back(round_, participant, digest, f"the relay's batch {what}")
-        if self._has_receipt(round_, "commit-receipt", digest, deadline):
+        promised = self._has_receipt(round_, "commit-receipt", digest, deadline)
+        if promised or (round_.index, digest) in self._waiting_for:
             if now < patience:
                 return False
             return self._fall_back(round_, participant, digest, "the relay posted no batch")
@@ -131,6 +134,10 @@ class Relayed:
         try:
             receipt = self._client.commit(message, deadline, within=last - now)
         except RelayError as error:
+            if self._holds_another(round_, error):
+                self._waiting_for.add((round_.index, digest))
+                log.warning("round %d: waiting for the batch: %s", round_.index, error)
+                return False
             return self._fall_back(round_, participant, digest, str(error))
         self._keep(round_, "commit-receipt", receipt)
         log.info("the relay took update %s of round %d", digest.hex()[:16], round_.index)
@@ -191,6 +198,14 @@ class Relayed:
         message = Commit(self._setting.federation, round_.index, participant, leaf.digest)
         signer = self._client.domain.signer(message, leaf.signature)
         return leaf.digest if signer == self._client.account.address else None
+
+    def _holds_another(self, round_: Round, error: RelayError) -> bool:
+        """Whether the relay says that it holds a commit of ours which the journal does not know,
+        such as a restored backup. Its batch shows whether that is true. Only then another one may
+        be signed in a transaction.
+        """
+        conflict = isinstance(error, Refused) and error.status is HTTPStatus.CONFLICT
+        return conflict and self._notes.marked(round_.index, "commit-receipt") is None
 
     def _fall_back(
         self, round_: Round, participant: ParticipantId, digest: Digest, reason: str

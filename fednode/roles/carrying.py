@@ -34,6 +34,8 @@ def carried_over(
     """
     for earlier in reversed(federation.state.rounds[: round_.index]):
         update = journal.usable(earlier.index)
+        if update is None and federation.replica.committed(earlier, member.index):
+            return None  # it may have carried the bytes of an older one
         if update is None:
             continue
         context = federation.replica.context(round_)

@@ -8,11 +8,13 @@ from fednode.federation import Federation
 from fednode.models.guard import ModelFailed
 from fednode.roles.carrier import Carrier
 from fednode.roles.carrying import carried_over, stands
-from fednode.roles.journal import PUBLISHED, Journal, PreparedUpdate
+from fednode.roles.journal import PUBLISHED, Journal, JournalBehind, PreparedUpdate
 from fednode.roles.role import is_time
 from fednode.roles.trainer import Trainer
 from ledger.members import Participant as Member
 from ledger.proceedings import Round
+from ledger.slots import direct
+from ledger.stores import StoreError
 from ledger.types import Digest
 
 log = logging.getLogger("fednode")
@@ -45,6 +47,7 @@ class Committing:
         self._ready: tuple[Situation, Digest] | None = None
         self._published: Situation | None = None
         self._out: set[Situation] = set()
+        self._looked_up: dict[tuple[Situation, tuple[Digest, ...]], bool] = {}
 
     def fail(self, member: Member, round_: Round, error: Exception) -> None:
         """Note, once, that a round has no update of ours as things stand."""
@@ -62,7 +65,7 @@ class Committing:
         """Commit to this round's update, until it is in the round. Training may outlast the clock
         of a dispute, so what is due there comes first.
         """
-        if round_.committed(member.index):
+        if self._unknown(member, round_) or round_.committed(member.index):
             return False
         key = _situation(member, round_)
         if self._ready is None or self._ready[0] != key:
@@ -75,6 +78,25 @@ class Committing:
         if not is_time(self._federation, round_.opened, round_.commit_deadline):
             return False
         return self._carrier.commit(round_, member.index, self._ready[1])
+
+    def _unknown(self, member: Member, round_: Round) -> bool:
+        """Whether this account has committed to an update that the journal does not hold, such as
+        a restored backup. Nothing is signed anew for such a round.
+        """
+        try:
+            claims = self._federation.replica.claims(round_)
+        except StoreError:  # the chain alone tells of commits that were sent directly
+            claims = direct(round_)
+        own = [s.digest for s in claims if s.unbound is None and s.participant == member.index]
+        if not own or (self._ready is not None and self._ready[1] in own):
+            return False
+        key = (_situation(member, round_), tuple(own))
+        if key not in self._looked_up:
+            held = {update.digest for update in self._journal.all_updates(round_.index)}
+            self._looked_up[key] = held.isdisjoint(own)
+            if self._looked_up[key]:
+                log.error("%s", JournalBehind(self._journal.folder, round_.index, own[0]))
+        return self._looked_up[key]
 
     def _prepare(self, member: Member, round_: Round) -> PreparedUpdate | None:
         """Give this round's update from the journal, or train it. One that does not fit the chain
@@ -114,6 +136,8 @@ class Committing:
         """
         replica, situation = self._federation.replica, _situation(member, round_)
         if round_.closed is None or self._published == situation:
+            return False
+        if self._unknown(member, round_):
             return False
         update = self._journal.fitting(
             round_.index, lambda kept: replica.committed(round_, member.index, kept.digest)

@@ -79,6 +79,19 @@ class JournalShared(FedNodeError):
         )
 
 
+class JournalBehind(FedNodeError):
+    """A journal older than the chain: its account has committed to what it does not hold."""
+
+    def __init__(self, path: Path, round_index: int, digest: Digest) -> None:
+        self.path = path
+        super().__init__(
+            f"journal {path} is older than the chain: in round {round_index} this account has "
+            f"committed to update {digest.hex()[:16]}, which is not in it; stop this node and put "
+            "the newest copy of the journal in its place, or the update counts as withheld; "
+            "nothing else is signed for that round"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedUpdate:
     """An update that is ready to be committed, with the private tensors that training left

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import cast
 
@@ -9,7 +10,7 @@ import pytest
 
 from fednode.relay.carrier import Relayed, Setting
 from fednode.relay.client import RelayClient
-from fednode.relay.errors import RelayDown
+from fednode.relay.errors import Refused, RelayDown
 from fednode.relay.messages import SignedReceipt
 from ledger.batch import Batch, Leaf
 from ledger.chain.accounts import Account
@@ -38,6 +39,7 @@ class Client:
     """The relay's client: gives good receipts, or fails."""
 
     failing: bool = False
+    conflict: bool = False
     taken: list[object] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     domain = DOMAIN
@@ -57,6 +59,8 @@ class Client:
     def _take(self, message: object, receipt: Receipt) -> SignedReceipt:
         if self.failing:
             raise RelayDown("url", "no connection")
+        if self.conflict:
+            raise Refused(HTTPStatus.CONFLICT, "participant 2 has committed to another update")
         self.taken.append(message)
         return SignedReceipt.of(receipt, DOMAIN.sign(RELAY, receipt))
 
@@ -232,6 +236,23 @@ def test_a_relay_that_is_down(world: World) -> None:
     world.client.failing = True
     assert world.commit(OPENED)
     assert not world.commit(OPENED + 1)
+    assert world.own.sent == ["commit"]
+
+
+def test_a_commit_that_the_journal_does_not_know_is_waited_for(world: World) -> None:
+    """The relay says that it holds another commit of ours: after a restored backup that is true."""
+    world.client.conflict = True
+    for now in (OPENED, OPENED + BATCH, PATIENCE - 1):
+        assert not world.commit(now)
+    assert (len(world.client.times), world.own.sent) == (1, [])
+    assert world.commit(PATIENCE)
+    assert world.own.sent == ["commit"]
+
+
+def test_a_commit_that_the_journal_knows_is_replaced_at_once(world: World) -> None:
+    world.commit(OPENED)
+    world.client.conflict = True
+    assert world.carrier.commit(world.round, ME, digest(7))
     assert world.own.sent == ["commit"]
 
 
