@@ -15,7 +15,8 @@ OPTIONS = ("--rpc", "--ipfs", "--relay")
 VARIABLES = ("FEDNODE_RPC", "FEDNODE_IPFS", "FEDNODE_RELAY")
 TOKEN = "FEDNODE_IPFS_TOKEN"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+# A scheme without an end would be looked for from each of its letters.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,40}://[^\s'\"<>]+")
 
 
 _BARE = re.compile(r"[^/\s]*:[^\s]*@|[^/:\s]+:[0-9]{1,5}(?:/|$)|[a-z]+:/[^/]")

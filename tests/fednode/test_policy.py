@@ -433,6 +433,12 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path.write_bytes(b"\xff")
     with pytest.raises(PolicyError, match="not UTF-8"):
         load_policy(path)
+    path.write_bytes(b'# one\nname = "caf\xe9"\n')
+    with pytest.raises(PolicyError, match=r"at byte 17 \(line 2, byte 12 of it\): save it"):
+        load_policy(path)
+    path.write_bytes("a = 1".encode("utf-16"))
+    with pytest.raises(PolicyError, match="is UTF-16 text: save it as UTF-8"):
+        load_policy(path)
     monkeypatch.setattr("fednode.policy.load.MOST_BYTES", 0)
     with pytest.raises(PolicyError, match="larger than 0 bytes"):
         load_policy(path)

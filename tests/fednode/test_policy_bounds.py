@@ -2,13 +2,14 @@
 
 import time
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fednode.data.schema import canonical_token, decimal_or_none, plain, writable
-from fednode.policy import Policy, PolicyError, parse_policy
+from fednode.policy import Policy, PolicyError, load_policy, parse_policy
 from ledger import cbor
 from tests.fednode.test_policy import SMALL
 
@@ -149,3 +150,14 @@ def test_names_come_back_as_they_were_written(name: str) -> None:
     policy = parse_policy(SMALL.replace('name = "two"', f'name = "{name}"'))
     record = cbor.decode(cbor.encode(policy.rest_record()))
     assert Policy.from_record(record).federation.name == name
+
+
+def test_a_byte_order_mark_is_no_part_of_a_policy(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(SMALL, encoding="utf-8-sig", newline="\r\n")
+    assert load_policy(path) == parse_policy(SMALL)
+
+
+def test_a_blank_name_is_refused() -> None:
+    with pytest.raises(PolicyError, match=r"federation\.name: must not be blank"):
+        parse_policy(SMALL.replace('name = "two"', 'name = " \u00a0"'))

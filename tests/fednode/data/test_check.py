@@ -3,15 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fednode.data.check import CELLS, check, show_cells
-from fednode.data.errors import DataMissing, UnknownSite
+from fednode.data.errors import DataError, DataMissing, MalformedData, UnknownSite
 from fednode.data.schema import TableSchema
 from fednode.data.sources import DataSpec, open_source
+from fednode.data.table import Table
 from fednode.policy import built_in
+from fednode.site import load_site
 
 SCHEMA = TableSchema.model_validate(
     {
@@ -125,3 +128,46 @@ def test_no_small_count_follows_from_the_others(numbers: list[int]) -> None:
     others = [name for name in counts if counts[name] >= 10]
     if small and others:
         assert len(hidden) >= 2
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "no rows"),
+        (b"\n\r\n\n", "no rows"),
+        (b"  \n , ,\n", "no rows"),
+        (b"\xef\xbb\xbf", "no rows"),
+        (b"age,sex,ill", "no rows below the header"),
+        (b"\xef\xbb\xbfage,sex,ill\r\n\r\n", "no rows below the header"),
+        ("age,sex,ill\n50,f,no\n".encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
+        (b"age,sex,ill\n50,f\0,no\n", "has a zero byte at byte 16"),
+        ("age,sex,ill\n50,f\u00e9,no\n".encode("latin-1"), "not UTF-8 text at byte 16 (line 2"),
+    ],
+)
+def test_a_file_without_rows_of_text_never_fits(data: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(data)
+    with pytest.raises(MalformedData) as refused:
+        check(open_source(SPEC, SCHEMA, tmp_path), "a")
+    assert f"cannot read {tmp_path / 'a.csv'}: " in str(refused.value)
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_files_of_other_systems_fit(start: bytes, end: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(start + end.join([b"age,sex,ill", b"50,f,no", b""]))
+    assert check(open_source(SPEC, SCHEMA, tmp_path), "a").conforms
+
+
+def test_a_site_without_rows_does_not_fit() -> None:
+    class Empty:
+        sites = ("a",)
+
+        def load(self, site: str) -> Table:
+            return Table(np.zeros((0, 3), np.int32), *(np.zeros(0, np.int64),) * 2)
+
+    report = check(Empty(), "a")
+    assert not report.conforms
+    assert report.problems == ("the site has no rows: check data.path and the file",)
+    with pytest.raises(DataError, match="site 'cleveland' has no rows"):
+        load_site(built_in("heart"), Empty(), "cleveland")

@@ -106,6 +106,10 @@ def test_encode_table_refuses_a_file_without_a_column() -> None:
         encode(("50", "1", "0"), columns=("age", "sex", "num"))
     with pytest.raises(SchemaMismatch, match="same name"):
         encode(("50", "1", "0", "1"), columns=("age", "sex", "num", "age"))
+    with pytest.raises(SchemaMismatch, match="column 'num': two columns"):
+        encode(("50", "1", "9", "0", "1"), columns=("age", "sex", "chol", "num", "num"))
+    unused = ("age", "sex", "chol", "num", "", "", "note", "note")
+    assert len(encode(("50", "1", "200", "0", "", "", "x", "y"), columns=unused)) == 1
 
 
 def test_encode_table_of_no_rows() -> None:

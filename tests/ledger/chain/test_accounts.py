@@ -60,6 +60,87 @@ def test_not_a_keystore(text: str, tmp_path: Path) -> None:
         load_keystore(path, "secret")
 
 
+def altered(keystore: tuple[Path, str], folder: Path, *path: str, value: object) -> Path:
+    """Write a keystore with one field of another value; None takes it out."""
+    content = json.loads(keystore[0].read_text())
+    fields = content
+    for name in path[:-1]:
+        fields = fields[name]
+    if value is None:
+        fields.pop(path[-1], None)
+    else:
+        fields[path[-1]] = value
+    copy = folder / "copy.json"
+    copy.write_text(json.dumps(content))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("version", 1, "version 1 was written by clients of 2015"),
+        ("version", "1", "version 1 was written by clients of 2015"),
+        ("version", 2, "of version 3 (its version is missing or another)"),
+        ("version", 4, "holds the key of a validator (EIP-2335)"),
+        ("version", None, "its version is missing"),
+        ("version", True, "of version 3"),
+        ("version", "3", "of version 3"),
+        ("encseed", "00", "a wallet of the presale of 2014"),
+        ("crypto.cipher", "aes-128-cbc", "its cipher is not aes-128-ctr"),
+        ("crypto.kdf", "argon2id", "its kdf is not scrypt or pbkdf2"),
+        ("crypto.kdf", ["scrypt"], "its kdf is not scrypt or pbkdf2"),
+        ("crypto.kdfparams.n", 1 << 40, "more work"),
+        ("crypto.kdfparams.p", 1 << 20, "more work"),
+        ("crypto.kdfparams.n", -1, "not whole"),
+        ("crypto.kdfparams.r", "8", "not whole"),
+        ("crypto.kdfparams.dklen", 16, "unusual"),
+        ("crypto.mac", None, "not a keystore file"),
+        ("address", "0x" + "11" * 20, "its address is not that of its key, which is 0x"),
+        ("address", 5, "its address is not that of its key"),
+    ],
+)
+def test_keystores_that_are_refused(
+    path: str, value: object, reason: str, keystore: tuple[Path, str], tmp_path: Path
+) -> None:
+    copy = altered(keystore, tmp_path, *path.split("."), value=value)
+    with pytest.raises(AccountError) as refused:
+        load_keystore(copy, "secret")
+    assert reason in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+def test_a_keystore_of_pbkdf2_has_bounds_too(keystore: tuple[Path, str], tmp_path: Path) -> None:
+    copy = tmp_path / "copy.json"
+    content = EthAccount.encrypt(EthAccount.create().key, "secret", "pbkdf2", 100)
+    copy.write_text(json.dumps(content))
+    assert load_keystore(copy, "secret").address
+    content["crypto"]["kdfparams"]["c"] = 1 << 40
+    copy.write_text(json.dumps(content))
+    with pytest.raises(AccountError, match="more work"):
+        load_keystore(copy, "secret")
+
+
+def test_keystores_of_other_writers_open(keystore: tuple[Path, str], tmp_path: Path) -> None:
+    path, address = keystore
+    text = path.read_text()
+    copy = tmp_path / "copy.json"
+    for bytes_ in (
+        b"\xef\xbb\xbf" + text.encode(),
+        text.replace('"crypto"', '"Crypto"').replace("\n", "\r\n").encode(),
+        text.replace(address[2:], address).encode(),
+        text.replace(address[2:], address[2:].upper()).encode(),
+    ):
+        copy.write_bytes(bytes_)
+        assert load_keystore(copy, "secret").address == address
+    for absent in (None, ""):
+        copy = altered(keystore, tmp_path, "address", value=absent)
+        assert load_keystore(copy, "secret").address == address
+    copy.write_bytes(text.encode("utf-16"))
+    with pytest.raises(AccountError, match="not a keystore file: it is UTF-16 text"):
+        load_keystore(copy, "secret")
+
+
 def test_truncated_keystore(keystore: tuple[Path, str], tmp_path: Path) -> None:
     content = json.loads(keystore[0].read_text())
     content["crypto"].pop("mac")
@@ -82,6 +163,11 @@ def test_password_file(tmp_path: Path) -> None:
     assert read_password(path) == "two words "
     path.write_text("")
     assert read_password(path) == ""
+    path.write_bytes(b"\xef\xbb\xbfa\x0cb\xc2\x85c\r\nmore")
+    assert read_password(path) == "a\x0cb\x85c"
+    path.write_bytes("secret".encode("utf-16"))
+    with pytest.raises(AccountError, match="cannot read the password file: it is UTF-16"):
+        read_password(path)
 
 
 def test_keys(tmp_path: Path) -> None:
