@@ -8,14 +8,20 @@ characters: a replacement character stands for each of them.
 Source: https://www.unicode.org/reports/tr36/
 """
 
+import unicodedata
+
 from idna.core import valid_contextj
 
 MOST = 4000
 """Characters of a line."""
 BLANK = "\u115f\u1160\u2800\u3164\uffa0"
 """Letters and symbols that show nothing: fillers of Hangul, and the empty pattern of Braille."""
-JOINERS = "\u200c\u200d"
+ZWNJ = "\u200c"
+JOINERS = f"{ZWNJ}\u200d"
 """Zero-width, but Persian, Sinhala and Hindi are written with them."""
+_JOINING = "\N{ARABIC LETTER BEH}"
+_VIRAMA = 9
+"""The combining class of the signs that take a consonant's vowel away."""
 _NEAR = 16
 
 
@@ -37,12 +43,27 @@ def indented(text: str) -> str:
 
 
 def joins(text: str, place: int) -> bool:
-    """Whether a joiner changes how its neighbours are written (RFC 5892, appendix A)."""
+    """Whether a joiner stands where its script is written with one.
+
+    That is where RFC 5892, appendix A, has it, and in two more places: between Arabic letters that
+    do not join anyway, as Persian is typed, and before a virama, as Bengali's ya-phalaa is encoded.
+    """
     start = max(0, place - _NEAR)
+    before, after = text[max(0, place - 1) : place], text[place + 1 : place + 2]
     try:
-        return valid_contextj(text[start : place + _NEAR], place - start)
+        if valid_contextj(text[start : place + _NEAR], place - start):
+            return True
+        if text[place] == ZWNJ:
+            return _is_cursive(before) and _is_cursive(after)
     except ValueError:  # an unassigned neighbour
         return False
+    virama = bool(after) and unicodedata.combining(after) == _VIRAMA
+    return virama and bool(before) and unicodedata.category(before) == "Lo"
+
+
+def _is_cursive(letter: str) -> bool:
+    """Whether a letter joins one before it: ZWNJ is then allowed after another that joins on."""
+    return bool(letter) and valid_contextj(f"{_JOINING}{ZWNJ}{letter}", 1)
 
 
 def _shown(text: str, place: int) -> str:

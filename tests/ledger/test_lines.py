@@ -13,6 +13,8 @@ from ledger.utf8 import NotUtf8, decode
 PERSIAN = (
     "\u062f\u0627\u0646\u0634\u06af\u0627\u0647 \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
 )
+TYPED = "\u0645\u0631\u06a9\u0632\u200c\u0647\u0627"
+BENGALI = "\u09b0\u200d\u09cd\u09af\u09be\u09ae"
 SINHALA = "\u0dc1\u0dca\u200d\u0dbb\u0dd3 \u0dbd\u0d82\u0d9a\u0dcf"
 HINDI = "\u0915\u094d\u200d\u0937 \u0905\u0938\u094d\u092a\u0924\u093e\u0932"
 
@@ -56,7 +58,9 @@ def test_cleaned_text_is_one_printable_line(text: str) -> None:
         shown.encode()
 
 
-@pytest.mark.parametrize("text", [PERSIAN, SINHALA, HINDI, "Universitätsklinikum Köln", "東京"])
+@pytest.mark.parametrize(
+    "text", [PERSIAN, TYPED, SINHALA, HINDI, BENGALI, "Universitätsklinikum Köln", "東京"]
+)
 def test_words_of_any_script_stay(text: str) -> None:
     assert one_line(text) == clean(text) == text
     assert name_fault(composed(text), most=200) is None
