@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fednode.ancestry import Ancestor
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.evaluation.evaluator import open_evaluator
 from fednode.evaluation.slices import LINK as SLICES
@@ -29,18 +30,10 @@ from ledger.cid import CID
 from ledger.errors import MalformedRecord
 from ledger.headers import PolicyHeader, ResultHeader
 from ledger.payload import LEAF_SIZE, Payload, fetch, pad
+from ledger.replica import LOCKED
 from ledger.round import Int32
 from ledger.stores import Artefact, ContentStore, MemoryStore
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId
-
-
-@dataclass(frozen=True, slots=True)
-class Ancestor:
-    """The settled result of another federation that a new one goes on from."""
-
-    federation: FederationId
-    header: ResultHeader
-    model: Int32
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +84,8 @@ def plan(
         links["evaluation"] = parts[1].roots[0]
     if slices is not None:
         links[SLICES] = slices.record()
+    if ancestor is not None and policy.statistics:
+        links[LOCKED] = policy.statistics
     if is_own(policy.task.model):
         links[SOURCE] = source_digest(policy.task.model)
     rest = record({"policy": policy.rest_record(), **links})

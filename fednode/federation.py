@@ -25,6 +25,7 @@ from fednode.models.pinning import LINK as SOURCE
 from fednode.models.pinning import require_pinned
 from fednode.models.registry import is_own
 from fednode.policy import Policy, PolicyError, require_header
+from fednode.policy.document import NO_FEDERATION
 from fednode.rounds import FederationRules
 from fednode.strangers import Identities
 from fednode.training.task import TrainingTask, layout_of, open_task
@@ -34,7 +35,7 @@ from ledger.cid import CID, Codec
 from ledger.headers import PolicyHeader
 from ledger.history import HeadBehind, HistoryReader, LogsBehind
 from ledger.proceedings import Commit, Proposal, Round
-from ledger.replica import PAUSES, Origin, Replica, UnknownFederation
+from ledger.replica import LOCKED, PAUSES, Origin, Replica, UnknownFederation
 from ledger.round import Int32, Outcome, Published, Slot, Standing, compose, deciding
 from ledger.sealing import CLEAR, NO_KEYS, Content, NotForUs, Vault
 from ledger.slots import batch_of
@@ -108,6 +109,7 @@ def read_rulebook(
     with _naming_own_model(policy):
         require_header(policy, replica.policy, leaves=layout.leaves, coordinates=layout.writable)
         require_tolerance(policy, task)
+    _require_locked(policy, replica)
 
     def measuring(rows: EvaluationSet) -> Evaluator:
         metric = policy.evaluation.metric
@@ -122,6 +124,20 @@ def read_rulebook(
         opener = Opener(SliceTree(promised, policy.slices, policy.schema), measuring)
     rules = FederationRules(policy, replica.policy, evaluator, opener=opener)
     return Rulebook(policy, task, layout, rules, measuring, opener)
+
+
+def _require_locked(policy: Policy, replica: PolicyRecords) -> None:
+    """Refuse a federation with an ancestor that may change what this one has settled: statistics
+    are summed once, so that no difference of two sums shows a row.
+    """
+    inherits = replica.policy.ancestor != NO_FEDERATION
+    expected, found = policy.statistics if inherits else 0, replica.rest().get(LOCKED, 0)
+    if type(found) is not int or found != expected:
+        raise PolicyError(
+            LOCKED,
+            f"{expected} coordinates of its ancestor's statistics must not change, and its record "
+            f"says {found}: do not join this one",
+        )
 
 
 @contextmanager
@@ -336,7 +352,9 @@ class Federation:
         if gathered is None:
             leaves = self.replica.policy.leaves
             access = self.replica.access(self.state.round)
-            gathered = artefacts.gather_update(self.store, commit.digest, leaves, access)
+            gathered = artefacts.gather_update(
+                self.store, commit.digest, leaves, access, locked=self.replica.locked()
+            )
             if gathered[0].final:
                 self._held[commit.digest] = gathered
         return gathered
@@ -359,11 +377,14 @@ class Federation:
 
     def _updates(self, round_: Round, here: ContentStore) -> Iterator[Artefact]:
         claims, access = self.replica.claims(round_, here), self.replica.access(round_)
+        locked = self.replica.locked()
         for place in deciding(claims, round_.batched):
             digest, leaves = claims[place].digest, self.replica.policy.leaves
             gathered = self._held.get(digest)
             with suppress(NotForUs):
-                gathered = gathered or artefacts.gather_update(here, digest, leaves, access)
+                gathered = gathered or artefacts.gather_update(
+                    here, digest, leaves, access, locked=locked
+                )
             if gathered is not None and gathered[0].header is not None:
                 yield gathered[1]
 

@@ -71,14 +71,21 @@ def update_artefact(header: UpdateHeader, data: Payload, *records: tuple[CID, by
 
 
 def read_update(
-    store: ContentStore, digest: Digest, leaves: int, access: Access | None = None
+    store: ContentStore,
+    digest: Digest,
+    leaves: int,
+    access: Access | None = None,
+    *,
+    locked: int = 0,
 ) -> Published:
     """Read what lies behind a committed digest. What cannot be had is None; an unreachable store,
     and an update that is sealed for others, are errors.
 
     An index, an envelope, a payload or a record that is not what the header names leaves nothing to
-    wait for: the bytes behind its roots were never published. A payload whose record cannot be had
-    or read is `bare`: it counts for nothing, and still shows what a sum over it must be.
+    wait for: the bytes behind its roots were never published. The same holds for a payload that
+    writes one of the first `locked` coordinates, which an ancestor has settled. A payload whose
+    record cannot be had or read, or that writes there, is `bare`: it counts for nothing, and still
+    shows what a sum over it must be.
     """
     try:
         header_bytes = store.get(CID(Codec.RAW, digest))
@@ -94,22 +101,36 @@ def read_update(
         seal = content.part(PAYLOAD)
         data = Payload(index.fetch(store, leaves * payload.LEAF_SIZE, seal), seal)
         if data.root != header.payload_root:
-            return Published(header_bytes, None, hopeless=True)
+            return Published(header_bytes, None, hopeless=True, fault="another payload's bytes")
         bare = data
+        written = payload.first_written(data.data, locked)
+        if written is not None:
+            raise MalformedRecord("update", f"it writes coordinate {written}, which is locked")
         read_flat(store, header.training, content.part(TRAINING))
         counts = None
         if header.evaluation != ZERO_DIGEST:
             counts = read_flat(store, header.evaluation, content.part(EVALUATION))
     except BlockNotFound:
         return Published(header_bytes, None, bare=bare)
-    except MalformedRecord:
-        if access is not None and access.required:
-            # Whoever is left out of its envelope, the payload may be open to us.
-            with suppress(NotForUs):
-                found = read_update(store, digest, leaves, Access(access.vault, frozenset()))
-                bare = found.payload or found.bare
-        return Published(header_bytes, None, hopeless=True, bare=bare)
+    except MalformedRecord as error:
+        if bare is None and access is not None:
+            bare = _peeked(store, header_bytes, leaves, access)
+        return Published(header_bytes, None, hopeless=True, bare=bare, fault=str(error))
     return Published(header_bytes, data, evaluation=counts)
+
+
+def _peeked(store: ContentStore, data: bytes, leaves: int, access: Access) -> Payload | None:
+    """Read the payload of an update that does not count, as far as it is open to us: its envelope
+    may leave others out, or let strangers in.
+    """
+    with suppress(BlockNotFound, MalformedRecord, NotForUs):
+        header = UpdateHeader.decode(data)
+        index = payload.read_index(store, header.index, enveloped=True)
+        if index.envelope is not None:
+            seal = access.peek(store, index.envelope).part(PAYLOAD)
+            found = Payload(index.fetch(store, leaves * payload.LEAF_SIZE, seal), seal)
+            return found if found.root == header.payload_root else None
+    return None
 
 
 def update_is_stored(store: ContentStore, digest: Digest, leaves: int, access: Access) -> bool:
@@ -131,11 +152,16 @@ def update_is_stored(store: ContentStore, digest: Digest, leaves: int, access: A
 
 
 def gather_update(
-    store: ContentStore, digest: Digest, leaves: int, access: Access | None = None
+    store: ContentStore,
+    digest: Digest,
+    leaves: int,
+    access: Access | None = None,
+    *,
+    locked: int = 0,
 ) -> tuple[Published, Artefact]:
     """Read an update, and give the blocks that it was read from to whoever wants to keep them."""
     recording = RecordingStore(store)
-    found = read_update(recording, digest, leaves, access)
+    found = read_update(recording, digest, leaves, access, locked=locked)
     head = CID(Codec.RAW, digest)
     if found.header is None or found.payload is None:
         own = {head: recording.blocks[head]} if found.header is not None else {}

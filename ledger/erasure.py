@@ -275,10 +275,11 @@ def _own(
         indexes.append(CID(Codec.DAG_CBOR, header.index))
         under += (cid for cid, length in blocks if _is_long(here, cid, length))
         if access is not None and index.envelope is not None:
-            envelope = Envelope.decode(here.get(index.envelope))
+            # What is no envelope is none of the update's own.
+            Envelope.decode(here.get(index.envelope))
             under.append(index.envelope)
             with suppress(NotForUs):
-                content = access.vault.open(envelope)
+                content = access.peek(here, index.envelope)
     named = {TRAINING: header.training, EVALUATION: header.evaluation}
     cids = {name: CID(seal.codec(Codec.DAG_CBOR), digest) for name, digest in named.items()}
     records = (

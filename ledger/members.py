@@ -64,6 +64,11 @@ class Participant:
         """Give the key that a round's artefacts are sealed for."""
         return [key for since, key in self.keys if since <= max(round_index, self.since)][-1]
 
+    def keys_from(self, round_index: int) -> tuple[bytes, ...]:
+        """Give the key of a round, and those that were registered since it was opened."""
+        since = [key for first, key in self.keys if first > max(round_index, self.since)]
+        return (self.key_in(round_index), *since)
+
     def signer_in(self, round_index: int) -> Address:
         """Give the account that signs for the participant in a round."""
         return [a for since, a in self.signers if since <= max(round_index, self.since)][-1]

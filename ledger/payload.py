@@ -167,6 +167,12 @@ def fetch(store: ContentStore, index: Digest, size: int, seal: Seal = PLAIN) -> 
     return read_index(store, index).fetch(store, size, seal)
 
 
+def first_written(data: bytes, locked: int) -> int | None:
+    """Give the first of so many leading int32 coordinates that is not zero, if there is one."""
+    written = np.flatnonzero(int32(data)[:locked])
+    return int(written[0]) if len(written) else None
+
+
 def _pad(values: NDArray[np.int32] | NDArray[np.int64], lane: str, size: int) -> bytes:
     if not np.can_cast(values.dtype, lane, "safe"):
         raise LedgerError(f"{values.dtype} values do not fit a payload of {lane}")

@@ -8,7 +8,7 @@ starting again.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Protocol
 
 import numpy as np
@@ -29,7 +29,16 @@ from ledger.history import (
 from ledger.nodes import Reason
 from ledger.proceedings import Accepted, Proposal, Round
 from ledger.round import Int32, Players, Published, RoundContext, Seat, Slot, Standing, follow
-from ledger.sealing import CLEAR, NO_KEYS, Access, Content, NotForUs, Vault, usable
+from ledger.sealing import (
+    CLEAR,
+    MAX_READERS,
+    NO_KEYS,
+    Access,
+    Content,
+    NotForUs,
+    Vault,
+    usable,
+)
 from ledger.signatures import Domain
 from ledger.state import FederationState
 from ledger.stores import BlockNotFound, ContentStore
@@ -45,6 +54,10 @@ lost it. Until then another node behind the same address may be some blocks behi
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
 """Seconds between looks at a chain's node that is behind, for what cannot do with a part."""
 
+LOCKED = "locked"
+"""What the rest of a policy's record says of an ancestor's coordinates."""
+KEYS_EACH = 2
+"""Keys of a participant that an artefact may be sealed for: it may take another one in a round."""
 RECENT = 2
 """How many models are kept: the head's, and the one that the head was made from."""
 
@@ -195,6 +208,13 @@ class Replica:
             raise MalformedRecord("policy", f"its rest has no link {name!r}")
         return cid.digest
 
+    def locked(self) -> int:
+        """Count the leading coordinates that no update may write: the statistics of an ancestor."""
+        locked = self.rest().get(LOCKED, 0)
+        if type(locked) is not int or not 0 <= locked <= self.policy.coordinates:
+            raise MalformedRecord("policy", "its number of locked coordinates is none")
+        return locked
+
     def auditors(self) -> tuple[bytes, ...]:
         """Give the keys of the auditors whom the policy lets read everything."""
         policy = self.rest().get("policy")
@@ -209,13 +229,21 @@ class Replica:
         """Give what a round's artefacts are read with; None where everybody can read them.
 
         Whoever has a seat, and every auditor, must be able to read; the keys that the chain held
-        when the round was opened count.
+        when the round was opened count. Keys that members have registered since then may read too,
+        and no others. That set only grows, so an author never knows more of it than a reader.
         """
         if self.policy.visibility != Visibility.MEMBERS:
             return None
-        members = (p for p in self.state.participants if p.active(round_.index))
-        seated = (member.key_in(round_.index) for member in members)
-        return Access(self._vault, frozenset(filter(usable, (*seated, *self.auditors()))))
+        people, auditors = self.state.participants, self.auditors()
+        seated = (p.key_in(round_.index) for p in people if p.active(round_.index))
+        staying = (p for p in people if p.until is None or round_.index < p.until)
+        allowed = chain.from_iterable(p.keys_from(round_.index) for p in staying)
+        return Access(
+            self._vault,
+            required=frozenset(filter(usable, (*seated, *auditors))),
+            allowed=frozenset((*allowed, *auditors)),
+            most=min(KEYS_EACH * len(people) + len(auditors), MAX_READERS),
+        )
 
     def fresh(self, round_: Round) -> Content:
         """Draw a content key for an artefact of a round, sealed for all who must read it and for

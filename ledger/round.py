@@ -115,7 +115,7 @@ class Published(NamedTuple):
     """The bytes behind a slot's digest: None where they cannot be had. `hopeless` = what was
     published instead shows that waiting for them is in vain; `evaluation` is the evaluation record
     that the header names, if it names one. `bare` is the payload of an update that lacks something
-    else, and so counts as unavailable.
+    else, and so counts as unavailable. `fault` says what is wrong with what was published.
     """
 
     header: bytes | None
@@ -123,6 +123,7 @@ class Published(NamedTuple):
     hopeless: bool = False
     evaluation: bytes | None = None
     bare: Payload | None = None
+    fault: str = ""
 
     @property
     def final(self) -> bool:

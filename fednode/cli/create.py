@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from fednode.ancestry import ancestor_of
 from fednode.cli.edge import (
     Output,
     account_options,
@@ -27,15 +28,14 @@ from fednode.cli.open import (
     open_contract,
     require_shipped,
 )
-from fednode.creation import Ancestor, Plan, plan
+from fednode.creation import Plan, plan
 from fednode.creation import create as create_federation
 from fednode.data.errors import RowsNotPublic
 from fednode.data.evaluation_set import EvaluationSet
 from fednode.errors import FedNodeError
 from fednode.evaluation.slices import SliceCommitment
 from fednode.federation import Federation
-from fednode.models.layout import Layout
-from fednode.policy import CREATOR, Policy, load_policy, shards_warning
+from fednode.policy import CREATOR, Cost, Policy, load_policy, shards_warning
 from fednode.policy.odds import explain, odds
 from fednode.policy.stakes import worst_loss
 from fednode.site import published_rows
@@ -70,6 +70,11 @@ def _lenient(command: click.Command) -> click.Command:
 )
 @click.option("--holder", metavar="ADDRESS", help="Who opens the slices, if it is another account.")
 @click.option("--ancestor", metavar="ID", help="Go on from this ended federation's last model.")
+@click.option(
+    "--untrained",
+    is_flag=True,
+    help="Take over the ancestor's statistics alone, and train from the start.",
+)
 @click.option("--salt", default="00", metavar="HEX", help="Tells equal policies apart.")
 @click.option(
     "--dry-run",
@@ -96,6 +101,7 @@ def create(
     slices: str | None,
     holder: str | None,
     ancestor: str | None,
+    untrained: bool,
     salt: str,
     dry_run: bool,
     deployers: tuple[str, ...],
@@ -105,6 +111,8 @@ def create(
     """Create a federation, fund its pool, and print what a round will cost."""
     output = Output(as_json)
     policy = load_policy(policy_file)
+    if untrained and ancestor is None:
+        raise FedNodeError("--untrained is for a federation with an ancestor: give --ancestor")
     tell_apart = _salt(salt)
     notes = list(_warnings(policy))
     if not dry_run or ancestor is not None:
@@ -123,8 +131,13 @@ def create(
         _published(policy, data_dir, public_rows, notes if dry_run else None),
         chain_id=NO_CHAIN if contract is None else contract.chain.chain_id,
         ledger=ZERO_ADDRESS if contract is None else contract.address,
-        ancestor=_ancestor(
-            contract, ancestor, content, own, layout_of(task, policy.numeric_columns)
+        ancestor=None
+        if ancestor is None or contract is None or content is None
+        else ancestor_of(
+            Federation(contract, federation_id(ancestor, option="--ancestor"), content, own=own),
+            policy,
+            layout_of(task, policy.numeric_columns),
+            untrained=untrained,
         ),
         slices=_slices(slices, holder, account),
     )
@@ -186,36 +199,6 @@ def _unchecked(contract: Federations | None, content: ContentStore | None) -> li
     return found
 
 
-def _ancestor(
-    contract: Federations | None,
-    ancestor: str | None,
-    content: ContentStore | None,
-    own: tuple[str, ...],
-    layout: Layout,
-) -> Ancestor | None:
-    if ancestor is None or contract is None or content is None:
-        return None
-    federation = Federation(
-        contract, federation_id(ancestor, option="--ancestor"), content, own=own
-    )
-    settled = [accepted for accepted in federation.state.lineage if accepted.settled]
-    if not settled:
-        raise FedNodeError(f"--ancestor {ancestor} has no settled result to go on from")
-    if federation.policy.visibility == "members":
-        raise FedNodeError(
-            f"--ancestor {ancestor} is sealed, and the initial model of a new federation is not: "
-            "nobody has joined yet whom it could be sealed for"
-        )
-    if federation.rulebook.layout != layout:
-        raise FedNodeError(
-            f"--ancestor {ancestor} has another model or other columns, so its last model is none "
-            "for this policy: keep its [task], [schema] and aggregation.fraction_bits"
-        )
-    leaves = federation.replica.policy.leaves
-    reader = federation.replica.reader(settled[-1])
-    return Ancestor(federation.id, reader.header, reader.model(leaves))
-
-
 def _slices(
     root: str | None, holder: str | None, account: Account | None
 ) -> SliceCommitment | None:
@@ -271,8 +254,14 @@ def _cost(planned: Plan) -> str:
     return (
         f"a round: about {cost.gas_per_round:,} gas in all, {cost.seconds_per_evaluator:.1f} s for "
         f"each evaluator ({cost.evaluations} models), {cost.bytes_per_update:,} bytes an update, "
-        f"{cost.bytes_per_round:,} bytes in all"
+        f"{cost.bytes_per_round:,} bytes in all{_sealed(cost)}"
     )
+
+
+def _sealed(cost: Cost) -> str:
+    if not cost.readers:
+        return ""
+    return f"; envelopes for {cost.readers} keys, two of each participant, are counted in these"
 
 
 def _committee(policy: Policy) -> list[dict[str, object]]:

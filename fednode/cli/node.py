@@ -84,7 +84,6 @@ def participant(
     test set, once, and prints what the released model is worth on it.
     """
     from fednode.cli.warning import warn_of_sums
-    from fednode.disclosed import Disclosed
     from fednode.final_report import final_report
     from fednode.forgetting import require_declared
     from fednode.in_use import alone
@@ -111,8 +110,7 @@ def participant(
         require_declared(opened, journal)
         raise
     keep_word(journal, site, public_rows=public_rows)
-    if warn_of_sums(opened, rows, journal):
-        Disclosed(journal).sum_up(rows.train, opened.id)
+    warn_of_sums(opened, rows, journal)
     own_journal = Journal(journal, opened.id)
     ctx.with_resource(alone(own_journal.folder))
     trainer = Trainer(opened.rulebook.task, rows.train, rows.shard)

@@ -11,15 +11,12 @@ from fednode.policy import shards_warning
 from fednode.site import Site
 
 
-def warn_of_sums(opened: Federation, site: Site, journal: Path) -> bool:
-    """Warn of earlier statistics rounds over nearly the same rows; say whether the federation has
-    such a round ahead of it.
-    """
+def warn_of_sums(opened: Federation, site: Site, journal: Path) -> None:
+    """Warn of earlier statistics rounds over nearly the same rows, if such a round is ahead."""
     if opened.replica.policy.statistics == 0 or opened.state.lineage:
-        return False
+        return
     for overlap in Disclosed(journal).overlapping(site.train, opened.id):
         _warn(overlap.text())
-    return True
 
 
 def warn_of_counts(opened: Federation) -> None:

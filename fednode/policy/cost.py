@@ -2,10 +2,11 @@
 
 Constants were measured on a 2-core machine: hashing and the RFC 6962 tree of 40 MB take 26 and 75
 ms, an int64 weighted sum of 5 x 10M int32 80 ms, a median of 4 x 10M int32 730 ms; an update costs
-its reader and keeper 8 ms however small it is (`scripts/bench/attesting.py`). Gas is what receipts
-say, rounded up; a test compares each figure with receipts of the contract as it is. An evaluator,
-proposer or attester alike, values all coalitions itself; by shards every participant does, on its
-own shard and before its next update, and a voter adds up counts.
+its reader and keeper 8 ms however small it is (`scripts/bench/attesting.py`); an envelope takes
+.12 ms to write or to verify for each of its readers, and each node verifies it once. Gas is what
+receipts say, rounded up; a test compares each figure with receipts of the contract as it is. An
+evaluator, proposer or attester alike, values all coalitions itself; by shards every participant
+does, on its own shard and before its next update, and a voter adds up counts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Final
 
 from fednode.policy.document import Policy
 from fednode.policy.errors import PolicyError
+from ledger.replica import KEYS_EACH
+from ledger.sealing import MAX_READERS, Envelope
 
 LEAF: Final = 1024
 HEADER_BYTES: Final = 2048
@@ -25,6 +28,7 @@ SECONDS_PER_HASHED_BYTE: Final = (0.026 + 0.075) / 40e6
 SECONDS_PER_SUMMED_BYTE: Final = 0.080 / 200e6
 SECONDS_PER_SORTED_BYTE: Final = 0.730 / 160e6
 SECONDS_PER_UPDATE: Final = 0.008
+SECONDS_PER_READER: Final = 0.00012
 SAFETY: Final = 2.0
 OVERHEAD_SECONDS: Final = 1.0
 
@@ -57,6 +61,7 @@ class Cost:
     bytes_per_update: int
     bytes_per_round: int
     evaluations: int
+    readers: int = 0
 
     def record(self) -> dict[str, object]:
         """Return the cost for JSON."""
@@ -67,6 +72,7 @@ class Cost:
             "bytes_per_update": self.bytes_per_update,
             "bytes_per_round": self.bytes_per_round,
             "evaluations": self.evaluations,
+            "readers": self.readers,
         }
 
 
@@ -80,6 +86,16 @@ def evaluations(policy: Policy) -> int:
     return {"none": 2, "leave-one-out": players + 2, "exact": 1 << players}[policy.valuation.kind]
 
 
+def readers(policy: Policy) -> int:
+    """Count the keys that an artefact may be sealed for when every place is taken; none in a public
+    federation.
+    """
+    if policy.visibility == "public":
+        return 0
+    keys = KEYS_EACH * policy.federation.max_participants + len(policy.privacy.auditors)
+    return min(keys, MAX_READERS)
+
+
 def predict(policy: Policy, *, seconds_per_evaluation: float, leaves: int | None = None) -> Cost:
     """Predict a round's cost.
 
@@ -91,12 +107,16 @@ def predict(policy: Policy, *, seconds_per_evaluation: float, leaves: int | None
     models = evaluations(policy)
     nodes = _nodes(players)
     sums = nodes if policy.aggregation.rule == "fedavg" else 0
-    update = payload + HEADER_BYTES
+    sealed_for = readers(policy)
+    envelope = Envelope.size(sealed_for) if sealed_for else 0
+    update = payload + HEADER_BYTES + envelope
     per_byte = SECONDS_PER_SUMMED_BYTE if sums else SECONDS_PER_SORTED_BYTE
     measuring = models * (seconds_per_evaluation + payload * players / 2 * per_byte)
     hashed = payload * (players + 1 + 2 * sums)
     aggregating = payload * players * per_byte + hashed * SECONDS_PER_HASHED_BYTE
     aggregating += players * SECONDS_PER_UPDATE
+    # A node's own update, those of all, and the result have an envelope each.
+    aggregating += (players + 2) * sealed_for * SECONDS_PER_READER
     apart = policy.evaluation.mode == "shards"
     return Cost(
         gas_per_round=gas_of_round(policy),
@@ -108,8 +128,10 @@ def predict(policy: Policy, *, seconds_per_evaluation: float, leaves: int | None
         + sums * 2 * payload
         + payload
         + 8 * models
-        + HEADER_BYTES,
+        + HEADER_BYTES
+        + envelope,
         evaluations=models,
+        readers=sealed_for,
     )
 
 

@@ -408,7 +408,8 @@ class Policy(BaseModel):
 
         `rest` is the digest of the record that holds this policy; `leaves` and `coordinates`, those
         that updates may write, must be given for a user's own model; `ancestor` and `parent` name
-        the federation and the settled result that this one goes on from.
+        the federation and the settled result that this one goes on from. Its statistics stay then,
+        so there is no round for them.
         """
         leaves = self.leaves() if leaves is None else leaves
         require_leaves(leaves)
@@ -429,7 +430,7 @@ class Policy(BaseModel):
             max_participants=self.federation.max_participants,
             least_updates=self.federation.least_updates,
             open=self.federation.open,
-            statistics=self.statistics,
+            statistics=self.statistics if ancestor == NO_FEDERATION else 0,
             committee_size=self.federation.committee,
             quorum_bps=self.federation.quorum_bps,
             attempts=windows.attempts,

@@ -92,7 +92,7 @@ class Trainer:
         context = federation.replica.context(round_)
         private: Tensors = {}
         if context.statistics:
-            values = self._statistics(federation)
+            values = self._statistics(federation, journal)
         elif self._idle(federation, context):
             values, private = self._unchanged(federation, journal)
         else:
@@ -121,9 +121,10 @@ class Trainer:
         no key for can be read by others alone.
         """
         leaves, access = federation.replica.policy.leaves, federation.replica.access(round_)
+        locked = federation.replica.locked()
 
         def read(store: ContentStore) -> tuple[bytes | None, bytes | None]:
-            found = read_update(store, header.digest(), leaves, access)
+            found = read_update(store, header.digest(), leaves, access, locked=locked)
             return found.header, None if found.payload is None else found.payload.root
 
         written: tuple[bytes | None, bytes | None] = header.encode(), header.payload_root
@@ -150,7 +151,8 @@ class Trainer:
         nothing = np.zeros(federation.rulebook.layout.size, dtype=np.int32)
         return nothing, private_tensors(federation, journal, len(federation.state.lineage))
 
-    def _statistics(self, federation: Federation) -> Int32:
+    def _statistics(self, federation: Federation, journal: Journal) -> Int32:
+        Disclosed(journal.root).sum_up(self.rows, federation.id)
         values = np.zeros(federation.rulebook.layout.size, dtype=np.int32)
         most = federation.policy.most_rows
         own = local_statistics(self.rows, federation.policy.schema, most_rows=most)

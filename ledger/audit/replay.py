@@ -704,14 +704,16 @@ class _Run:
                 if not slot.published.hopeless:
                     self._require_whole(subject)
                 expected = f"the bytes behind {slot.digest.hex()}"
+                had = slot.published.fault or "not to be had"
                 signer = self._author(round_, slot)
-                self._fail(BYTES, round_.index, subject, expected, "not to be had", signer)
+                self._fail(BYTES, round_.index, subject, expected, had, signer)
         count = round_.slots - erased
         self.facts.passed(BYTES, round_.index, f"{count} updates and their result")
 
     def _update(self, round_: Round, slot: Slot, store: ContentStore) -> Published:
         leaves, access = self._replica.policy.leaves, self._replica.access(round_)
-        return artefacts.read_update(store, slot.digest, leaves, access)
+        locked = self._replica.locked()
+        return artefacts.read_update(store, slot.digest, leaves, access, locked=locked)
 
     def _note_if_had(self, round_: Round, slot: Slot, subject: str) -> None:
         def then(update: Callable[[], Published]) -> None:

@@ -11,7 +11,7 @@ Readers are listed by their public keys, in ascending order, so anybody can see 
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -31,6 +31,10 @@ WRAP_SIZE = KEY_SIZE + SECRET_SIZE + 16
 _INFO = b"fednode envelope 1"
 _KIND = "envelope"
 _LIMIT = 256 * 1024
+_BARE = 64
+"""Bytes of a record that names no reader, and of what its lists' lengths take, at most."""
+_READER = KEY_SIZE + WRAP_SIZE + 4
+"""Bytes of a record for each of its readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +63,26 @@ class Envelope:
         """Write the record."""
         return cbor.encode(self.record())
 
+    @staticmethod
+    def size(readers: int) -> int:
+        """Give the bytes that a record of so many readers has at most."""
+        return _BARE + _READER * readers
+
     @classmethod
-    def decode(cls, data: bytes) -> "Envelope":
-        """Read the record; refuse one that is too large, unsorted, or not of one wrap a reader."""
+    def decode(cls, data: bytes, *, most: int | None = None) -> "Envelope":
+        """Read the record; refuse one that is too large, unsorted, or not of one wrap a reader. One
+        of more than `most` readers is refused by its length, before it is parsed.
+        """
+        if most is not None and len(data) > cls.size(most):
+            found = f"{len(data)} bytes, and {most} readers take {cls.size(most)} at most"
+            raise MalformedRecord(_KIND, found)
+        most = MAX_READERS if most is None else most
         record = cbor.decode_map(data, _KIND, ("readers", "wraps"), limit=_LIMIT)
         readers = cbor.strings(record, "readers", KEY_SIZE, kind=_KIND)
         wraps = cbor.strings(record, "wraps", WRAP_SIZE, kind=_KIND)
-        if not 0 < len(readers) == len(wraps) <= MAX_READERS:
+        if not 0 < len(readers) == len(wraps) <= most:
             found = f"{len(readers)} readers and {len(wraps)} wraps"
-            raise MalformedRecord(_KIND, f"{found}, expected 1 to {MAX_READERS} of each")
+            raise MalformedRecord(_KIND, f"{found}, expected 1 to {most} of each")
         if any(a >= b for a, b in pairwise(readers)):
             raise MalformedRecord(_KIND, "readers are not in ascending order")
         return cls(readers, wraps)
@@ -79,11 +94,18 @@ class Envelope:
             first = min(left_out).hex()
             raise MalformedRecord(_KIND, f"not sealed for {len(left_out)} of its readers: {first}")
 
-    def open(self, key: SealingKey) -> bytes:
-        """Unwrap the content key, and see that every reader unwraps the same."""
-        secret = self._unwrap(key)
-        self.verify(secret)
-        return secret
+    def refuse_others(self, allowed: Collection[bytes]) -> None:
+        """Refuse an envelope that lets in keys of neither members nor auditors."""
+        strangers = set(self.readers).difference(allowed)
+        if strangers:
+            first = min(strangers).hex()
+            raise MalformedRecord(
+                _KIND, f"sealed for {len(strangers)} keys of no member or auditor: {first}"
+            )
+
+    def digest(self, secret: bytes) -> bytes:
+        """Digest the envelope together with a content key: what `verify` is a function of."""
+        return hashlib.sha256(b"".join((secret, *self.readers, *self.wraps))).digest()
 
     def verify(self, secret: bytes) -> None:
         """Refuse an envelope that is not the one which a content key makes for its readers."""
@@ -93,7 +115,14 @@ class Envelope:
             if _wrap(secret, reader) != found:
                 raise SealBroken(_KIND, f"the wrap for {reader.hex()} is not of the same key")
 
-    def _unwrap(self, key: SealingKey) -> bytes:
+    def open(self, key: SealingKey) -> bytes:
+        """Unwrap the content key, and see that every reader unwraps the same."""
+        secret = self.unwrap(key)
+        self.verify(secret)
+        return secret
+
+    def unwrap(self, key: SealingKey) -> bytes:
+        """Unwrap the content key; that other readers unwrap the same is for `verify` to see."""
         try:
             wrap = self.wraps[self.readers.index(key.public)]
             return _suite().decrypt(wrap, key.private, _INFO)

@@ -21,11 +21,11 @@ from fednode.policy import (
     require_same,
     require_windows,
 )
-from fednode.policy.sections import ValuationSection
+from fednode.policy.sections import PrivacySection, ValuationSection
 from fednode.training.run import TrainingSpec
 from ledger import cbor
 from ledger.headers import PolicyHeader
-from ledger.sealing import SealingKey
+from ledger.sealing import Envelope, SealingKey
 from ledger.types import ZERO_ADDRESS, Address, Digest
 
 LEDGER = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
@@ -544,6 +544,22 @@ def test_by_shards_participants_measure_each_other_before_they_commit() -> None:
     with pytest.raises(PolicyError, match="about 641 s for 5 models") as caught:
         require_windows(policy, predict(policy, seconds_per_evaluation=64))
     assert caught.value.key == "windows.commit"
+
+
+def test_a_prediction_counts_the_envelopes_of_sealed_updates() -> None:
+    """By what an envelope really takes for two keys of each participant and one of an auditor."""
+    keys = [SealingKey.from_seed(number.to_bytes(32, "big")).public for number in range(1, 8)]
+    policy = parse_policy(SMALL)
+    sealed = policy.model_copy(
+        update={"visibility": "members", "privacy": PrivacySection(auditors=(keys[0].hex(),))}
+    )
+    clear, cost = (predict(each, seconds_per_evaluation=0) for each in (policy, sealed))
+    assert (clear.readers, cost.readers) == (0, 7)
+    envelope = len(Envelope.seal(bytes(32), keys).encode())
+    assert envelope <= cost.bytes_per_update - clear.bytes_per_update <= envelope + 64
+    added = cost.bytes_per_round - clear.bytes_per_round
+    assert added == (3 + 1) * (cost.bytes_per_update - clear.bytes_per_update)
+    assert cost.seconds_per_voter > clear.seconds_per_voter
 
 
 @given(st.integers(1, 12), st.integers(1, 100_000))

@@ -31,7 +31,7 @@ from ledger.cid import CID, Codec
 from ledger.headers import PolicyHeader, ResultHeader, federation_id
 from ledger.identity import identity_artefact, sign_identity
 from ledger.payload import Payload, pad
-from ledger.replica import Origin, Replica
+from ledger.replica import LOCKED, Origin, Replica
 from ledger.round import RoundContext
 from ledger.sealing import NO_KEYS, Vault
 from ledger.signatures import Commit, Domain, Vote
@@ -136,6 +136,8 @@ class Setting:
             slices = cut(SaltedRows.draw(held, rng.randbytes(32)), of.policy.slices)
             links[SLICES] = promised_by_creator(slices).record()
         policy = (records or of).policy
+        if parent != ZERO_DIGEST and policy.statistics:
+            links[LOCKED] = policy.statistics
         rest = artefacts.record({"policy": policy.rest_record(), **links})
         header = of.policy.header(
             chain_id,

@@ -1,15 +1,22 @@
 """The commands as they should be used, on a federation that has run its course."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fednode.data.table import Table
 from fednode.disclosed import Disclosed
+from fednode.federation import Federation
 from fednode.models.export import read_export
 from fednode.policy import load_policy
 from fednode.site import load_site, open_sites
+from ledger.chain.client import Chain
+from ledger.chain.federations import Federations
+from ledger.stores import DirectoryStore
 from ledger.types import Digest, FederationId
 from tests.fednode.cli.world import World, require_one_line
 
@@ -204,42 +211,68 @@ def held(world: World) -> Table:
     return load_site(policy, source, "north").train
 
 
-def test_a_second_statistics_round_over_nearly_the_same_rows_is_warned_of(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    desk, joins = world.desk, "join --account @1.json --site north --name N --journal @j/twice"
-    monkeypatch.setattr("fednode.cli.node.run", lambda *_, **__: None)
-    file = desk.folder / "north.csv"
-    lines = file.read_text(encoding="utf-8").splitlines()
-    created = [
-        str(desk.ask(f"create --account @0.json --policy @open.toml --salt {salt}")["federation"])
-        for salt in ("21", "22")
-    ]
-    first, second = ({"FEDNODE_FEDERATION": each} for each in created)
-    assert "warning" not in desk.run(joins, **first).stderr
-    desk.ask("participant --account @1.json --site north --journal @j/twice", **first)
-    file.write_text("\n".join([*lines[:-1], ""]), encoding="utf-8")
-    try:
-        told = desk.run(joins, **second).stderr.splitlines()
-    finally:
-        file.write_text("\n".join([*lines, ""]), encoding="utf-8")
-    assert len(told) == 1
-    assert f"federation {created[0]} was over nearly the same rows" in told[0]
-    assert f"--ancestor {created[0]}" in told[0]
+def test_a_second_statistics_round_over_nearly_the_same_rows_is_warned_of(world: World) -> None:
+    """The difference of the two sums would show the row that was taken out."""
+    desk, warning = world.desk, f"federation {world.ended} was over nearly the same rows"
+    new = str(desk.ask("create --account @0.json --policy @open.toml --salt 21")["federation"])
+    line = "join --account @1.json --site north --name N --journal @j/north"
+    with without_last_row(desk.folder / "north.csv"):
+        told = desk.run(line, FEDNODE_FEDERATION=new)
+    assert told.exit_code == 0
+    assert told.stderr.count("\n") == 1
+    assert (warning in told.stderr, f"--ancestor {world.ended}" in told.stderr) == (True, True)
+    policy = (desk.folder / "open.toml").read_text(encoding="utf-8")
+    (desk.folder / "bare.toml").write_text(policy.replace(*WITHOUT_STATISTICS), encoding="utf-8")
+    for salt, options in (
+        ("22", f"--policy @open.toml --ancestor {world.ended}"),
+        ("23", "--policy @bare.toml"),
+    ):
+        made = desk.ask(f"create --account @0.json --salt {salt} {options}")
+        quiet = desk.run(line, FEDNODE_FEDERATION=str(made["federation"]))
+        assert (quiet.exit_code, quiet.stderr) == (0, "")
+
+
+WITHOUT_STATISTICS = ('source = "csv"', 'source = "csv"\nstatistics = false')
+
+
+@contextmanager
+def without_last_row(file: Path) -> Iterator[None]:
+    text = file.read_text(encoding="utf-8")
+    file.write_text("\n".join([*text.splitlines()[:-1], ""]), encoding="utf-8")
+    yield
+    file.write_text(text, encoding="utf-8")
 
 
 def test_a_federation_goes_on_from_an_ancestor(world: World) -> None:
-    desk = world.desk
+    """Its statistics stay and are locked, in the last model and in the one before any training."""
+    desk, ended = world.desk, followed(world, world.ended)
     line = f"create --account @0.json --policy @open.toml --ancestor {world.ended}"
-    heir = str(desk.ask(line)["federation"])
-    assert heir not in (world.ended, world.forming)
-    assert desk.ask("status", FEDNODE_FEDERATION=heir)["phase"] == "forming"
+    for height, options in ((2, ""), (1, " --untrained")):
+        heir = str(desk.ask(line + options)["federation"])
+        assert heir not in (world.ended, world.forming)
+        assert desk.ask("status", FEDNODE_FEDERATION=heir)["phase"] == "forming"
+        made = followed(world, heir)
+        assert (made.replica.policy.statistics, made.replica.locked()) == (0, 3)
+        assert np.array_equal(made.replica.initial_model(), ended.replica.model(height))
+        assert made.replica.initial_model()[:3].any()
     text = (desk.folder / "open.toml").read_text(encoding="utf-8")
-    (desk.folder / "mlp.toml").write_text(text.replace("logistic", "mlp"), encoding="utf-8")
-    refused = desk.run(f"{line} --policy @mlp.toml")
-    assert (refused.exit_code, "another model" in refused.stderr) == (1, True)
-    young = desk.run(f"create --account @0.json --policy @open.toml --ancestor {heir}")
-    assert "no settled result" in young.stderr
+    for name, changes, reason in (
+        ("mlp", ("logistic", "mlp"), "another model"),
+        ("range", ("range = [0, 120]", "range = [0, 130]"), "another [schema]"),
+    ):
+        (desk.folder / f"{name}.toml").write_text(text.replace(*changes), encoding="utf-8")
+        require_one_line(desk.run(f"{line} --policy @{name}.toml"), 1, reason)
+    young = f"create --account @0.json --policy @open.toml --ancestor {heir}"
+    require_one_line(desk.run(young), 1, "no settled result")
+    lonely = "create --account @0.json --policy @open.toml --untrained"
+    require_one_line(desk.run(lonely), 1, "give --ancestor")
+
+
+def followed(world: World, federation: str) -> Federation:
+    desk = world.desk
+    contract = Federations(Chain.connect(world.anvil.url), desk.variables["FEDNODE_LEDGER"])
+    store = DirectoryStore(desk.folder / "store")
+    return Federation(contract, FederationId(bytes.fromhex(federation)), store)
 
 
 def test_a_federation_that_stalls_lets_everybody_out(world: World) -> None:

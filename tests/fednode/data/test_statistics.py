@@ -14,6 +14,7 @@ from fednode.data.sources import DataSpec, open_source
 from fednode.data.statistics import STATISTICS_BITS, Preprocessing, local_statistics
 from fednode.data.table import Table
 from fednode.policy import built_in
+from fednode.site import load_site
 
 SCHEMA = TableSchema.model_validate(
     {
@@ -151,3 +152,27 @@ def test_the_hospitals_rows_come_out_standardised() -> None:
     exported = preprocessing.record()
     assert isinstance(exported["numeric"], list)
     assert len(exported["numeric"]) == 6
+
+
+def test_two_sums_show_the_row_in_between_and_one_shows_none() -> None:
+    """What a federation with an ancestor does not publish again: every patient of the four
+    hospitals can be told from the sums over a hospital's training rows with and without it.
+    """
+    policy = built_in("heart")
+    source = open_source(policy.data, policy.schema)
+    columns = list(policy.schema.numeric)
+    shown = patients = 0
+    for name in source.sites:
+        table = load_site(policy, source, name).train
+        own = local_statistics(table, policy.schema).reshape(3, -1)
+        few = own[0] == 0
+        for row in range(len(table)):
+            rest = table.take(np.delete(np.arange(len(table)), row))
+            counts, sums, _ = own - local_statistics(rest, policy.schema).reshape(3, -1)
+            values = table.features.reshape(len(table), -1)[row, columns]
+            known = (values != int(MISSING)) & ~few
+            patients += 1
+            told = np.array_equal(counts > 0, known)
+            near = np.abs(sums - (values.astype(np.int64) >> 4)) <= 1
+            shown += told and bool(near[known].all())
+    assert (shown, patients) == (507, 507)

@@ -126,9 +126,9 @@ class Scene:
     def slots(self) -> list[Slot]:
         """Read what everybody published, as the vault can."""
         replica, leaves = self.world.replica, self.context.policy.leaves
-        access = replica.access(self.round)
+        access, locked = replica.access(self.round), replica.locked()
         found = [
-            artefacts.read_update(self.world.store, commit.digest, leaves, access)
+            artefacts.read_update(self.world.store, commit.digest, leaves, access, locked=locked)
             for commit in self.round.commits
         ]
         return replica.slots(self.round, found)

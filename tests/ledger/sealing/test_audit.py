@@ -21,7 +21,7 @@ from ledger.audit.wording import headline
 from ledger.cid import CID, Codec
 from ledger.erasure import Erasure
 from ledger.headers import UpdateHeader
-from ledger.round import Outcome, RoundContext, Rules, compose
+from ledger.round import Outcome, RoundContext, Rules, Slot, compose
 from ledger.sealing import Envelope, SealedContent, SealingKey, Vault
 from ledger.stores import Artefact
 from ledger.types import Digest, FederationId, ParticipantId, RoundIndex
@@ -177,6 +177,47 @@ def test_an_envelope_that_leaves_the_auditor_out_is_found_without_a_key() -> Non
         assert finding is not None
         assert finding.step == v.BYTES
         assert "not sealed for 1 of its readers" in finding.found
+
+
+def test_a_stranger_among_a_results_readers_is_found_without_a_key() -> None:
+    scene = Scene.form(sealed=True)
+    content = scene.world.replica.fresh(scene.round)
+    assert isinstance(content, SealedContent)
+    for index in range(3):
+        scene.commit(index)
+    more = (*content.envelope.readers, STRANGER.public)
+    scene.propose(scene.compose(replace(content, envelope=Envelope.seal(content.secret, more))))
+    for keys in ((), (AUDITOR,), (KEYS[0],)):
+        finding = verdict_of(scene, *keys).finding
+        assert finding is not None
+        assert finding.step == v.BYTES
+        assert f"keys of no member or auditor: {STRANGER.public.hex()}" in finding.found
+
+
+def test_an_update_that_lets_strangers_in_is_named() -> None:
+    """A majority counts it all the same: the audit says whose update it is, and what is wrong."""
+    scene = Scene.form(sealed=True)
+    content = scene.world.replica.fresh(scene.round)
+    assert isinstance(content, SealedContent)
+    more = (*content.envelope.readers, STRANGER.public)
+    scene.commit(0, replace(content, envelope=Envelope.seal(content.secret, more)))
+    scene.commit(1)
+    slots = scene.slots()
+    slots[0] = replace(slots[0], published=slots[0].published._replace(payload=bare(slots[0])))
+    standing, rules = scene.world.replica.standing(), scene.world.rules
+    result = scene.world.replica.fresh(scene.round)
+    scene.propose(compose(scene.context, standing, slots, rules, result))
+    finding = verdict_of(scene, AUDITOR).finding
+    assert finding is not None
+    assert (finding.step, finding.round) == (v.BYTES, 0)
+    assert finding.subject == "the update of participant 0"
+    assert STRANGER.public.hex() in finding.found
+
+
+def bare(slot: Slot) -> payload.Payload:
+    found = slot.published.bare
+    assert found is not None
+    return found
 
 
 def test_a_false_plain_digest_is_found() -> None:
@@ -751,7 +792,7 @@ def test_of_just_enough_updates_one_may_be_erased() -> None:
 def test_a_round_that_only_carries_counts_may_be_erased(
     round_: int, rule: str, sealed: bool
 ) -> None:
-    scene = Scene.form(sealed=sealed, mode="shards", rule=rule).play()
+    scene = Scene.form(sealed=sealed, mode="shards", valuation="leave-one-out", rule=rule).play()
     reasons = [{e.reason for e in scene.entries(outcome)} for outcome in scene.outcomes]
     assert reasons == [{nodes.Reason.COUNTED}, {nodes.Reason.COUNTED}, {nodes.Reason.IDLE}]
     erase(scene, 1, round_)

@@ -14,7 +14,8 @@ from ledger.nodes import Reason
 from ledger.payload import Payload, pad
 from ledger.replica import Replica
 from ledger.round import Published
-from ledger.sealing import Content, Envelope, NotForUs, SealedContent, SealingKey
+from ledger.sealing import Content, Envelope, NotForUs, SealBroken, SealedContent, SealingKey
+from ledger.sealing.verified import Verified
 from ledger.stores import Artefact, MemoryStore
 from ledger.types import ZERO_DIGEST, Digest
 from tests.ledger.sealing.scene import AUDITOR, KEYS, STRANGER, Scene, same, vault
@@ -207,6 +208,23 @@ def without(key: SealingKey) -> Callable[[SealedContent], Envelope]:
     return change
 
 
+def letting_in(strangers: int) -> Callable[[SealedContent], Envelope]:
+    """Seal for all readers, and for keys of nobody here."""
+
+    def change(content: SealedContent) -> Envelope:
+        others = (SealingKey.from_seed(number.to_bytes(32, "big")) for number in range(strangers))
+        readers = (*content.envelope.readers, *(key.public for key in others))
+        # No wrap is looked at, so that any will do.
+        return Envelope(tuple(sorted(readers)), (bytes(80),) * len(readers))
+
+    return change
+
+
+def naming_one(content: SealedContent) -> Envelope:
+    """Seal for one stranger beside all readers."""
+    return Envelope.seal(content.secret, (*content.envelope.readers, STRANGER.public))
+
+
 def under(keys: Callable[[Content], tuple[Content, Content]]) -> Callable[[Scene], Artefact]:
     """Give an update whose payload and training record are sealed by other contents."""
 
@@ -297,6 +315,8 @@ UNREADABLE: dict[str, Callable[[Scene], Artefact]] = {
     "a reader gets another key": envelope_of(split),
     "a member is left out": envelope_of(without(KEYS[1])),
     "the auditor is left out": envelope_of(without(AUDITOR)),
+    "a stranger is let in": envelope_of(naming_one),
+    "1,019 strangers are let in": envelope_of(letting_in(1019)),
     "an envelope of another content": envelope_of(
         lambda c: Envelope.seal(bytes(32), c.envelope.readers)
     ),
@@ -307,6 +327,8 @@ BARE: dict[str, tuple[SealingKey, ...]] = {
     "training record under another key": (*KEYS[:3], AUDITOR),
     "a member is left out": (KEYS[0], KEYS[2], AUDITOR),
     "the auditor is left out": KEYS[:3],
+    "a stranger is let in": (*KEYS[:3], AUDITOR),
+    "a reader gets another key": tuple(sorted((*KEYS[:3], AUDITOR), key=lambda k: k.public)[1:]),
 }
 """Who can read the payload of what counts for nothing all the same."""
 
@@ -326,6 +348,69 @@ def test_what_one_reader_cannot_open_is_unavailable_for_all(name: str) -> None:
     entries = scene.entries(scene.compose())
     assert [entry.reason for entry in entries] == [Reason.UNAVAILABLE, Reason.COUNTED]
     assert entries[0].root == ZERO_DIGEST
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many readers each envelope has that is verified."""
+    noted: list[int] = []
+    verify = Envelope.verify
+
+    def noting(envelope: Envelope, secret: bytes) -> None:
+        noted.append(len(envelope.readers))
+        verify(envelope, secret)
+
+    monkeypatch.setattr(Envelope, "verify", noting)
+    monkeypatch.setattr("ledger.sealing.vault.VERIFIED", Verified(most=4))
+    return noted
+
+
+@pytest.mark.parametrize(
+    ("change", "most"),
+    [(lambda c: c.envelope, 1), (split, 1), (naming_one, 0), (letting_in(1019), 0)],
+    ids=["in order", "broken", "a stranger", "1,019 strangers"],
+)
+def test_an_envelope_is_verified_once_at_most(
+    change: Callable[[SealedContent], Envelope], most: int, verified: list[int]
+) -> None:
+    """However often it is read. One that names strangers is not verified at all."""
+    scene = Scene.form(sealed=True)
+    artefact = envelope_of(change)(scene)
+    digest = artefact.roots[0].digest
+    scene.world.store.put(artefact)
+    scene.world.commit(0, digest)
+    last = max((*KEYS[:3], AUDITOR), key=lambda key: key.public)
+    for _ in range(5):
+        read(scene, digest, last)
+    assert verified == [4] * most
+
+
+def test_no_more_is_remembered_than_there_is_room_for(verified: list[int]) -> None:
+    envelopes = Verified(most=2)
+    for number in (0, 1, 2, 0, 1, 2, 2, 2):
+        secret = bytes([number]) * 32
+        envelopes.require(Envelope.seal(secret, [KEYS[0].public]), secret)
+    assert len(verified) == 6
+    for _ in range(2):
+        with pytest.raises(SealBroken, match="not of the same key"):
+            envelopes.require(Envelope.seal(secret, [KEYS[0].public]), bytes(32))
+    assert len(verified) == 7
+
+
+def test_a_member_lets_in_no_more_keys_of_its_own_than_it_may_take_in_a_round() -> None:
+    scene = Scene.form(sealed=True)
+    content = scene.world.replica.fresh(scene.round)
+    own = [SealingKey.from_seed(bytes([number]) * 32).public for number in range(200, 206)]
+    for key in own:
+        scene.world.register_key(0, key)
+    named = content.envelope.readers if content.envelope else ()
+    for keys, allowed in ((own[:3], True), (own[:4], False)):
+        envelope = Envelope.seal(content.secret, (*named, *keys))
+        digest, artefact = scene.update(0, SealedContent(content.secret, envelope))
+        scene.world.store.put(artefact)
+        found = read(scene, digest, KEYS[1])
+        assert (found.payload is not None) is allowed
+        assert ("7 readers take" in found.fault) is not allowed
 
 
 def test_a_clear_update_in_a_sealed_federation_is_unavailable() -> None:
