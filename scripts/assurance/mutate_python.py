@@ -52,8 +52,10 @@ CORE = (
     "fednode/aggregation",
     "fednode/evaluation",
 )
-# Its pictures repeat what the tables beside them say.
-LEFT_OUT = ("ledger/audit/pictures.py",)
+# How a verdict is shown to a person decides nothing.
+LEFT_OUT = {
+    f"ledger/audit/{name}.py" for name in ("markup", "pictures", "report", "texts", "wording")
+}
 # What is slow to load and is never mutated: loaded once, before the processes are forked.
 HEAVY = (
     *("coincurve", "cryptography", "dag_cbor", "eth_account", "eth_tester", "hypothesis"),
@@ -68,9 +70,9 @@ ARGUMENTS = [
 ]
 # How many examples hypothesis tries: a mutant that a few do not tell apart is rarely seen by more.
 EXAMPLES = 25
-# A file of tests that takes more than these seconds of a processor is not run, if it is named
-# after the module, and if it is not.
-LONG, DEAR = 30.0, 4.0
+# A file of tests that is named after the module may take these seconds of a processor.
+LONG = 30.0
+DEAR = "run no file of tests that takes longer, unless it is named after the module"
 # How many times longer than without a mutant tests may take, and the seconds added to that.
 PATIENCE, GRACE = 4.0, 10.0
 # Processor time decides, since the clock's depends on what else runs. The clock ends what sleeps.
@@ -191,8 +193,9 @@ def _run_in_child(
 class Bench:
     """Tries mutants, and knows how long the tests take without one."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, dear: float) -> None:
         self._path = out / "tests.json"
+        self._dear = dear
         self._seconds: dict[str, float] = {}
         if self._path.is_file():
             self._seconds = json.loads(self._path.read_text(encoding="utf-8"))
@@ -204,7 +207,7 @@ class Bench:
         near = nearest(ROOT, mutant.file)
         mutated = module(Path(mutant.file)), code
         spent = 0.0
-        for group, most in ((near.named, LONG), (near.others, DEAR)):
+        for group, most in ((near.named, LONG), (near.others, self._dear)):
             tests = sorted((t for t in group if self._cost(t, most) <= most), key=self._known)
             limit = PATIENCE * sum(map(self._known, tests)) + GRACE
             outcome = run_tests(tests, mutated=mutated, seconds=limit)
@@ -218,13 +221,16 @@ class Bench:
 
     def _cost(self, test: str, most: float) -> float:
         """Return the seconds that a file of tests takes; without a mutant, it must pass."""
-        if test not in self._seconds:
+        known = self._seconds.get(test)
+        # What is below zero was not finished in so many seconds.
+        if known is None or -most < known < 0:
             run = run_tests([test], mutated=None, seconds=most)
             if run.status in ("killed", VOID):
                 raise SystemExit(f"error: without a mutant, {run.by} fails: repair it first")
-            self._seconds[test] = run.seconds if run.status == "survived" else math.inf
+            known = run.seconds if run.status == "survived" else -most
+            self._seconds[test] = known
             self._path.write_text(json.dumps(self._seconds, indent=1), encoding="utf-8")
-        return self._seconds[test]
+        return known if known >= 0 else math.inf
 
 
 def population() -> list[Mutant]:
@@ -244,7 +250,7 @@ def _files() -> Iterator[str]:
                 yield str(file.relative_to(ROOT))
 
 
-def run_campaign(mutants: Sequence[Mutant], journal: Journal, out: Path) -> None:
+def run_campaign(mutants: Sequence[Mutant], journal: Journal, bench: Bench) -> None:
     """Try mutants, one after the other, and write down what becomes of each."""
     os.chdir(ROOT)
     for name in HEAVY:
@@ -258,7 +264,6 @@ def run_campaign(mutants: Sequence[Mutant], journal: Journal, out: Path) -> None
         phases=[Phase.explicit, Phase.generate],
         max_examples=EXAMPLES,
     )
-    bench = Bench(out)
     for mutant in mutants:
         outcome = bench.try_mutant(mutant)
         journal.write(mutant, outcome)
@@ -267,7 +272,9 @@ def run_campaign(mutants: Sequence[Mutant], journal: Journal, out: Path) -> None
 
 
 def main() -> int:
-    options = campaign.options(__doc__, ROOT / "build" / "mutation-python").parse_args()
+    parser = campaign.options(__doc__, ROOT / "build" / "mutation-python")
+    parser.add_argument("--dear", type=float, default=4.0, metavar="SECONDS", help=DEAR)
+    options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     every = [m for m in population() if m.file.startswith(tuple(options.files))]
     drawn = draw(every, options.sample, options.seed)
@@ -275,7 +282,7 @@ def main() -> int:
     equivalents = read_equivalents(Path(__file__).with_name("equivalent-python.toml"))
     if not options.report:
         waiting = journal.waiting(drawn, equivalents, again=options.again)
-        run_campaign(waiting, journal, options.out)
+        run_campaign(waiting, journal, Bench(options.out, options.dear))
     return report(drawn, len(every), journal=journal, equivalents=equivalents)
 
 

@@ -133,6 +133,19 @@ def test_passing_report_shows_rounds_people_and_amounts() -> None:
     assert passing.notes[0] in text
 
 
+def test_report_sums_up_beneath_its_title() -> None:
+    text = Reader(html(samples.passing())).text
+    for fact in (
+        "As of block 412 of chain 31337, 2026-09-21 15:43 UTC.",
+        "Participants 4 weighted mean (FedAvg)",
+        "Rounds 11 10 accepted results, 1 void",
+        "Quality 0.8487 from 0.7786: AUC within hospitals",
+        "Paid out 0.6385 ETH of a pool of 1.0000 ETH",
+        "Checks 446 of 446 held",
+    ):
+        assert fact in text
+
+
 def test_failing_report_names_step_values_and_signer() -> None:
     failing = samples.failing()
     assert failing.finding is not None
