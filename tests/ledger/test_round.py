@@ -265,6 +265,26 @@ def test_excluded(slot: Slot, reason: Reason, position: int) -> None:
     assert outcome.records.payouts == without.records.payouts
 
 
+def test_an_owner_may_commit_to_what_the_round_says_of_it() -> None:
+    at = replace(CONTEXT, bases=(CONTEXT.parent, digest(44)))
+    data = Payload(payload.pad(values_of(2), LEAVES))
+    good = header_of(2, data, at)
+    assert at.allows(good, 2)
+    assert at.allows(replace(good, base=digest(44), payload_root=digest(1), index=digest(2)), 2)
+    for wrong in (
+        replace(good, common=replace(good.common, round=good.common.round + 1)),
+        replace(good, common=at.common(ResultHeader.TAG)),
+        replace(good, participant=1),
+        replace(good, base=digest(45)),
+        replace(good, dataset=good.dataset + 1),
+    ):
+        assert not at.allows(wrong, 2)
+    assert not at.allows(good, 1)
+    last = len(at.seats) - 1
+    assert at.allows(header_of(last, data, at), last)
+    assert not at.allows(replace(good, participant=last + 1), last + 1)
+
+
 def test_what_is_unavailable_has_no_root_whoever_holds_more_of_it() -> None:
     roots = {
         entries(compose(CONTEXT, standing(), [published(header, None), slot_of(0)], RULES))[0].root

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +275,83 @@ def test_field_refuses_other_types(name: str, type_: type) -> None:
     assert isinstance(record, Mapping)
     with pytest.raises(MalformedRecord, match=f"{name} must be {type_.__name__}"):
         cbor.field(record, name, type_, kind="record")
+
+
+# -- the readers of fields
+
+READERS: dict[str, Callable[[Mapping[str, cbor.Value]], object]] = {
+    "integer": lambda r: cbor.integer(r, "x", kind="k"),
+    "integer in bounds": lambda r: cbor.integer(r, "x", kind="k", least=-2, most=3),
+    "integers": lambda r: cbor.integers(r, "x", kind="k"),
+    "integers in bounds": lambda r: cbor.integers(r, "x", kind="k", least=-2, most=3),
+    "string": lambda r: cbor.string(r, "x", 2, 4, kind="k"),
+    "strings": lambda r: cbor.strings(r, "x", 2, kind="k"),
+    "link": lambda r: cbor.link(r, "x", Codec.RAW, kind="k"),
+    "links": lambda r: cbor.links(r, "x", Codec.RAW, kind="k"),
+}
+RECORD_LINK = CID.of(Codec.DAG_CBOR, b"")
+MOST = (1 << 63) - 1
+
+
+@pytest.mark.parametrize(
+    ("reader", "value"),
+    [
+        *(("integer", value) for value in (0, 1, MOST)),
+        *(("integer in bounds", value) for value in (-2, 0, 3)),
+        *(("integers", value) for value in ([], [0, MOST], [7, 7])),
+        ("integers in bounds", [-2, 3]),
+        *(("string", value) for value in (b"12", b"1234")),
+        *(("strings", value) for value in ([], [b"12", b"34"])),
+        ("link", LINK),
+        *(("links", value) for value in ([], [LINK, LINK])),
+    ],
+)
+def test_a_field_that_fits_is_read(reader: str, value: cbor.Value) -> None:
+    expected = tuple(value) if isinstance(value, list) else value
+    assert READERS[reader]({"x": value, "y": 5}) == expected
+
+
+@pytest.mark.parametrize(
+    ("reader", "value", "reason"),
+    [
+        ("integer", -1, f"x must be from 0 to {MOST}, found -1"),
+        ("integer", MOST + 1, f"x must be from 0 to {MOST}, found {MOST + 1}"),
+        ("integer", True, "x must be int, found bool"),
+        ("integer in bounds", -3, "x must be from -2 to 3, found -3"),
+        ("integer in bounds", 4, "x must be from -2 to 3, found 4"),
+        *(
+            ("integers", value, f"x must be numbers from 0 to {MOST}")
+            for value in ([0, -1], [MOST + 1, 0], [0, True], [b"1"])
+        ),
+        ("integers", 5, "x must be list, found int"),
+        *(
+            ("integers in bounds", value, "x must be numbers from -2 to 3")
+            for value in ([0, -3], [4, 0])
+        ),
+        *(
+            ("string", value, f"x must have 2 or 4 bytes, found {len(value)}")
+            for value in (b"", b"1", b"123", b"12345")
+        ),
+        ("string", "12", "x must be bytes, found str"),
+        *(
+            ("strings", value, "x must be strings of 2 bytes")
+            for value in ([b"12", b"1"], [b"123", b"12"], [b"12", "12"])
+        ),
+        ("link", RECORD_LINK, "x must be a raw link"),
+        ("link", b"1", "x must be CID, found bytes"),
+        *(
+            ("links", value, "x must be raw links")
+            for value in ([LINK, RECORD_LINK], [RECORD_LINK, LINK], [b"1"])
+        ),
+        ("links", LINK, "x must be list, found CID"),
+    ],
+)
+def test_a_field_that_does_not_fit_is_refused(reader: str, value: cbor.Value, reason: str) -> None:
+    with pytest.raises(MalformedRecord) as refused:
+        READERS[reader]({"x": value})
+    assert str(refused.value) == f"malformed k: {reason}"
+
+
+def test_the_widest_numbers_are_written_and_read() -> None:
+    for value in (-(1 << 63), MOST):
+        assert cbor.decode(cbor.encode(value)) == value
