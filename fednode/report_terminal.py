@@ -25,6 +25,7 @@ from ledger.audit.wording import (
     reason,
     short,
     signed_by,
+    tally,
     when,
 )
 from ledger.lines import clean
@@ -52,7 +53,7 @@ def _headline(verdict: Verdict) -> RenderableType:
     held = sum(check.ok for check in verdict.checks)
     more = (
         f"{clean(verdict.terms.name, 80)}: {held:,} of {count(len(verdict.checks), 'check')} held, "
-        f"{lacking(verdict)}"
+        f"{lacking(verdict)}{tally(verdict)}, "
         f"up to block {block.number:,} of chain {verdict.chain_id} ({when(block.timestamp)})"
     )
     colour = "red" if not verdict.holds else "yellow" if verdict.lacks else "green"

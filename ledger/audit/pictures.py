@@ -17,6 +17,7 @@ from ledger.audit.wording import (
     count,
     fixed,
     lacked,
+    metric,
     points,
     quality,
     rounded_amount,
@@ -83,7 +84,7 @@ def quality_picture(verdict: Verdict) -> Markup | None:
     )
     return _picture(
         height,
-        f"Quality over model versions: {verdict.terms.metric}",
+        f"Quality over model versions: {metric(verdict.terms.metric)}",
         f"A line from {quality(versions[0][1])} at version {numbers[0]} "
         f"to {quality(versions[-1][1])} at version {numbers[-1]}.",
         [

@@ -34,6 +34,7 @@ from ledger.audit.wording import (
     headline,
     lacked,
     last_quality,
+    metric,
     percent,
     points,
     quality,
@@ -108,7 +109,7 @@ def _facts(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
         yield (
             "Quality",
             quality(measured[1]),
-            f"from {quality(measured[0])}: {verdict.terms.metric}",
+            f"from {quality(measured[0])}: {metric(verdict.terms.metric)}",
         )
     pool = rounded_amount(verdict.terms.pool, verdict.terms)
     yield "Paid out", rounded_amount(verdict.paid, verdict.terms), f"of a pool of {pool}"
@@ -118,6 +119,12 @@ def _facts(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
         f"{held:,} of {len(verdict.checks):,}",
         ", ".join(part for part in ("held", lacked(verdict.checks)) if part),
     )
+
+
+def _void(verdict: Verdict) -> str:
+    """Say how many rounds trained nothing, if any."""
+    void = sum(r.outcome is Outcome.VOID for r in verdict.rounds)
+    return f"; {count(void, 'more round')} ended without one" if void else ""
 
 
 def _fact(name: str, value: str, more: str) -> Markup:
@@ -156,10 +163,10 @@ def _good_news(verdict: Verdict) -> Iterator[str]:
         return
     versions = sum(r.version is not None for r in verdict.rounds)
     yield (
-        f"{count(len(verdict.participants), 'participant')} trained one model over "
-        f"{count(len(verdict.rounds), 'round')}. From the chain's record and the published bytes "
-        f"alone, this audit computed {count(versions, 'accepted result')} again: each model, each "
-        "measured quality, each contribution and each payment."
+        f"{count(len(verdict.participants), 'participant')} trained one model in "
+        f"{count(versions, 'round')} with an accepted result{_void(verdict)}. From the chain's "
+        "record and the published bytes alone, this audit computed these results again: each "
+        "model, each measured quality, each contribution and each payment."
     )
     if verdict.terms.exact:
         yield "It came to the same numbers, to the last bit."
@@ -290,8 +297,8 @@ def _quality(verdict: Verdict) -> Markup:
         _reservation(verdict),
         element(
             "p",
-            f"Quality of each model version: {verdict.terms.metric}, on rows that were set aside "
-            "and fixed before training. Higher is better.",
+            f"Quality of each model version: {metric(verdict.terms.metric)}, on rows that were "
+            "set aside and fixed before training. Higher is better.",
         ),
         element("div", picture, class_="scroll"),
     )

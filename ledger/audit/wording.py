@@ -9,7 +9,17 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Final
 
-from ledger.audit.verdict import BYTES, UTILITY_UNIT, Check, Erased, Finding, Lack, Terms, Verdict
+from ledger.audit.verdict import (
+    BYTES,
+    UTILITY_UNIT,
+    Check,
+    Erased,
+    Finding,
+    Lack,
+    Outcome,
+    Terms,
+    Verdict,
+)
 from ledger.lines import clean
 from ledger.plain import LAST_SECOND, in_ether
 from ledger.types import Address, Digest
@@ -29,6 +39,13 @@ REASONS: Final = (
     "its leaf of the batch is not signed by its participant",
     "came in a round that only carries evaluations",
 )
+METRICS: Final = {
+    "accuracy": "accuracy",
+    "auc": "AUC",
+    "auc_within": "AUC within sites",
+    "log_loss": "log loss, negative",
+    "none": "not measured",
+}
 
 
 def reason(number: int) -> str:
@@ -55,6 +72,19 @@ def fixed(value: Fraction, places: int) -> str:
 def quality(utility: int | None) -> str:
     """Return a utility with four places."""
     return DASH if utility is None else fixed(Fraction(utility, UTILITY_UNIT), 4)
+
+
+def metric(name: str) -> str:
+    """Return a metric's name as people read it."""
+    return METRICS.get(name, clean(name, 40))
+
+
+def tally(verdict: Verdict) -> str:
+    """Return how many rounds there were, and what became of them."""
+    versions = sum(r.version is not None for r in verdict.rounds)
+    void = sum(r.outcome is Outcome.VOID for r in verdict.rounds)
+    ended = [count(versions, "accepted result"), f"{count(void, 'round')} void"]
+    return f"{count(len(verdict.rounds), 'round')}: {', '.join(ended)}"
 
 
 def points(value: Fraction) -> str:
