@@ -277,7 +277,7 @@ class WindowsSection(Section):
 
     commit: Window = 600
     reveal: Window = 120
-    propose: Window = 600
+    propose: Window = 240
     attest: Window = 600
     challenge: Window = 3600
     answer: Window = 3600
