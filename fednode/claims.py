@@ -75,11 +75,12 @@ class Holding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """One amount that was taken out."""
+    """One amount that was taken out, and who was paid it."""
 
     kind: str
     amount: int
     receipt: Receipt
+    payee: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,10 @@ class Claims:
                 self._stopped(f"payout of {tree.due(some[0])}", some[0].payout, error)
             return None
         paid = contract.payouts(receipt)
-        self.claimed += [Claimed("payout", amount, receipt) for amount in paid.values()]
+        payees = {p.index: p.payout for p in some}
+        self.claimed += [
+            Claimed("payout", amount, receipt, payees[index]) for index, amount in paid.items()
+        ]
         return set(paid)
 
     def _fitting(self, waiting: Sequence[Participant]) -> int:
@@ -252,7 +256,9 @@ class Claims:
             self.wasted += strange and isinstance(error, TransactionFailed)
             self._stopped(due.what, due.payee, error)
             return
-        self.claimed += [Claimed(kind, amount, receipt) for kind, amount in due.amounts.items()]
+        self.claimed += [
+            Claimed(kind, amount, receipt, due.payee) for kind, amount in due.amounts.items()
+        ]
 
     def _strange(self, due: Due) -> bool:
         """Whether a payment runs the code of a stranger."""

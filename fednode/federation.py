@@ -252,7 +252,7 @@ class Federation:
         of what is left of the phase: there must be time for what they are needed for.
         """
         seconds = float(self.policy.windows.patience)
-        end = _end_of_phase(self.state)
+        end = self.state.phase_deadline
         if end is not None:
             seconds = min(seconds, max(0, end - self.chain.now()) / 4)
         return spending(Budget(seconds))
@@ -287,6 +287,10 @@ class Federation:
         whether any record is coming.
         """
         return self._identities.step(self.state)
+
+    def names(self) -> dict[int, str]:
+        """Give the names that participants have signed, as far as `gather` has found them."""
+        return self._identities.names(self.state.participants)
 
     def slots(self, round_: Round, known: Sequence[Slot] = ()) -> list[Slot]:
         """Read all that a round is made from, as far as it can be had. What is there of the `known`
@@ -500,11 +504,7 @@ class Federation:
         """Give the model version that the policy releases: the last, or the first of those with the
         best utility. By shards a version is measured one result later.
         """
-        trail = self.standing().trail
-        if self.policy.release == "best" and trail:
-            late = self.policy.evaluation.mode == "shards"
-            return max(trail.index(max(trail)) - late, 0)
-        return self.state.training_index(len(self.state.lineage))
+        return released(self.policy, self.state, self.standing().trail)
 
     def _wait_for(self, confirmations: int) -> None:
         """From here on believe what has the policy's confirmations, and nothing else."""
@@ -530,12 +530,12 @@ class Federation:
         return Replica(reader, self.store, origin=origin, vault=self._vault)
 
 
-def _end_of_phase(state: FederationState) -> int | None:
-    if state.phase is Phase.COMMIT:
-        return state.round.commit_deadline
-    if state.phase is Phase.PROPOSE:
-        return state.round.propose_deadline
-    return state.round.proposal.attest_deadline if state.phase is Phase.ATTEST else None
+def released(policy: Policy, state: FederationState, trail: Sequence[int]) -> int:
+    """Give the model version that a policy releases, given the utilities so far."""
+    if policy.release == "best" and trail:
+        late = policy.evaluation.mode == "shards"
+        return max(trail.index(max(trail)) - late, 0)
+    return state.training_index(len(state.lineage))
 
 
 def _recorded(recording: RecordingStore, *, whole: bool) -> Artefact:

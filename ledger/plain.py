@@ -41,7 +41,7 @@ def dated(timestamp: int, now: int) -> str:
 def ether(wei: int) -> str:
     """Return an amount exactly: in ether, or in wei where it is tiny."""
     if 0 < abs(wei) < SMALL:
-        return f"{wei:,} wei"
+        return f"{wei} wei"
     return f"{in_ether(wei)} ether"
 
 

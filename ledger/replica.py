@@ -339,6 +339,14 @@ class Replica:
     def standing(self, height: int | None = None) -> Standing:
         """Give what the result of a height leaves to the next round; by default, the head."""
         lineage = self.state.lineage[:height]
+        return replace(self._left_by(lineage), model=self.model(len(lineage)))
+
+    def trail(self) -> tuple[int, ...]:
+        """Give the utilities up to the head; no model is read for them."""
+        return self._left_by(self.state.lineage).trail
+
+    def _left_by(self, lineage: Sequence[Accepted]) -> Standing:
+        """Give what a lineage's last result leaves to the next round, without the model."""
         pairs = zip(self._standings, lineage, strict=False)
         known = sum(1 for _ in takewhile(lambda pair: pair[0][0] == pair[1].result, pairs))
         if known < len(lineage):
@@ -346,8 +354,7 @@ class Replica:
         for accepted in lineage[known:]:
             last = self._standings[-1][1] if self._standings else first_standing()
             self._standings.append((accepted.result, self._follow(last, accepted)))
-        standing = self._standings[len(lineage) - 1][1] if lineage else first_standing()
-        return replace(standing, model=self.model(len(lineage)))
+        return self._standings[len(lineage) - 1][1] if lineage else first_standing()
 
     def reader(self, accepted: Accepted) -> artefacts.ResultReader:
         """Open the published result behind a place on the lineage."""

@@ -9,6 +9,7 @@ together (a quorum and its acceptance, say) is due next and nothing else may com
 
 from collections.abc import Callable, Iterator
 from enum import Enum
+from itertools import takewhile
 
 from ledger import committee, disputes
 from ledger import history as ev
@@ -115,6 +116,26 @@ class FederationState:
         if self.advances is not None:
             clocks.append(self.advances)
         return min(clocks, default=None)
+
+    @property
+    def phase_deadline(self) -> int | None:
+        """The time at which the current phase ends; None where it has none."""
+        if self.phase is Phase.COMMIT:
+            return self.round.commit_deadline
+        if self.phase is Phase.PROPOSE:
+            return self.round.propose_deadline
+        return self.round.proposal.attest_deadline if self.phase is Phase.ATTEST else None
+
+    @property
+    def closable_from(self) -> int:
+        """The time from which on `close` may end the federation if nothing more is accepted."""
+        return self._last_progress + self.policy.idle_window
+
+    @property
+    def void_in_a_row(self) -> int:
+        """How many rounds have ended without a result since the last that was accepted."""
+        over = (r for r in reversed(self.rounds) if r.outcome is not Outcome.OPEN)
+        return sum(1 for _ in takewhile(lambda r: r.outcome is Outcome.VOID, over))
 
     def disputed(self) -> Iterator[tuple[Proposal, Challenge]]:
         """List the live results that are challenged, each with the challenge whose clock runs."""

@@ -1,6 +1,6 @@
 """`fednode claim`: everything that is due to an account."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +21,12 @@ from fednode.cli.edge import (
     store_options,
 )
 from fednode.cli.open import Place, open_account, placed
+from fednode.names import read_names
+from fednode.outlook import NAME
 from ledger.chain.federations import PAYEE_GAS
-from ledger.types import ZERO_ADDRESS
+from ledger.lines import clean
+from ledger.plain import ether
+from ledger.types import ZERO_ADDRESS, Address
 
 
 @click.command()
@@ -70,24 +74,22 @@ def claim(
     opened = place.holdings()
     account = open_account(keystore, password_file)
     claims = Claims(opened, account, everybody=everybody, gas=gas).take()
-    _report(output, claims)
+    content = place.content() if everybody else None
+    people = opened.state.participants
+    _report(output, claims, {} if content is None else read_names(people, content))
     if claims.unread is not None:
         output.error(str(claims.unread))
     if claims.unread is not None or claims.failed:
         ctx.exit(FAILED)
 
 
-def _report(output: Output, claims: Claims) -> None:
-    """Print what was taken out, and why the rest was not."""
-    token = claims.federation.state.policy.token
+def _report(output: Output, claims: Claims, names: Mapping[int, str]) -> None:
+    """Print what was taken out, and why the rest was not; with --everybody also for whom."""
     unread, failed = claims.unread, claims.failed
-    in_token = () if token == ZERO_ADDRESS else ("payout", "fees", "refund")
-    claimed = _by_transaction(claims.claimed)
-    lines = [
-        f"{c.kind}: {c.amount} {f'units of token {token}' if c.kind in in_token else 'wei'} "
-        f"({c.receipt.gas_used} gas)"
-        for c in claimed
-    ]
+    claimed, called = _by_transaction(claims.claimed), _payees(claims, names)
+    lines = [f"{c.kind}: {_amount(claims, c)} ({c.receipt.gas_used} gas)" for c in claimed]
+    if claims.everybody:
+        lines += [f"{called(c)}: {c.kind} of {_amount(claims, c)}" for c in claims.claimed]
     nothing = "nothing else was due to this account" if unread else "nothing is due to this account"
     output.result(
         {
@@ -95,11 +97,37 @@ def _report(output: Output, claims: Claims) -> None:
                 {"kind": c.kind, "amount": str(c.amount), "gas": c.receipt.gas_used}
                 for c in claimed
             ],
+            "paid": [
+                {"kind": c.kind, "amount": str(c.amount), "payee": c.payee, "name": called(c)}
+                for c in claims.claimed
+            ],
             **({} if unread is None else {"unread": str(unread)}),
             **({"failed": [f.record() for f in failed]} if failed else {}),
         },
         *(lines or ["nothing was paid" if failed else f"{nothing} now"]),
     )
+
+
+def _amount(claims: Claims, claimed: Claimed) -> str:
+    """Return an amount in ether, or in the least units of the pool's token."""
+    token = claims.federation.state.policy.token
+    if token != ZERO_ADDRESS and claimed.kind in ("payout", "fees", "refund"):
+        return f"{claimed.amount:,} units of token {token}"
+    return ether(claimed.amount)
+
+
+def _payees(claims: Claims, names: Mapping[int, str]) -> Callable[[Claimed], str]:
+    """Give what a payee is called: a participant's name, with the address that was paid."""
+    owners: dict[Address, str] = {}
+    for person in claims.federation.state.participants:
+        known = clean(names.get(person.index, f"participant {person.index}"), NAME)
+        owners |= dict.fromkeys((person.payout, person.controller, person.signer), known)
+
+    def called(claimed: Claimed) -> str:
+        name = owners.get(claimed.payee)
+        return claimed.payee if name is None else f"{name} ({claimed.payee})"
+
+    return called
 
 
 def _by_transaction(claimed: Sequence[Claimed]) -> list[Claimed]:

@@ -42,6 +42,7 @@ from fednode.site import published_rows
 from fednode.training.task import layout_of, open_task
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Federations
+from ledger.plain import ether, span
 from ledger.stores import ContentStore
 from ledger.types import ZERO_ADDRESS, Digest, Wei
 
@@ -142,6 +143,7 @@ def create(
         slices=_slices(slices, holder, account),
     )
     output.note(_cost(planned))
+    output.note(_pool(planned))
     output.note(_worst(planned))
     output.note(_risk(planned))
     for line in explain(policy):
@@ -264,6 +266,18 @@ def _sealed(cost: Cost) -> str:
     return f"; envelopes for {cost.readers} keys, two of each participant, are counted in these"
 
 
+def _pool(planned: Plan) -> str:
+    """Say what is paid in, and what a turn costs in which its participant does not propose."""
+    header = planned.header
+    token = "" if header.token == ZERO_ADDRESS else f" units of token {header.token}"
+    pool = f"{header.pool:,}{token}" if token else ether(header.pool)
+    idle = header.reveal_window + header.propose_window
+    return (
+        f"the reward pool is {pool}, paid with the creation; a participant that does not propose "
+        f"in its turn costs the round {span(idle)} (windows.reveal + windows.propose)"
+    )
+
+
 def _committee(policy: Policy) -> list[dict[str, object]]:
     return [found.record() for found in odds(policy)]
 
@@ -286,7 +300,7 @@ def _risk(planned: Plan) -> str:
     loss = worst_loss(planned.header)
     return (
         f"a watcher demands what did not come within {planned.worst.fetch} s. If the result is "
-        f"right all the same, it loses at most {loss.attempt} wei of its bond, or {loss.run} wei "
-        "in a run in which this happens in each attempt at each result, and the gas of its "
-        "transactions"
+        f"right all the same, it loses at most {ether(loss.attempt)} of its bond, or "
+        f"{ether(loss.run)} in a run in which this happens in each attempt at each result, and the "
+        "gas of its transactions"
     )

@@ -184,15 +184,16 @@ class Place:
             )
         return opened
 
-    def holdings(self, *, required: bool = False) -> Holdings:
-        """Open what the chain alone tells of the federation; unless one is `required`, a store may
-        be left out.
-        """
+    def holdings(self) -> Holdings:
+        """Open what the chain alone tells of the federation; a store may be left out."""
         contract = open_contract(self.rpc, self.chain_id, self.ledger)
-        none = self.ipfs is None and self.store is None and not required
-        content = None if none else open_content(self.ipfs, self.store)
         vault = open_vault(self.key_files)
-        return Holdings(contract, federation_id(self.federation), content, vault=vault)
+        return Holdings(contract, federation_id(self.federation), self.content(), vault=vault)
+
+    def content(self) -> ContentStore | None:
+        """Open the store, if one was given."""
+        none = self.ipfs is None and self.store is None
+        return None if none else open_content(self.ipfs, self.store)
 
     def open_to_pay(self, keystore: Path, password_file: Path | None) -> tuple[Federation, Account]:
         """Open the federation, with its key, for an account that will pay stakes or bonds; refuse a

@@ -1,9 +1,11 @@
 """`fednode status`: where a federation stands."""
 
+import time
 from pathlib import Path
 
 import click
 
+from fednode.claims import Holding
 from fednode.cli.edge import (
     FAILED,
     Output,
@@ -19,31 +21,25 @@ from fednode.cli.edge import (
 )
 from fednode.cli.open import Place, placed
 from fednode.disclosed import Disclosed
-from fednode.federation import Federation
-from fednode.holdings import Holdings
-from fednode.models.errors import ModelDescriptionError, ModelNotAllowed
+from fednode.overview import Overview, Recorded
 from fednode.policy import PolicyError
 from fednode.roles.effort import Effort, attested
 from fednode.roles.journal import Journal
 from ledger.errors import MalformedRecord
 from ledger.lines import clean
-from ledger.sealing import NotForUs
-from ledger.state import Phase
 from ledger.stores import BlockUnavailable
-from ledger.types import ZERO_ADDRESS
+from ledger.types import FederationId
 
-UNREADABLE = (
-    BlockUnavailable,
-    MalformedRecord,
-    PolicyError,
-    ModelDescriptionError,
-    ModelNotAllowed,
+UNREADABLE = (BlockUnavailable, MalformedRecord, PolicyError)
+"""Errors of a policy's records, or of results, that a store lacks or has in no usable form."""
+NOTHING = Recorded()
+LONGEST_LINE = 1_000
+"""Characters of a line that are printed, whatever strangers called themselves."""
+WITHOUT_STORE = (
+    "note: names, the policy and the models' quality need records: give --ipfs or --store"
 )
-"""Errors of a policy's records, or of results, that a store lacks, has in no usable form, or that
-need code which was not allowed.
-"""
-LABELS = {
-    "deadline_in": "seconds to the deadline",
+
+ANSWERED = {
     "shard_models": "models that the shard has answered here",
     "shard_models_in_all": "models that its most asked row has answered in all federations",
     "shard_models_at_most": "models that a row may answer",
@@ -68,122 +64,64 @@ def status(
     journal: Path | None,
     as_json: bool,
 ) -> None:
-    """Print a federation's phase, deadline, participants, results and payouts.
+    """Print a federation's phase, its deadline, whose turn it is and who is missing, with results
+    and payouts.
 
-    Where the policy's records cannot be read, what the chain alone tells is printed, and an error.
+    Needs the chain alone; with --ipfs or --store it prints names and quality, too. No model is
+    built. Where the policy's records cannot be read, what the chain tells is printed, and an error.
     """
-    output = Output(as_json)
-    try:
-        opened = place.open()
-        fields = {**_fields(opened), **_recorded(opened)}
-    except UNREADABLE as error:
-        holdings = place.holdings(required=True)
-        text = advised(error)
-        fields = {**_fields(holdings), "unread": text}
-        output.result(fields, *_lines(fields))
-        output.error(text)
-        ctx.exit(FAILED)
+    output, unread = Output(as_json), None
+    holdings = place.holdings()
+    recorded, store = Recorded(), place.content()
+    if store is not None:
+        try:
+            recorded = Recorded.read(holdings, store)
+        except UNREADABLE as error:
+            unread = advised(error)
+    overview = _fields(holdings, recorded)
+    fields, lines = overview.record(), _lines(overview)
+    if store is None:
+        lines.append(WITHOUT_STORE)
+    if unread is not None:
+        fields["unread"] = unread
     if journal is not None:
-        fields["attesting"] = _attesting(opened, journal)
-        fields |= _shard(opened, journal)
-    output.result(fields, *_lines(fields))
+        fields["attesting"] = rounds = _attesting(holdings.id, journal)
+        lines += [f"attesting round {line['round']}: {Effort.of_record(line)}" for line in rounds]
+        answered = _answered(holdings.id, recorded, journal)
+        fields |= answered
+        lines += [f"{ANSWERED[name]}: {number}" for name, number in answered.items()]
+    output.result(fields, *lines)
+    if unread is not None:
+        output.error(unread)
+        ctx.exit(FAILED)
 
 
-def _recorded(opened: Federation) -> dict[str, object]:
-    """Give what the policy's record and the results add to what the chain tells."""
-    state, trail = opened.state, _trail(opened)
-    ended = state.phase is Phase.ENDED and trail is not None
-    return {
-        "name": opened.policy.federation.name,
-        "utility": trail[-1] / 1_000_000 if trail else None,
-        "released_version": opened.released_version() if ended else None,
-    }
+def _fields(opened: Holding, recorded: Recorded = NOTHING) -> Overview:
+    """Take in where a federation stands now, by the chain's clock and by this machine's."""
+    return Overview(opened, opened.contract.chain.now(), int(time.time()), recorded)
 
 
-def _fields(opened: Federation | Holdings) -> dict[str, object]:
-    state = opened.state
-    deadline = state.deadline
-    now = opened.contract.chain.now()
-    return {
-        "federation": opened.id.hex(),
-        "name": None,
-        "phase": state.phase.value,
-        "round": state.round.index if state.rounds else None,
-        "commits": state.round.slots if state.rounds else 0,
-        "seats": state.round.seats if state.rounds else 0,
-        "challenges": sum(1 for _ in state.disputed()),
-        "deadline_in": None if deadline is None else deadline - now,
-        "results": len(state.lineage),
-        "settled": sum(accepted.settled for accepted in state.lineage),
-        "rounds": state.policy.rounds,
-        "head": state.head.hex(),
-        "utility": None,
-        "released_version": None,
-        "token": None if state.policy.token == ZERO_ADDRESS else state.policy.token,
-        "participants": [
-            {
-                "index": p.index,
-                "signer": p.signer,
-                "rows": p.datasets[-1].rows,
-                "active": p.until is None,
-                "slashed": p.slashed,
-                "claimed": str(p.paid),
-                "charged": sorted(p.charged),
-            }
-            for p in state.participants
-        ],
-    }
+def _lines(overview: Overview) -> list[str]:
+    return [clean(line, LONGEST_LINE) for line in overview.lines()]
 
 
-def _attesting(opened: Federation, journal: Path) -> list[dict[str, object]]:
+def _attesting(federation: FederationId, journal: Path) -> list[dict[str, object]]:
     """Give what attesting cost a participant in each round; a folder that is none of this
     federation's is not made into one.
     """
-    if not (journal / opened.id.hex()).is_dir():
+    if not (journal / federation.hex()).is_dir():
         return []
-    efforts = attested(Journal(journal, opened.id))
+    efforts = attested(Journal(journal, federation))
     return [{"round": number, **effort.record()} for number, effort in efforts.items()]
 
 
-def _shard(opened: Federation, journal: Path) -> dict[str, object]:
-    """Give how many models a participant's shard has answered, by shards."""
-    if opened.policy.evaluation.mode != "shards":
+def _answered(federation: FederationId, recorded: Recorded, journal: Path) -> dict[str, int]:
+    """Give how many models a participant's shard has answered, where evaluation is by shards."""
+    if recorded.shard_models is None:
         return {}
     disclosed = Disclosed(journal)
     return {
-        "shard_models": disclosed.answered(opened.id),
+        "shard_models": disclosed.answered(federation),
         "shard_models_in_all": disclosed.most_asked(),
-        "shard_models_at_most": opened.policy.shard_models,
+        "shard_models_at_most": recorded.shard_models,
     }
-
-
-def _trail(opened: Federation) -> tuple[int, ...] | None:
-    """Give the utilities so far; None where they are sealed and no key of ours opens them."""
-    try:
-        return opened.standing().trail
-    except NotForUs:
-        return None
-
-
-def _lines(fields: dict[str, object]) -> list[str]:
-    unit = "wei" if fields["token"] is None else "units"
-    lines = [
-        f"{LABELS.get(name, name.replace('_', ' '))}: {clean(str(value), 200)}"
-        for name, value in fields.items()
-        if name not in ("participants", "attesting", "unread") and value is not None
-    ]
-    people = fields["participants"]
-    assert isinstance(people, list)
-    for person in people:
-        left = "" if person["active"] else ", slashed" if person["slashed"] else ", has left"
-        withheld = ", ".join(map(str, person["charged"]))
-        charged = f", charged for withholding in round {withheld}" if withheld else ""
-        lines.append(
-            f"participant {person['index']}: {person['signer']}, {person['rows']} rows, "
-            f"{person['claimed']} {unit} claimed{charged}{left}"
-        )
-    rounds = fields.get("attesting", [])
-    assert isinstance(rounds, list)
-    for line in rounds:
-        lines.append(f"attesting round {line['round']}: {Effort.of_record(line)}")
-    return lines

@@ -5,8 +5,12 @@ that ended without a result.
 import logging
 
 from fednode.federation import Federation
+from fednode.outlook import Outlook, calling, closing
+from ledger.members import Participant
+from ledger.plain import dated
 from ledger.proceedings import Outcome, Round
 from ledger.state import FederationState
+from ledger.types import Address
 
 log = logging.getLogger("fednode")
 
@@ -22,6 +26,7 @@ class News:
 
     def __init__(self) -> None:
         self._known: set[int] | None = None
+        self._waits: object = None
 
     def tell(self, federation: Federation, who: str) -> None:
         """Log where the federation stands, once, and each round that has ended without a result."""
@@ -36,14 +41,36 @@ class News:
                 log.warning(
                     "round %d ended without a result: %s", round_.index, _cause(state, round_)
                 )
+                advice = closing(state, federation.chain.now())
+                if advice is not None:
+                    log.warning("%s", advice)
+
+    def wait(self, federation: Federation, own: Address, *, proposes: bool = False) -> None:
+        """Log what the federation waits for, once for each phase and attempt. `own` is this node's
+        account; `proposes`: it proposes once a turn has passed.
+        """
+        state = federation.state
+        outlook, attempt = Outlook.of(state), state.round.attempt if state.rounds else 0
+        now = federation.chain.now()
+        situation = (outlook.phase, outlook.round, attempt, outlook.joins, outlook.passed(now))
+        if situation == self._waits:
+            return
+        self._waits = situation
+        called = calling(federation.names())
+
+        def named(participant: Participant) -> str:
+            return "this node" if participant.signer == own else called(participant)
+
+        proposes = proposes and (outlook.turn is None or outlook.turn.signer != own)
+        place = "" if outlook.round is None else f"round {outlook.round}: "
+        log.info("%s%s", place, outlook.sentence(now, named, proposes=proposes))
 
 
 def _deadline(federation: Federation) -> str:
     deadline = federation.state.deadline
     if deadline is None:
         return ""
-    left = max(0, deadline - federation.chain.now())
-    return f", deadline {deadline} in chain time, {left} s from now"
+    return f", deadline {dated(deadline, federation.chain.now())}"
 
 
 def _cause(state: FederationState, round_: Round) -> str:

@@ -173,7 +173,7 @@ def run(
     pace: Resting | None = None,
     passing: tuple[type[Exception], ...] = PASSING,
     look: Callable[[], None] = lambda: None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> None:
     """Step a role until it is done, whatever passes; look at the chain's pulse while it rests, for
     `poll` seconds, or as its `pace` says. The only loop that looks at the wall clock, and only to
@@ -202,4 +202,4 @@ def run(
         if progress is Progress.DONE:
             return
         if progress is Progress.WAITING:
-            sleep(rest)
+            (sleep or time.sleep)(rest)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from ledger.errors import LedgerError
+from ledger.plain import ether
 from ledger.types import Address
 
 
@@ -62,7 +63,7 @@ class Unfunded(ChainError):
         self.needed = needed
         super().__init__(
             f"account {address} has {balance} wei, needs {needed} wei; send it "
-            f"{needed - balance} wei or more and try again"
+            f"{ether(needed - balance)} or more and try again"
         )
 
 

@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from ledger.proceedings import Outcome
-from tests.federations import opened, play
+from ledger.state import Phase
+from tests.federations import in_phase, opened, play
 from tests.fednode.roles.conftest import Found
 
 
@@ -25,7 +26,7 @@ def test_start_void_rounds_and_advances_are_logged(
     def count(text: str) -> int:
         return sum(text in line for line in lines)
 
-    assert count("participant 0: round 0, phase commit, deadline ") == 1
+    assert count("participant 0: round 0, phase commit, deadline 20") == 1
     for number in (0, 1):
         text = f"round {number} ended without a result: updates committed 1, at least 2"
         assert count(text) == 1
@@ -34,5 +35,38 @@ def test_start_void_rounds_and_advances_are_logged(
     caplog.clear()
     cast.hospitals[0].proposer().step()
     lines = [record.getMessage() for record in caplog.records]
-    assert count("proposer: round 2, phase commit, deadline ") == 1
+    assert count("proposer: round 2, phase commit, deadline 20") == 1
     assert count("ended without a result") == 0
+
+
+def test_a_node_says_once_what_it_waits_for(start: Found, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fednode")
+    cast = start(rounds=1)
+    people = [hospital.participant() for hospital in cast.hospitals]
+    proposer = cast.hospitals[2].proposer()
+    play(cast, lambda: people, until=in_phase(Phase.PROPOSE))
+    for _ in range(40):
+        proposer.step()
+    lines = [record.getMessage() for record in caplog.records]
+    waiting = [line for line in lines if "to propose until" in line and "this node's turn" in line]
+    assert len(waiting) == 1, lines
+    assert waiting[0].startswith("round 0: waiting for cleveland (0x")
+    assert " UTC (in " in waiting[0]
+    assert waiting[0].endswith("), then it is this node's turn")
+    cast.stage.engine.hurry(cast.state().round.propose_deadline)
+    caplog.clear()
+    proposer.step()
+    play(cast, lambda: [*people, proposer], until=in_phase(Phase.ATTEST))
+    lines = [record.getMessage() for record in caplog.records]
+    assert any("waiting for a node to end the phase" in line for line in lines), lines
+
+
+def test_void_rounds_in_a_row_point_to_the_way_out(
+    start: Found, caplog: pytest.LogCaptureFixture
+) -> None:
+    cast = start()
+    alone = [cast.hospitals[0].participant()]
+    play(cast, lambda: alone, until=opened(2))
+    alone[0].step()
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if "`fednode close` ends the federation" in line]
