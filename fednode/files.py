@@ -112,8 +112,7 @@ def _unwritable(path: Path, error: OSError) -> FedNodeError:
 
 def write_new(path: Path, data: bytes, *, private: bool = False) -> None:
     """Write a file that must not exist yet; `private` lets only its owner read it."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    _fill(open_private(path, flags) if private else os.open(path, flags, 0o644), data)
+    whole_file.write_new(path, data, mode=FILE_MODE if private else 0o644)
 
 
 def sweep(folder: Path) -> None:
@@ -121,10 +120,3 @@ def sweep(folder: Path) -> None:
     for scratch in folder.glob(f"{NEW}*"):
         if scratch.is_file():
             scratch.unlink()
-
-
-def _fill(descriptor: int, data: bytes) -> None:
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

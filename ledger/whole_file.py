@@ -65,6 +65,20 @@ def write_whole(
         raise
 
 
+def write_new(path: Path, data: bytes, *, mode: int) -> None:
+    """Write a file whole that must not exist yet. Raise OSError, FileExistsError where it does."""
+    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=NEW)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)  # whatever the umask
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        os.link(scratch, path)
+    finally:
+        Path(scratch).unlink()
+
+
 def require_writable(path: Path) -> None:
     """See that a file can be written, before there is anything to write. Raise OSError."""
     if _is_stream(path):

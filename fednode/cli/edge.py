@@ -86,7 +86,8 @@ class Failing(click.Group):
         try:
             return super().make_context(*args, **extra)
         except click.UsageError as error:
-            raise click.UsageError(one_line(error.format_message()), error.ctx) from None
+            message = scrub_of(error.ctx)(error.format_message())
+            raise click.UsageError(one_line(message), error.ctx) from None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Learn from the whole command line what must not be printed."""

@@ -4,9 +4,7 @@ A key never leaves the process: nodes get signed transactions only.
 """
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +18,7 @@ from ledger.chain.errors import AccountError
 from ledger.chain.keystores import KeystoreRefused, open_keystore
 from ledger.types import Address, Digest
 from ledger.utf8 import NotUtf8, decode
+from ledger.whole_file import write_new
 
 FRAMES = 3000
 """Calls inside each other that a process allows. A library imported above raises that to 100,000,
@@ -127,16 +126,7 @@ def create_keystore(
     account = account or new_account()
     content = json.dumps(account.keystore(password, light=light)).encode()
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".keystore-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(handle, 0o600)  # whatever the umask
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(name, target)
-        finally:
-            Path(name).unlink()
+        write_new(target, content, mode=0o600)
     except FileExistsError:
         raise AccountError(str(target), "exists already; choose another name") from None
     except OSError as error:

@@ -4,7 +4,6 @@ The public half stands on the chain or, of an auditor, in the policy. It comes f
 point of small order has no shared secret with anybody, and is no key.
 """
 
-import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ledger.sealing.errors import KeyFileError
+from ledger.whole_file import write_new
 
 KEY_SIZE = 32
 _ANY_PRIVATE = X25519PrivateKey.from_private_bytes(bytes(range(KEY_SIZE)))
@@ -60,12 +60,7 @@ def create_key(path: Path | str) -> SealingKey:
     key = X25519PrivateKey.generate()
     data = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, 0o600)  # whatever the umask
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(Path(path), data, mode=0o600)
     except FileExistsError:
         raise KeyFileError(str(path), "exists already; choose another name") from None
     except OSError as error:

@@ -1,5 +1,6 @@
 """What a node keeps for itself can be read by its owner alone, whatever the umask."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -14,7 +15,9 @@ from fednode.membership import site_secret
 from fednode.own_word import keep_word, says_public
 from fednode.relay.journal import Journal as RelayJournal
 from fednode.roles.journal import Journal, PreparedUpdate
+from ledger.chain.accounts import create_keystore
 from ledger.cid import Codec
+from ledger.errors import LedgerError
 from ledger.sealing.keys import create_key
 from ledger.stores import Artefact
 from ledger.types import Digest, FederationId
@@ -117,3 +120,18 @@ def test_a_shared_folder_is_left_as_it_is(tmp_path: Path) -> None:
     shared.chmod(0o1777)
     private_folder(shared, whole=False)
     assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+
+
+@pytest.mark.parametrize("way", [write_new, create_key, create_keystore])
+def test_a_disk_that_fails_leaves_no_part_of_a_new_file(
+    way: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    more = () if way is create_key else (b"x",) if way is write_new else ("password",)
+    light = {"light": True} if way is create_keystore else {}
+    with pytest.raises((OSError, LedgerError), match="No space left"):
+        way(tmp_path / "new", *more, **light)
+    assert list(tmp_path.iterdir()) == []
