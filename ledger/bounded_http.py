@@ -153,7 +153,7 @@ class Server:
             {**_HEADERS, **({"Authorization": login[0]} if login else {})},
             sorted({part for part in login if len(part) >= LEAST_SECRET}, key=len, reverse=True),
             proxy,
-            _certificates(_bundle()) if encrypted else None,
+            _trusted() if encrypted else None,
             family,
         )
 
@@ -251,24 +251,28 @@ def _proxy(address: str) -> URL | None:
     return proxy
 
 
-def _bundle() -> str:
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or ""
-
-
 @lru_cache
-def _certificates(bundle: str) -> ssl.SSLContext:
-    """Trust the bundle of the environment alone, or the system's certificates and certifi's."""
+def _certificates(bundle: str, *, named: bool) -> ssl.SSLContext:
+    """Trust what the environment names alone, or the system's certificates and certifi's."""
     path = bundle or DEFAULT_CA_BUNDLE_PATH
     file, folder = (None, path) if Path(path).is_dir() else (path, None)
     try:
         if bundle:
             return ssl.create_default_context(cafile=file, capath=folder)
         context = ssl.create_default_context()
-        context.load_verify_locations(file, folder)
+        if not named:
+            context.load_verify_locations(file, folder)
     except OSError as error:
         reason = error.strerror or "no certificates"
         raise BadAddress(f"the certificates in {path} cannot be read ({reason})") from None
     return context
+
+
+def _trusted() -> ssl.SSLContext:
+    """Read the variables of `requests` first, then those of OpenSSL."""
+    given = os.environ.get
+    bundle = given("REQUESTS_CA_BUNDLE") or given("CURL_CA_BUNDLE") or ""
+    return _certificates(bundle, named=bool(given("SSL_CERT_FILE") or given("SSL_CERT_DIR")))
 
 
 class _Loop(asyncio.SelectorEventLoop):

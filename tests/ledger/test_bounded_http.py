@@ -1,20 +1,31 @@
 """HTTP exchanges with servers that drip, flood, lie or send elsewhere, directly and by a proxy."""
 
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
-from ledger.bounded_http import BadAddress, HttpFailure, Kind, Server
+from ledger.bounded_http import BadAddress, HttpFailure, Kind, Server, _certificates
 from ledger.bounded_json import read_json, read_lines
 from ledger.errors import MalformedRecord
 from tests.http_faults import DRIPS, FLOODS, FRAUDS, JSONS, OK, Fault, hostile, resident
 
 MOST = 1 << 20
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 GOOD = Fault(OK + b"Content-Length: 2\r\n\r\n{}")
 ANY_STATUS = Fault(b"HTTP/1.1 %d What\r\nLocation: /api\r\nContent-Length: 0\r\n\r\n")
 
@@ -24,6 +35,8 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "NETRC"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+    for name in CERTIFICATES:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +187,84 @@ def test_certificates_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
     with pytest.raises(BadAddress, match=r"none\.pem cannot be read \(No such file"):
         Server.at("https://chain.example")
+
+
+@pytest.fixture
+def own_certificate(tmp_path: Path) -> Path:
+    """Write the key and the certificate of a server that signed for itself, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hospital")])
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, datetime(2020, 1, 1), datetime(2120, 1, 1)
+    ).add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    path = tmp_path / "own.pem"
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + made.sign(key, SHA256()).public_bytes(Encoding.PEM)
+    )
+    return path
+
+
+@pytest.mark.parametrize("variable", CERTIFICATES)
+def test_a_certificate_is_checked_by_what_the_environment_names(
+    variable: str, own_certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(own_certificate)
+    with tls(context) as url:
+        with pytest.raises(HttpFailure, match="certificate is not valid: self") as failure:
+            Server.at(url).post(b"{}", seconds=5, most=MOST)
+        assert not failure.value.sent
+        _certificates.cache_clear()  # OpenSSL's variable is read when a context is made
+        monkeypatch.setenv(variable, str(own_certificate))
+        assert Server.at(url).post(b"{}", seconds=5, most=MOST).body == b"{}"
+    _certificates.cache_clear()
+
+
+@contextmanager
+def tls(context: ssl.SSLContext) -> Iterator[str]:
+    """Answer over TLS."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client that trusts no such certificate hangs up."""
+
+    with Quiet(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"https://localhost:{server.server_port}"
+        server.shutdown()
+
+
+FORKED = """
+import os, sys
+from ledger.bounded_http import Server
+server = Server.at(sys.argv[1])
+assert server.post(b"", seconds=5, most=9).body == b"{}"
+child = os.fork()
+assert server.post(b"", seconds=5, most=9).body == b"{}"
+if not child:
+    os._exit(0)  # as multiprocessing does
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_a_forked_process_has_connections_of_its_own() -> None:
+    with hostile(
+        Fault(GOOD.start.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    ) as server:
+        command = [sys.executable, "-c", FORKED, server.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # -- JSON
