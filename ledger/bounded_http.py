@@ -173,7 +173,7 @@ class Server:
         """How requests travel, to follow a message: the proxy, if there is one."""
         if self._proxy is None:
             return ""
-        return f" (through the proxy {shown(str(self._proxy))}; NO_PROXY lists hosts without it)"
+        return f", through the proxy {shown(str(self._proxy))}; NO_PROXY lists hosts without one"
 
     def post(
         self,

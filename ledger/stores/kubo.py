@@ -198,7 +198,8 @@ class KuboStore:
             endless = failure.kind is Kind.ENDLESS and failure.status == HTTPStatus.OK
             if endless and cid is not None and call.command == "block/get":
                 raise too_long(cid, self.address) from None
-            asks = ": is Kubo running there?" if failure.kind is Kind.UNCONNECTED else ""
+            direct = failure.kind is Kind.UNCONNECTED and not self._server.way
+            asks = ": is Kubo running there?" if direct else ""
             raise StoreUnreachable(self.address, f"{failure.reason}{asks}") from None
         if not answer.ok:
             raise self._failure(self._refusal(answer), cid)

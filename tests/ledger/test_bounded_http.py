@@ -158,7 +158,7 @@ def test_a_proxy_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("http_proxy", f"http://user:secret@127.0.0.1:{port}")
     with pytest.raises(HttpFailure) as failure:
         Server.at("http://chain.example").post(b"", seconds=5, most=MOST)
-    assert f"refused (through the proxy http://127.0.0.1:{port};" in str(failure.value)
+    assert f"refused, through the proxy http://127.0.0.1:{port};" in str(failure.value)
     assert "secret" not in str(failure.value)
     monkeypatch.setenv("no_proxy", "chain.example")
     assert Server.at("http://chain.example").way == ""
@@ -174,7 +174,7 @@ def test_what_a_proxy_refuses_is_the_proxys(scheme: str, monkeypatch: pytest.Mon
             told = server.post(b"", seconds=5, most=MOST).problem
         except HttpFailure as failure:
             told = str(failure)
-    assert f"HTTP status 407 (through the proxy {proxy.url};" in told
+    assert f"HTTP status 407, through the proxy {proxy.url};" in told
 
 
 def test_a_proxy_of_another_kind_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
