@@ -24,8 +24,9 @@ FRAMES = 3000
 """Calls inside each other that a process allows. A library imported above raises that to 100,000,
 more than a stack holds: endless recursion in a user's model would end the process.
 """
-if "eth" not in sys.modules:  # The embedded chain needs more.
-    sys.setrecursionlimit(FRAMES)
+EVM_FRAMES = 12 << 10
+"""What py-evm needs for 1,024 calls of contracts inside each other; it asks for that itself."""
+sys.setrecursionlimit(EVM_FRAMES if "eth" in sys.modules else FRAMES)
 
 MOST_BYTES = 1 << 16
 """Bytes of a keystore, or of a password's file, that are read."""

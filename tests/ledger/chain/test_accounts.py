@@ -2,12 +2,15 @@
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from eth_account import Account as EthAccount
 
 from ledger.chain.accounts import (
+    EVM_FRAMES,
     create_keystore,
     from_key,
     load_keystore,
@@ -180,3 +183,13 @@ def test_keys(tmp_path: Path) -> None:
         assert not wrong or str(wrong) not in str(refused.value)
     assert new_account().address != new_account().address
     assert "0x" in repr(new_account())
+
+
+@pytest.mark.parametrize(
+    "imports", ["ledger.chain.embedded", "ledger.chain.accounts, ledger.chain.embedded"]
+)
+def test_libraries_leave_calls_a_limit_that_a_stack_holds(imports: str) -> None:
+    """In whatever order they are imported: one of them raises it to 100,000."""
+    script = f"import {imports}, sys; print(sys.getrecursionlimit())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert int(done.stdout) == EVM_FRAMES
