@@ -20,6 +20,7 @@ import ssl
 import threading
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -44,6 +45,8 @@ MAX_HEADERS: Final = 100
 PIECE: Final = 1 << 16
 CONNECTING: Final = 0.75
 """The part of its time in which an exchange must have a connection."""
+CLOSING: Final = 1.0
+"""Seconds that the process's end waits for connections."""
 _HEADERS: Final = {"Accept-Encoding": "identity", "User-Agent": "fednode"}
 _REDIRECTS = frozenset(
     (
@@ -339,10 +342,12 @@ class _Runner:
         if self.process != os.getpid():
             return
         for session in self._sessions.values():
-            self.run(session.close())
+            with suppress(TimeoutError):  # a peer may not answer the end of TLS
+                asyncio.run_coroutine_threadsafe(session.close(), self._loop).result(CLOSING)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.join(CLOSING)
+        if not self._thread.is_alive():
+            self._loop.close()
 
     async def exchange(self, request: _Request) -> Answer:
         """Post and read the answer. Raise HttpFailure."""

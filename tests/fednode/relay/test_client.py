@@ -27,7 +27,7 @@ from tests.fednode.relay.world import (
     STRANGER,
     digest,
 )
-from tests.http_faults import DRIPS, Fault, hostile
+from tests.http_faults import DRIPS, JSONS, Fault, hostile
 
 COMMIT = Commit(FEDERATION, 0, 2, digest(6))
 Answer = tuple[int, dict[str, str], bytes]
@@ -313,6 +313,16 @@ def test_nesting_is_no_end_of_the_process(relay: Scripted) -> None:
             relay.client(tries=2).commit(COMMIT, DEADLINE)
     finally:
         sys.setrecursionlimit(limit)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_whatever_a_relay_answers_is_an_error_of_the_relay(relay: Scripted, status: int) -> None:
+    bodies = [body for body in JSONS.values() if len(body) < MAX_ANSWER]
+    relay.answers = [(status, {}, body) for body in bodies]
+    for _ in bodies:
+        with pytest.raises(RelayError) as caught:
+            relay.client(tries=1).commit(COMMIT, DEADLINE)
+        assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("told", ["ab" * 32, "\x1b[2J", "AB" * 32, 7, None, {"a": 1}])
