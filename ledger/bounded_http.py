@@ -33,7 +33,6 @@ from requests.utils import (
     DEFAULT_CA_BUNDLE_PATH,
     get_environ_proxies,
     get_netrc_auth,
-    prepend_scheme_if_needed,
     select_proxy,
 )
 from yarl import URL
@@ -243,7 +242,7 @@ def _proxy(address: str) -> URL | None:
     if not found:
         return None
     try:
-        proxy = URL(prepend_scheme_if_needed(found, "http"))
+        proxy = URL(found if "://" in found else f"http://{found}")
         usable = proxy.scheme in ("http", "https") and bool(proxy.host)
     except ValueError:
         usable = False

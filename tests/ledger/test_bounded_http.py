@@ -164,6 +164,22 @@ def test_a_proxy_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) 
     assert Server.at("http://chain.example").way == ""
 
 
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("proxy.example:3128", "http://proxy.example:3128"),
+        ("user:secret@proxy.example:3128", "http://proxy.example:3128"),
+        ("https://user:secret@proxy.example", "https://proxy.example"),
+    ],
+)
+def test_a_proxy_may_be_written_without_its_scheme(
+    named: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", named)
+    assert Server.at("https://chain.example").way.startswith(f", through the proxy {told};")
+    assert Server.at("http://chain.example").way == ""
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_what_a_proxy_refuses_is_the_proxys(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = Fault(b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n")
