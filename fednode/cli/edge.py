@@ -205,6 +205,11 @@ class Output:
         click.echo(indented(_scrub().known(line)), err=self.as_json or _taken())
 
 
+def warn(line: str) -> None:
+    """Print a line on standard error, next to JSON, too."""
+    click.echo(indented(_scrub().known(line)), err=True)
+
+
 def _scrub() -> Scrub:
     return scrub_of(click.get_current_context(silent=True))
 

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import click
-
-from fednode.cli.edge import scrub_of
+from fednode.cli.edge import warn
 from fednode.disclosed import Disclosed
 from fednode.federation import Federation
 from fednode.policy import shards_warning
@@ -16,14 +14,10 @@ def warn_of_sums(opened: Federation, site: Site, journal: Path) -> None:
     if opened.replica.policy.statistics == 0 or opened.state.lineage:
         return
     for overlap in Disclosed(journal).overlapping(site.train, opened.id):
-        _warn(overlap.text())
+        warn(overlap.text())
 
 
 def warn_of_counts(opened: Federation) -> None:
     """Warn of what members who collude read of the rows that a site holds out."""
     if opened.policy.evaluation.mode == "shards":
-        _warn(shards_warning(opened.policy))
-
-
-def _warn(text: str) -> None:
-    click.echo(scrub_of(click.get_current_context(silent=True)).known(text), err=True)
+        warn(shards_warning(opened.policy))
