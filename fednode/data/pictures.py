@@ -83,6 +83,8 @@ def pixels_of(
             pixels = np.asarray(exact, dtype=np.uint8).reshape(height, width, channels)
     except PictureRefused:
         raise
+    except image.UnidentifiedImageError:
+        raise PictureRefused("is not an image: save it as PNG or JPEG") from None
     except (*_ERRORS, image.DecompressionBombError) as error:
         raise PictureRefused(f"is not an image ({error}): save it as PNG or JPEG") from None
     return pixels.transpose(2, 0, 1), luma

@@ -201,6 +201,13 @@ def test_a_picture_of_another_size_is_refused_before_it_is_decoded(tmp_path: Pat
         pixels(tmp_path, saved(Image.new("1", (20000, 20000))), 1, 2, 1)
 
 
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "WEBP"])
+def test_other_formats_are_refused_whatever_the_name_says(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(MalformedData) as refused:
+        pixels(tmp_path, saved(GREY, kind), 1, 2, 1)
+    assert str(refused.value).endswith("x.png is not an image: save it as PNG or JPEG")
+
+
 def check(folder: Path, members: dict[str, bytes], shape: str = "[1, 1, 2]") -> Result:
     (folder / "policy.toml").write_text(POLICY.format(shape=shape), encoding="utf-8")
     with zipfile.ZipFile(folder / "pictures.zip", "w") as file:
