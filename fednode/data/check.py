@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from fednode.data.errors import SchemaMismatch
+from fednode.data.errors import PartitionError, SchemaMismatch
 from fednode.data.schema import Column, TableSchema, canonical_token
 from fednode.data.sources import DealtTable, NaturalTables, Source
 from fednode.data.table import (
@@ -92,7 +92,8 @@ def check(source: Source, site: str, *, most_faults: int = 20) -> Conformance:
     raises its DataError.
     """
     if isinstance(source, NaturalTables | DealtTable):
-        return _check_cells(source.schema, source.raw(site), site, most_faults)
+        found = _check_cells(source.schema, source.raw(site), site, most_faults)
+        return _check_deal(source, found) if isinstance(source, DealtTable) else found
     try:
         table = source.load(site)
     except SchemaMismatch as error:
@@ -124,6 +125,16 @@ def _classes(counts: Mapping[int, int], unmapped: int = 0) -> dict[str, str]:
     cells = {str(label): counts[label] for label in sorted(counts)}
     shown = show_cells({**cells, "": unmapped})
     return {label: shown[label] for label in cells}
+
+
+def _check_deal(source: DealtTable, found: Conformance) -> Conformance:
+    """Say of rows that fit whether the partition leaves enough of them to each site."""
+    if found.conforms:
+        try:
+            source.load(found.site)
+        except PartitionError as error:
+            return replace(found, problems=(str(error),))
+    return found
 
 
 def _check_cells(schema: TableSchema, raw: RawTable, site: str, most_faults: int) -> Conformance:

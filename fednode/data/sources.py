@@ -285,6 +285,9 @@ class ImageRows(Protocol):
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return some images, (rows, channels, height, width)."""
 
+    def names(self, indices: NDArray[np.int64]) -> tuple[str, ...]:
+        """Return the names of some images' files; of images in one array none."""
+
 
 @dataclass(frozen=True)
 class ArrayRows:
@@ -298,6 +301,10 @@ class ArrayRows:
         """Return some images."""
         return self.images[indices]
 
+    def names(self, indices: NDArray[np.int64]) -> tuple[str, ...]:
+        """Return no names."""
+        return ()
+
 
 @dataclass(frozen=True)
 class ZipRows:
@@ -310,6 +317,10 @@ class ZipRows:
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Decode some images."""
         return self.archive.pixels(indices)
+
+    def names(self, indices: NDArray[np.int64]) -> tuple[str, ...]:
+        """Return some members' names."""
+        return tuple(self.archive.members[index][0] for index in indices.tolist())
 
 
 @dataclass(frozen=True)
@@ -335,7 +346,7 @@ class ImageSource:
         group = site_index(self.spec, site)
         rows, parts = self._all
         mine = parts[group]
-        raw = RawImages(rows.pixels(mine), rows.labels[mine], rows.held[mine])
+        raw = RawImages(rows.pixels(mine), rows.labels[mine], rows.held[mine], rows.names(mine))
         return encode_images(self.schema, raw, site=site, group=group)
 
 
@@ -506,6 +517,9 @@ def _idx(folder: Path, stem: str, kind: str) -> NDArray[np.uint8]:
 
 def _zip(schema: ImageSchema, path: Path) -> ImageRows:
     archive = ImageZip(path, schema.shape)
+    for name, label, _ in archive.members:
+        if canonical_token(label) not in schema.labels:
+            raise MalformedData(path, f"{name}: its folder is no class of schema.labels")
     labels = _label_indexes(schema, [name for _, name, _ in archive.members], "all")
     held = np.array([test for _, _, test in archive.members], dtype=np.bool_)
     return ZipRows(archive, labels, held)

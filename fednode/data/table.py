@@ -74,11 +74,15 @@ class RawTable:
 
 @dataclass(frozen=True, slots=True)
 class RawImages:
-    """Pixels uint8 (rows, channels, height, width) and the index of each image's class."""
+    """Pixels uint8 (rows, channels, height, width) and the index of each image's class.
+
+    `names` are those of the images' files, if each has one of its own.
+    """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     held: NDArray[np.bool_]
+    names: tuple[str, ...] = ()
 
 
 class CellError(ValueError):
@@ -182,9 +186,10 @@ def encode_images(schema: ImageSchema, raw: RawImages, *, site: str, group: int)
     flat = raw.pixels.reshape(len(raw.pixels), -1)
     wrong = np.flatnonzero(((flat < lowest) | (flat > highest)).any(axis=1))
     if len(wrong):
-        raise SchemaMismatch(
-            site, int(wrong[0]) + 1, None, f"a pixel outside the range {lowest} to {highest}"
-        )
+        first = int(wrong[0])
+        file = f" in {raw.names[first]}" if raw.names else ""
+        reason = f"a pixel{file} outside the range {lowest} to {highest}"
+        raise SchemaMismatch(site, first + 1, None, reason)
     places = np.array(
         [
             encode_number(

@@ -159,6 +159,16 @@ def test_files_of_other_systems_fit(start: bytes, end: bytes, tmp_path: Path) ->
     assert check(open_source(SPEC, SCHEMA, tmp_path), "a").conforms
 
 
+def test_rows_that_do_not_suffice_for_each_site_do_not_fit(tmp_path: Path) -> None:
+    dealt = {"source": "csv", "path": "a.csv", "sites": 3, "partition": {"kind": "iid"}}
+    write(tmp_path, ["50,f,no"] * 29)
+    report = check(open_source(DataSpec.model_validate(dealt), SCHEMA, tmp_path), "site-1")
+    assert not report.conforms
+    assert "leave one of 3 sites with fewer than least_rows = 10" in report.problems[0]
+    write(tmp_path, ["50,f,no"] * 30)
+    assert check(open_source(DataSpec.model_validate(dealt), SCHEMA, tmp_path), "site-1").conforms
+
+
 def test_a_site_without_rows_does_not_fit() -> None:
     class Empty:
         sites = ("a",)

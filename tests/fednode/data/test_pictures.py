@@ -229,6 +229,21 @@ def test_data_check_names_the_picture(tmp_path: Path) -> None:
     assert "train/b/deep.png has more than 8 bits per channel: scale it" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"train/b/2.png": saved(made("L", 0, 201))}, "a pixel in train/b/2.png outside the range"),
+        ({"train/c/2.png": saved(GREY)}, "train/c/2.png: its folder is no class of schema.labels"),
+    ],
+)
+def test_the_file_of_another_fault_is_named_too(
+    more: dict[str, bytes], reason: str, tmp_path: Path
+) -> None:
+    result = check(tmp_path, {**GOOD, **more}, "[1, 1, 2]\nrange = [0, 200]")
+    assert result.exit_code == 1
+    assert reason in result.output
+
+
 def test_litter_of_file_managers_is_passed_over(tmp_path: Path) -> None:
     litter = (
         "__MACOSX/train/a/._1.png",
