@@ -24,6 +24,7 @@ from fednode.models.layout import Layout
 from fednode.models.pinning import LINK as SOURCE
 from fednode.models.pinning import require_pinned
 from fednode.models.registry import is_own
+from fednode.names import read_names
 from fednode.policy import Policy, PolicyError, require_header
 from fednode.policy.document import NO_FEDERATION
 from fednode.rounds import FederationRules
@@ -289,8 +290,10 @@ class Federation:
         return self._identities.step(self.state)
 
     def names(self) -> dict[int, str]:
-        """Give the names that participants have signed, as far as `gather` has found them."""
-        return self._identities.names(self.state.participants)
+        """Give the names that participants have signed, as far as this node's own store has them:
+        `gather` puts them there.
+        """
+        return read_names(self.state.participants, LocalStore(self.store))
 
     def slots(self, round_: Round, known: Sequence[Slot] = ()) -> list[Slot]:
         """Read all that a round is made from, as far as it can be had. What is there of the `known`

@@ -53,7 +53,7 @@ def _headline(verdict: Verdict) -> RenderableType:
     held = sum(check.ok for check in verdict.checks)
     more = (
         f"{clean(verdict.terms.name, 80)}: {held:,} of {count(len(verdict.checks), 'check')} held, "
-        f"{lacking(verdict)}{tally(verdict)}, "
+        f"{lacking(verdict)}"
         f"up to block {block.number:,} of chain {verdict.chain_id} ({when(block.timestamp)})"
     )
     colour = "red" if not verdict.holds else "yellow" if verdict.lacks else "green"
@@ -120,7 +120,7 @@ def _participants(verdict: Verdict) -> Table:
 
 def _rounds(verdict: Verdict) -> Table:
     heads = ("round", "outcome", "version", "quality", "updates", "votes", "result", "gas")
-    table = _table("Rounds", heads, right={0, 2, 3, 7})
+    table = _table(f"Rounds: {tally(verdict)}", heads, right={0, 2, 3, 7})
     for summary in verdict.rounds:
         table.add_row(*_round_row(summary))
     return table

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import Executor, Future
 
 from ledger.errors import LedgerError, MalformedRecord
-from ledger.identity import Identity, identity_artefact, read_identity
+from ledger.identity import identity_artefact, read_identity
 from ledger.members import Participant
 from ledger.state import FederationState
 from ledger.stores import ContentStore, RecordingStore
@@ -24,10 +24,6 @@ BYTES = 4 << 20
 """Bytes of a kind that are taken in a round."""
 AT_ONCE = 4
 """Identities that are fetched at a time."""
-
-
-Kept = tuple[Identity | None, int]
-"""A record, None if it is none, and the size of what was read."""
 
 
 class Allowance:
@@ -74,8 +70,8 @@ class Identities:
         self._store = store
         self._workers = workers
         self._allowance = Allowance()
-        self._done: dict[Digest, Identity | None] = {}
-        self._coming: dict[Digest, Future[Kept]] = {}
+        self._done: set[Digest] = set()
+        self._coming: dict[Digest, Future[int]] = {}
 
     def step(self, state: FederationState) -> bool:
         """Take what has come, and ask for more within the allowance; say whether any is coming."""
@@ -89,13 +85,6 @@ class Identities:
                 self._coming[record] = self._workers.submit(_kept, self._store, record)
         return bool(self._coming)
 
-    def names(self, participants: Iterable[Participant]) -> dict[int, str]:
-        """Give the names that are known by now, by their participants' numbers; a record of
-        another controller is no name.
-        """
-        known = ((p, self._done.get(p.identity)) for p in participants)
-        return {p.index: i.name for p, i in known if i is not None and i.controller == p.controller}
-
     def _wanted(self, participants: Iterable[Participant]) -> list[Digest]:
         """List what is missing: of seated participants first, then what was missed least."""
         known = self._done | self._coming.keys()
@@ -103,23 +92,21 @@ class Identities:
         missing.sort(key=lambda p: (p.until is not None, self._allowance.misses(p.identity)))
         return list(dict.fromkeys(p.identity for p in missing))
 
-    def _take(self, record: Digest, coming: Future[Kept]) -> None:
+    def _take(self, record: Digest, coming: Future[int]) -> None:
         try:
-            identity, size = coming.result()
-            self._allowance.took(size)
+            self._allowance.took(coming.result())
         except LedgerError as error:
             log.info("the identity %s cannot be had: %s", record.hex()[:16], error)
             self._allowance.missed(record)
             return
-        self._done[record] = identity
+        self._done.add(record)
 
 
-def _kept(store: ContentStore, record: Digest) -> Kept:
-    """Read an identity and keep it, if it is one; give it, and the size of what was read."""
-    recording, identity = RecordingStore(store), None
+def _kept(store: ContentStore, record: Digest) -> int:
+    """Read an identity and keep it, if it is one; give the size of what was read."""
+    recording = RecordingStore(store)
     try:
-        identity = read_identity(recording, record)
-        store.put(identity_artefact(identity))
+        store.put(identity_artefact(read_identity(recording, record)))
     except MalformedRecord as error:
         log.info("the identity %s is not kept: %s", record.hex()[:16], error)
-    return identity, sum(map(len, recording.blocks.values()))
+    return sum(map(len, recording.blocks.values()))

@@ -14,6 +14,9 @@ from ledger.types import Address
 
 log = logging.getLogger("fednode")
 
+HELD = 5
+"""Looks for which a process waits for the first names."""
+
 
 def where(state: FederationState) -> str:
     """Return the current round and phase in words."""
@@ -27,6 +30,7 @@ class News:
     def __init__(self) -> None:
         self._known: set[int] | None = None
         self._waits: object = None
+        self._held = 0
 
     def tell(self, federation: Federation, who: str) -> None:
         """Log where the federation stands, once, and each round that has ended without a result."""
@@ -45,10 +49,16 @@ class News:
                 if advice is not None:
                     log.warning("%s", advice)
 
-    def wait(self, federation: Federation, own: Address, *, proposes: bool = False) -> None:
+    def wait(
+        self, federation: Federation, own: Address, *, proposes: bool = False, coming: bool = False
+    ) -> None:
         """Log what the federation waits for, once for each phase and attempt. `own` is this node's
-        account; `proposes`: it proposes once a turn has passed.
+        account; `proposes`: it proposes once a turn has passed; `coming`: names are on their way,
+        so that the line is worth a few looks of delay.
         """
+        if coming and self._held < HELD:
+            self._held += 1
+            return
         state = federation.state
         outlook, attempt = Outlook.of(state), state.round.attempt if state.rounds else 0
         now = federation.chain.now()

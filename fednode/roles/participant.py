@@ -114,8 +114,8 @@ class Participant:
         )
         if not acted:
             duties.do("letting go", self._federation.honour)
-            if not duties.do("gathering", self._federation.gather):
-                self._news.wait(self._federation, self._account.address)
+            coming = duties.do("gathering", self._federation.gather)
+            self._news.wait(self._federation, self._account.address, coming=coming)
         return duties.end(acted)
 
     def _finish(self, member: Member) -> Progress:

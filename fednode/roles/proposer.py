@@ -75,7 +75,7 @@ class Proposer:
             ("disputing", self._watcher.see_to_disputes),
             ("idling", partial(idles, self._federation, self._account, own)),
         )
-        if not acted and not self._duties.do("gathering", self._federation.gather):
+        if not acted:
             self._news.wait(self._federation, self._account.address, proposes=True)
         return self._duties.end(acted)
 

@@ -42,6 +42,7 @@ from ledger.audit.wording import (
     rounded_amount,
     short,
     signed_by,
+    tally,
     when,
 )
 
@@ -96,13 +97,11 @@ def _header(verdict: Verdict, title: str) -> Markup:
 
 
 def _facts(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
-    versions = [r for r in verdict.rounds if r.version is not None]
-    void = sum(r.outcome is Outcome.VOID for r in verdict.rounds)
     yield "Participants", f"{len(verdict.participants):,}", verdict.terms.rule
     yield (
         "Rounds",
         f"{len(verdict.rounds):,}",
-        f"{count(len(versions), 'accepted result')}, {void:,} void",
+        tally(verdict),
     )
     measured = last_quality(verdict)
     if measured is not None:

@@ -80,11 +80,10 @@ def metric(name: str) -> str:
 
 
 def tally(verdict: Verdict) -> str:
-    """Return how many rounds there were, and what became of them."""
+    """Return how many rounds brought a result, and how many none."""
     versions = sum(r.version is not None for r in verdict.rounds)
     void = sum(r.outcome is Outcome.VOID for r in verdict.rounds)
-    ended = [count(versions, "accepted result"), f"{count(void, 'round')} void"]
-    return f"{count(len(verdict.rounds), 'round')}: {', '.join(ended)}"
+    return f"{count(versions, 'accepted result')}, {void:,} void"
 
 
 def points(value: Fraction) -> str:

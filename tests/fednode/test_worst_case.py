@@ -76,7 +76,7 @@ def test_turns_are_not_blamed_on_a_step() -> None:
 
 def test_without_a_key_the_fetch_follows_the_windows() -> None:
     def fetching(**windows: object) -> int:
-        return policy_of("heart", windows=windows).windows.fetching
+        return policy_of("heart", windows={"fetch": 0, **windows}).windows.fetching
 
     assert fetching(attest=3000, challenge=3600, answer=3600) == 30
     assert fetching(reveal=60, attest=64, challenge=3600) == 4

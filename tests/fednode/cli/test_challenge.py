@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ledger.cid import CID, Codec
+from ledger.plain import ether
 from ledger.proceedings import Fate
 from tests.federations import Cast, Changes, found, play, policy_of
 from tests.fednode.cli.stage import STRANGER, desk, meanwhile, stage
@@ -54,7 +55,7 @@ def test_it_proves_what_is_wrong_and_is_paid(wronged: Cast, wrong: Desk) -> None
     assert [p.slashed for p in state.participants] == [True, True, True, False]
     due = wronged.contract.credit(wronged.federation, wronged.stage.accounts[9].address).ethers
     assert due == BOND + BOND // 2 + 3 * (STAKE // 2)
-    assert f"{due} wei" in wrong.run(f"claim --account {STRANGER}").stdout
+    assert f"bond: {ether(due)} (" in wrong.run(f"claim --account {STRANGER}").stdout
     again = wrong.run(CHALLENGE)
     assert (again.exit_code, again.stdout) == (0, f"round 0: result {result} is disproved\n")
 

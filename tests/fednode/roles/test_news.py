@@ -1,6 +1,7 @@
 """A node's log says where the federation stands, and that a round ended without a result."""
 
 import logging
+import time
 
 import pytest
 
@@ -45,6 +46,9 @@ def test_a_node_says_once_what_it_waits_for(start: Found, caplog: pytest.LogCapt
     people = [hospital.participant() for hospital in cast.hospitals]
     proposer = cast.hospitals[2].proposer()
     play(cast, lambda: people, until=in_phase(Phase.PROPOSE))
+    federation = people[2]._federation
+    while federation.gather():  # as its participant does when nothing else is due
+        time.sleep(0.01)
     for _ in range(40):
         proposer.step()
     lines = [record.getMessage() for record in caplog.records]
