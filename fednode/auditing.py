@@ -56,9 +56,7 @@ def run_audit(
         verdict = audit(evidence, rulebook, vault=vault)
         _require_store(verdict, evidence)
         return remeasure(verdict, evidence, rows, own=own, vault=vault) if rows else verdict
-    except (SystemExit, ModelFailed) as error:
-        if isinstance(error, ModelFailed) and not isinstance(error.__cause__, SystemExit):
-            raise
+    except SystemExit as error:
         # Its exit code must not pass for the audit's.
         raise ModelFailed("the audit", error) from error
 

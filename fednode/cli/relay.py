@@ -96,7 +96,8 @@ log = logging.getLogger("fednode")
     show_default=True,
     type=Seconds(0.05, 60),
     metavar="SECONDS",
-    help="How often to look at the chain.",
+    help="The shortest rest between two looks at the chain; it grows to four times that while "
+    "nothing happens.",
 )
 @verbose_option
 @json_option

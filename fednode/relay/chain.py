@@ -138,7 +138,7 @@ class OnChain:
         While the chain's node does not show all that has happened no word is given for a phase, and
         nothing is due.
         """
-        with self._reading:
+        with self._reading, self._contract.chain.glance():
             state = self._state = self._replica.refresh()
             now = self._now = self._contract.chain.now()
             if self._replica.lag is not None:

@@ -22,6 +22,10 @@ from ledger.types import Address
 
 log = logging.getLogger("fednode")
 
+GROWTH = 1.5
+"""Each rest in which nothing has happened is so many times as long as the one before."""
+LONGEST = 4
+"""A rest is at most so many times as long as the shortest."""
 MARGIN = 60
 """Seconds before a deadline at which a relay posts, so that it is in a block in time."""
 
@@ -43,11 +47,14 @@ class Relay:
         self._desk = desk
         self._lanes = lanes
         self._margin = margin
+        self._seen: Situation | None = None
 
     async def run(self, *, poll: float) -> None:
         """Step until the federation is over. Outages pass, so they are logged and outlived; a fault
-        that was not foreseen is logged in full, and the next step may do without it.
+        that was not foreseen is logged in full, and the next step may do without it. While the
+        federation stands where it stood, each rest is longer than the one before.
         """
+        rest, before = poll, self._seen
         while True:
             try:
                 if await self.step():
@@ -57,7 +64,21 @@ class Relay:
             except Exception:
                 # A relay that ends keeps no word, and its desk answers whatever fails here.
                 log.exception("a step failed; trying again")
-            await asyncio.sleep(poll)
+            rest = min(self._patience(poll), GROWTH * rest) if self._same(before) else poll
+            before = self._seen
+            await asyncio.sleep(rest)
+
+    def _same(self, before: Situation | None) -> bool:
+        """Whether nothing but time has passed since an earlier look."""
+        seen = self._seen
+        return seen is not None and before is not None and replace(before, now=seen.now) == seen
+
+    def _patience(self, poll: float) -> float:
+        """Give the longest rest: it does not last past the time at which to post."""
+        seen, longest = self._seen, LONGEST * poll
+        if seen is None or not isinstance(seen.phase, Collecting | Voting):
+            return longest
+        return max(poll, min(longest, self._late(seen.phase) - seen.now))
 
     async def step(self) -> bool:
         """Do what is due; say whether nothing ever will be again. Raise the first thing that went
@@ -65,6 +86,7 @@ class Relay:
         """
         situation = await asyncio.to_thread(self._ledger.situation)
         phase = situation.phase
+        self._seen = situation
         self._lanes.begin(None if phase is None else phase.round, situation.now)
         self._desk.see(self._judged(situation))
         duties = [self._post(situation)]
@@ -120,9 +142,12 @@ class Relay:
         await self._send(self._lanes.votes, what, lambda: self._ledger.post_votes(phase, ballots))
 
     def _is_late(self, phase: Collecting | Voting, now: int) -> bool:
-        """Whether it is time to post; of a short window the margin is a quarter."""
+        return now >= self._late(phase)
+
+    def _late(self, phase: Collecting | Voting) -> int:
+        """Give the time at which to post; of a short window the margin is a quarter."""
         margin = min(self._margin, (phase.deadline - phase.opened) // 4)
-        return now >= phase.deadline - margin
+        return phase.deadline - margin
 
 
 def decides(phase: Voting, sides: dict[Address, bool]) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from fednode.federation import Federation
+from ledger.plain import moment as utc
 
 log = logging.getLogger("fednode")
 
@@ -40,9 +41,9 @@ class Pulse:
         moment, newest = chain.now(), chain.block_number()
         if self._time.is_still(moment, at) and self._federation.state.deadline is not None:
             self._say(
-                f"chain time at {chain.endpoint} has stood still at {moment} for {STILL:.0f} s "
-                f"(block {newest}): nothing that is due can happen until its node gets new blocks; "
-                "check it, or give another --rpc"
+                f"chain time at {chain.endpoint} has stood still at {utc(moment)} for "
+                f"{STILL:.0f} s (block {newest}): nothing that is due can happen until its node "
+                "gets new blocks; check it, or give another --rpc"
             )
         elif self._head.is_still(newest, at) and self._waits(newest):
             self._say(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ledger.errors import LedgerError
 from ledger.plain import ether
+from ledger.plain import moment as utc
 from ledger.types import Address
 
 
@@ -159,7 +160,9 @@ class ChainTimeout(ChainError):
     def __init__(self, moment: int, now: int) -> None:
         self.moment = moment
         self.now = now
-        super().__init__(f"chain time is {now}, waited in vain for {moment}; does the chain go on?")
+        super().__init__(
+            f"chain time is {utc(now)} and has not come to {utc(moment)}; does the chain go on?"
+        )
 
 
 class AccountError(ChainError):

@@ -199,6 +199,29 @@ def test_outages_are_outlived_until_the_federation_is_over(
     assert "ZeroDivisionError: a fault" in caplog.text
 
 
+def test_rests_grow_while_nothing_happens_and_end_where_to_post(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, rests = start(collecting()), list[float]()
+    clock, poll = [float(DEADLINE - 40)], 0.5
+
+    async def sleep(seconds: float) -> None:
+        rests.append(seconds)
+        clock[0] += seconds
+        if len(rests) == 9:
+            world.ledger.phase = None
+        world.ledger.over = len(rests) > 10
+        world.ledger.now = int(clock[0])
+
+    monkeypatch.setattr("fednode.relay.relay.asyncio.sleep", sleep)
+    world.ledger.now = int(clock[0])
+    asyncio.run(world.relay.run(poll=poll))
+    assert rests[:2] == [poll, 1.5 * poll]
+    assert rests[:9] == sorted(rests[:9])
+    assert rests[8] == 4 * poll
+    assert rests[9] == poll
+
+
 def test_what_is_due_is_advanced(start: Start) -> None:
     async def run() -> None:
         world = start(collecting())
