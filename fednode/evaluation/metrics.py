@@ -173,7 +173,7 @@ def concordance(scores: Logits, positive: NDArray[np.bool_], groups: Labels) -> 
     """
     number, group = _compact(groups)
     stride = _SPAN * number
-    keys = scores + group * _SPAN + (np.arange(len(scores)) * stride)[:, None] + _SPAN // 2
+    keys = scores + group * _SPAN + (np.arange(len(scores)) * stride)[:, None]
     negative = np.sort(keys[:, ~positive], axis=1)
     queries = np.sort(keys[:, positive], axis=1)
     below = np.searchsorted(negative.reshape(-1), queries.reshape(-1), side="left")

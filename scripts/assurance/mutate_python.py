@@ -17,7 +17,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -193,7 +193,8 @@ def _run_in_child(
 class Bench:
     """Tries mutants, and knows how long the tests take without one."""
 
-    def __init__(self, out: Path, dear: float) -> None:
+    def __init__(self, sources: Mapping[str, str], out: Path, dear: float) -> None:
+        self._sources = sources
         self._path = out / "tests.json"
         self._dear = dear
         self._seconds: dict[str, float] = {}
@@ -202,8 +203,8 @@ class Bench:
 
     def try_mutant(self, mutant: Mutant) -> Outcome:
         """Run the tests named after a mutant's module, and others if all of them pass."""
-        path = ROOT / mutant.file
-        code = compile_mutant(path.read_text(encoding="utf-8"), mutant.number, str(path))
+        source = self._sources[mutant.file]
+        code = compile_mutant(source, mutant.number, str(ROOT / mutant.file))
         near = nearest(ROOT, mutant.file)
         mutated = module(Path(mutant.file)), code
         spent = 0.0
@@ -233,21 +234,15 @@ class Bench:
         return known if known >= 0 else math.inf
 
 
-def population() -> list[Mutant]:
-    """Return all mutants of the core as it is."""
-    return [
-        mutant
-        for path in _files()
-        for mutant in find_mutants(path, (ROOT / path).read_text(encoding="utf-8"))
-    ]
+def read_sources() -> dict[str, str]:
+    """Return the modules of the core by path."""
+    paths = [path for name in CORE for path in _modules(ROOT / name)]
+    sources = {str(p.relative_to(ROOT)): p.read_text(encoding="utf-8") for p in paths}
+    return {file: source for file, source in sources.items() if file not in LEFT_OUT}
 
 
-def _files() -> Iterator[str]:
-    for name in CORE:
-        path = ROOT / name
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            if str(file.relative_to(ROOT)) not in LEFT_OUT:
-                yield str(file.relative_to(ROOT))
+def _modules(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
 def run_campaign(mutants: Sequence[Mutant], journal: Journal, bench: Bench) -> None:
@@ -276,13 +271,15 @@ def main() -> int:
     parser.add_argument("--dear", type=float, default=4.0, metavar="SECONDS", help=DEAR)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    every = [m for m in population() if m.file.startswith(tuple(options.files))]
+    chosen = tuple(options.files)
+    sources = {f: source for f, source in read_sources().items() if f.startswith(chosen)}
+    every = [m for file, source in sources.items() for m in find_mutants(file, source)]
     drawn = draw(every, options.sample, options.seed)
     journal = Journal(options.out / "outcomes.jsonl")
     equivalents = read_equivalents(Path(__file__).with_name("equivalent-python.toml"))
     if not options.report:
         waiting = journal.waiting(drawn, equivalents, again=options.again)
-        run_campaign(waiting, journal, Bench(options.out, options.dear))
+        run_campaign(waiting, journal, Bench(sources, options.out, options.dear))
     return report(drawn, len(every), journal=journal, equivalents=equivalents)
 
 

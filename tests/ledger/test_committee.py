@@ -1,10 +1,11 @@
 """The draw of a committee: nobody twice, those who are gone passed over, and no more than fit."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import committee
-from ledger.committee import MOST_PLACES
+from ledger.committee import MOST_PLACES, Committee
 from ledger.types import ParticipantId
 
 SEED = bytes(range(32))
@@ -62,6 +63,24 @@ def test_vacant_places_show_who_moved_up(known: int, gone: set[int], data: st.Da
         assert place < 16 + sum(vacancy < place for vacancy in named)
     if all(place < 16 for place in map(drawn.places.index, voters)):
         assert vacant == 0
+
+
+@pytest.mark.parametrize(
+    ("voters", "vacant"),
+    [
+        ([], 0b0),
+        ([7], 0b0),
+        ([9], 0b0),
+        ([8], 0b10),
+        ([6], 0b1010),
+        ([9, 8, 7], 0b10),
+        ([7, 6, 8], 0b1010),
+    ],
+)
+def test_as_many_vacant_places_are_named_as_voters_moved_up(voters: list[int], vacant: int) -> None:
+    places = tuple(map(ParticipantId, (9, 1, 7, 2, 8, 6)))
+    drawn = Committee(places, frozenset(places) - {1, 2}, seats=4, size=4)
+    assert drawn.vacant(voters) == vacant
 
 
 def test_everybody_has_a_seat_where_all_fit_in() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from ledger import history as ev
+from ledger.committee import member
 from ledger.credits import Credit
 from ledger.headers import Evaluation
 from ledger.proceedings import Outcome
@@ -14,6 +15,7 @@ from tests.ledger.script import (
     CREATOR,
     FEDERATION,
     RELAY,
+    SEED,
     START,
     STRANGER,
     Broken,
@@ -420,6 +422,18 @@ def test_commits_close_at_the_deadline() -> None:
     script = running().do(*[ev.UpdateCommitted] * 2)
     script.at(script.time + WINDOW).do(ev.CommitClosed)
     assert script.state.phase is Phase.PROPOSE
+
+
+def test_a_seat_that_fits_no_place_counts_in_a_round_that_keeps_its_committee() -> None:
+    script = created(start_participants=256, max_participants=300, committee_size=128)
+    script.do(*[ev.ParticipantJoined] * 256, ev.RoundOpened, ev.SeedDrawn)
+    gone = member(SEED, 3, known=256, size=128)
+    script.do(ev.ParticipantLeft, participant=gone).do(ev.ParticipantJoined)
+    script.at(script.time + WINDOW).do(ev.RoundVoided, ev.RoundOpened)
+    round_ = script.state.round
+    assert (round_.known, round_.candidates, round_.seats) == (257, 256, 256)
+    drawn = script.state.committee(round_)
+    assert (len(drawn.seated), drawn.seats) == (127, 128)
 
 
 def test_anybody_may_announce_a_slice() -> None:
