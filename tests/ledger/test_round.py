@@ -371,6 +371,30 @@ def test_a_periods_last_round_only_carries_counts(
     assert np.array_equal(outcome.model, before.model) == idle
 
 
+class Dated(PlainRules):
+    """Values that say how many training results came before the round that was measured."""
+
+    def values(self, utilities: Sequence[int], players: int, trained: int) -> tuple[int, ...]:
+        return (10 * len(utilities) + trained,) * players
+
+
+def test_what_is_measured_is_valued_for_the_round_that_it_is_of() -> None:
+    before = replace(standing(), trained=3, players=(1, 4), values=(0,) * 5)
+    outcome = compose(context(SEATS, rounds=9), before, [slot_of(0), slot_of(2)], Dated())
+    assert [leaf.value for leaf in outcome.records.values] == [43, 0, 43, 0, 0]
+
+    at = context(SEATS, rounds=9, evaluation=Evaluation.SHARDS)
+    slots = [with_header(slot_of(owner, at=at), evaluation=digest(4)) for owner in (0, 2)]
+    counts = [bytes([7, 8]), bytes([1, 1])]
+    slots = [
+        replace(slot, published=slot.published._replace(evaluation=count))
+        for slot, count in zip(slots, counts, strict=True)
+    ]
+    outcome = compose(at, before, slots, Dated())
+    assert outcome.records.utilities == (8, 9)
+    assert [leaf.value for leaf in outcome.records.values] == [0, 22, 0, 0, 22]
+
+
 # -- rules without sums
 
 
