@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
@@ -71,17 +72,27 @@ def test_released_is_in_proportion_to_the_gain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "name"),
+    ("call", "name", "value", "wanted"),
     [
-        (lambda: split(-1, [1]), "amount"),
-        (lambda: split(1, [1, -1]), "score"),
-        (lambda: scores([1], [1], -1, 0), "value exponent"),
-        (lambda: scores([1], [-1], 1, 0), "scale"),
-        (lambda: released(5, 6, gain=1, target=1, scores=1), "amount paid before"),
-        (lambda: released(5, 0, gain=1, target=0, scores=1), "target"),
+        (lambda: split(-1, [1]), "amount", -1, "0 or more"),
+        (lambda: split(1, [1, -3]), "score", -3, "0 or more"),
+        (lambda: scores([1], [1], -1, 0), "value exponent", -1, "0 or more"),
+        (lambda: scores([1], [1], 0, -1), "scale exponent", -1, "0 or more"),
+        (lambda: scores([1], [-2], 1, 0), "scale", -2, "0 or more"),
+        (
+            lambda: released(5, 6, gain=1, target=1, scores=1),
+            *("amount paid before", 6, "from 0 to the pool of 5"),
+        ),
+        (
+            lambda: released(5, -1, gain=1, target=1, scores=1),
+            *("amount paid before", -1, "from 0 to the pool of 5"),
+        ),
+        (lambda: released(5, 0, gain=1, target=0, scores=1), "target", 0, "positive"),
     ],
 )
-def test_bad_amounts_are_named(call, name) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    with pytest.raises(BadAmount) as error:
+def test_bad_amounts_are_named(
+    call: Callable[[], object], name: str, value: int, wanted: str
+) -> None:
+    with pytest.raises(BadAmount, match=f"^{name} is {value}, but must be {wanted}$") as error:
         call()
-    assert error.value.name == name
+    assert (error.value.name, error.value.value, error.value.wanted) == (name, value, wanted)

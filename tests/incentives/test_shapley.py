@@ -140,11 +140,14 @@ def test_shapley_refuses_what_is_no_table(length: int) -> None:
     with pytest.raises(NotATable) as error:
         shapley_numerators([0] * length)
     assert error.value.length == length
+    expected = f"{length} utilities do not make a table: {error.value.wanted}"
+    assert str(error.value) == expected
 
 
 def test_shapley_refuses_thirteen_players() -> None:
-    with pytest.raises(TooManyPlayers):
+    with pytest.raises(TooManyPlayers, match="13 players are more than the 12") as error:
         shapley_numerators([0] * (1 << 13))
+    assert (error.value.players, error.value.limit) == (13, 12)
 
 
 @given(tables())

@@ -60,8 +60,9 @@ def test_wrong_length_is_refused(rule: Valuation) -> None:
 
 def test_valuations_are_found_by_number() -> None:
     assert [valuation(number).name for number in range(3)] == ["none", "leave-one-out", "exact"]
-    with pytest.raises(UnknownValuation):
+    with pytest.raises(UnknownValuation, match="valuation 3 is not known") as error:
         valuation(3)
+    assert error.value.number == 3
     with pytest.raises(TooManyPlayers):
         valuation(2).coalitions(13)
 

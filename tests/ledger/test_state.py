@@ -565,6 +565,44 @@ def test_one_event_may_carry_many_votes() -> None:
     assert script.do(ev.ResultAccepted).state.rounds[0].proposal.votes == {0: True, 2: True}
 
 
+@pytest.mark.parametrize(
+    ("quorum_bps", "enough"), [(1, 1), (3333, 1), (3334, 2), (6666, 2), (6667, 3), (10_000, 3)]
+)
+def test_a_quorum_is_reached_by_the_least_number_that_is_its_part(
+    quorum_bps: int, enough: int
+) -> None:
+    for votes in range(4):
+        for against, end in ((0, ev.ResultAccepted), (128, ev.ResultRejected)):
+            script = proposed(quorum_bps=quorum_bps)
+            script.do(ev.Voted, ballots=(1 << votes) - 1 << against) if votes else None
+            if votes >= enough:
+                script.do(end)
+            else:
+                with pytest.raises(HistoryViolation, match="a time from"):
+                    script.do(end)
+
+
+@pytest.mark.parametrize(("seats", "redraws"), [(3, False), (2, False), (1, True)])
+def test_a_rejection_by_a_mostly_empty_committee_lets_another_be_drawn(
+    seats: int, redraws: bool
+) -> None:
+    script = created(start_participants=5, max_participants=9, committee_size=4, attempts=1)
+    script.do(*[ev.ParticipantJoined] * 5, ev.RoundOpened, ev.SeedDrawn)
+    for participant in (0, 2, 3, 4)[: 5 - seats]:
+        script.do(ev.ParticipantLeft, participant=participant).do(ev.ParticipantJoined)
+    script.at(script.time + WINDOW).do(ev.RoundVoided, ev.RoundOpened)
+    for participant in (1, 5):
+        script.do(ev.UpdateCommitted, participant=participant)
+    script.at(script.time + WINDOW).do(ev.CommitClosed, ev.ResultProposed)
+    committee = script.state.round.proposal.committee
+    assert committee.seats == len(committee.seated) == seats
+    ballots = [committee.ballot(member, support=False) for member in committee.seated]
+    script.do(ev.Voted, ballots=sum(ballots)).do(ev.ResultRejected)
+    assert script.state.round.redraws == redraws
+    again = script.do(ev.RoundVoided, ev.RoundOpened).state.round
+    assert (again.seed is None, again.candidates) == (redraws, again.known if redraws else 5)
+
+
 def test_fees_are_owed_by_settled_results() -> None:
     script = paid()
     state = script.state
@@ -574,6 +612,14 @@ def test_fees_are_owed_by_settled_results() -> None:
     script.do(ev.FeesCollected)
     assert state.credits.of(address(300)) == Credit(fees=3)
     assert script.do(ev.Refunded, amount=Wei(388)).state.refund is not None
+
+
+def test_claims_add_up_to_the_total() -> None:
+    script = ended().do(ev.PayoutClaimed, amount=Wei(1))
+    script.do(ev.PayoutClaimed, amount=Wei(599))
+    assert script.state.participants[0].paid == 600
+    with pytest.raises(HistoryViolation, match="claims of at most 600"):
+        script.do(ev.PayoutClaimed, amount=Wei(1))
 
 
 def test_a_proposer_that_is_voted_down_pays_a_fee() -> None:
