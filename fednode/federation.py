@@ -527,6 +527,7 @@ class Federation:
             self.contract.address,
             self.id,
             confirmations=confirmations,
+            begins=self.contract.first_block,
             senders=False,
         )
         origin = Origin(self.chain.chain_id, self.contract.address, self.id)

@@ -42,7 +42,14 @@ class Holdings:
     ) -> None:
         self.contract = contract
         self.id = federation
-        events = _Events(HistoryReader(contract.chain, contract.address, federation, senders=False))
+        reader = HistoryReader(
+            contract.chain,
+            contract.address,
+            federation,
+            begins=contract.first_block,
+            senders=False,
+        )
+        events = _Events(reader)
         blocks = _WithHeader(store or MemoryStore(), contract.chain, events)
         origin = Origin(contract.chain.chain_id, contract.address, federation)
         self.replica = Replica(events, blocks, origin=origin, vault=vault)

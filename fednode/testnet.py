@@ -244,12 +244,14 @@ class Anvil(Process):
         port: int | None = None,
         state: Path | None = None,
         chain_id: int = 31337,
+        hardfork: str = "osaka",
         options: Sequence[str] = (),
     ) -> None:
         super().__init__(folder)
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = state
+        self._hardfork = hardfork
         self._chain_id = chain_id
         self._options = tuple(options)
 
@@ -260,7 +262,7 @@ class Anvil(Process):
         require_free(self.name, self.port)
         command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--chain-id", str(self._chain_id)]
-        command += ["--hardfork", "osaka", "--enable-tx-gas-limit"]
+        command += ["--hardfork", self._hardfork, "--enable-tx-gas-limit"]
         # Nobody asks for old states, and anvil leaves them under the home folder when it is killed.
         command += ["--max-persisted-states", "0"]
         if self.state is not None:

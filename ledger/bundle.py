@@ -8,7 +8,7 @@ good as the bundle's word: numbers, hashes and transactions of the blocks before
 and gas. A sender is recovered from the signed transaction; without one it is the zero address.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -179,7 +179,7 @@ def write_bundle(
     federation: FederationId,
     blocks: Mapping[CID, bytes],
     deployers: Iterable[Address] = (),
-    from_block: int = 0,
+    begins: Callable[[], int] = lambda: 0,
     confirmations: int = 1,
 ) -> Trusted:
     """Write a federation's history and content as one CAR; return the block to trust.
@@ -188,9 +188,7 @@ def write_bundle(
     BundleUnwritable if the bundle could not be verified. The file appears whole
     or not at all.
     """
-    reader = HistoryReader(
-        chain, ledger, federation, confirmations=confirmations, from_block=from_block
-    )
+    reader = HistoryReader(chain, ledger, federation, confirmations=confirmations, begins=begins)
     events = reader.poll()
     if not events:
         raise BundleUnwritable("the history", "the contract has no event of the federation")

@@ -12,7 +12,7 @@ alone may be missed: they say nothing new.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Protocol
 
@@ -785,6 +785,8 @@ class HistoryReader:
     """Reads one federation's events once, in order, at a chosen depth of confirmation.
 
     Logs of other contracts are never asked for. `h` is the accumulator after the last event read.
+    `begins` gives the block of the contract's deployment, or an earlier one. A later one would not
+    go unnoticed: the accumulator holds all events.
     `senders` costs a look-up a transaction: an audit needs to know who signed, nodes do not.
     """
 
@@ -795,8 +797,7 @@ class HistoryReader:
         federation: FederationId,
         *,
         confirmations: int = 1,
-        from_block: int = 0,
-        page: int = 10_000,
+        begins: Callable[[], int] = lambda: 0,
         senders: bool = True,
     ) -> None:
         if confirmations < 1:
@@ -805,14 +806,15 @@ class HistoryReader:
         self._address = address
         self._federation = federation
         self._depth = confirmations - 1
-        self._from_block = from_block
-        self._page = self._largest_page = page
+        self._begins = begins
         self._senders = senders
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that was read; the next poll starts from the first block again."""
-        self.cursor = self._from_block
+        """Forget everything that was read; the next poll starts from the first block again, which a
+        reorganisation may have moved.
+        """
+        self.cursor = self._begins()
         self.h = ZERO_DIGEST
         self._anchor: tuple[int, bytes] | None = None
         self._newest: tuple[int, int] = (-1, -1)
@@ -888,12 +890,20 @@ class HistoryReader:
         except Reverted:
             return ZERO_DIGEST  # the contract does not know the federation (yet)
         except RpcRefused as refused:
-            return NO_ACCUMULATOR if _UNKNOWN_BLOCK.search(str(refused)) else None
+            return NO_ACCUMULATOR if self._lacks(block, str(refused)) else None
         except MalformedAnswer:
             return None
         if not answer:
             return ZERO_DIGEST  # no contract is there (yet)
         return Digest(answer) if len(answer) == WORD else None
+
+    def _lacks(self, block: int | None, refusal: str) -> bool:
+        """Whether a node lacks a block, and not only its state. Of several nodes behind one address
+        another may be asked for the block, so the words of the refusal count as well.
+        """
+        if block is None or _UNKNOWN_BLOCK.search(refusal):
+            return block is not None
+        return self._chain.block(block) is None
 
     def _answered(self, last: int) -> int:
         """Give a block, near the last such one, up to which the logs are complete."""
@@ -905,18 +915,7 @@ class HistoryReader:
         return read
 
     def _read(self, first: int, last: int) -> list[Log]:
-        logs: list[Log] = []
-        while first <= last:
-            end = min(last, first + self._page - 1)
-            try:
-                logs += self._chain.logs(self._address, (None, self._federation), first, end)
-            except RpcRefused:
-                if self._page == 1:
-                    raise
-                self._page = max(1, min(self._page, end - first + 1) // 2)
-                continue
-            first = end + 1
-            self._page = min(self._largest_page, self._page * 2)
+        logs = self._chain.logs(self._address, (None, self._federation), first, last)
         own = (log for log in logs if log.address == self._address and len(log.topics) >= 2)
         return sorted(own, key=_place)
 

@@ -10,6 +10,7 @@ Source: RFC 3986.
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -25,6 +26,8 @@ _MULTIADDR = re.compile(
 )
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 _PORT = re.compile(r"[0-9]{1,5}")
+_PLACE = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::([^:]*))?")
+MOST_PORT: Final = 65_535
 _DELIMITERS = re.compile(r"[/?#&=;,:@]")
 
 
@@ -47,6 +50,38 @@ def shown(address: str) -> str:
     # A URL whose scheme was forgotten looks like a relative path.
     first, slash, _ = address.partition("/")
     return _authority(first) + (f"/{HIDDEN}" if slash else "")
+
+
+def fault_of(url: str) -> str | None:
+    """Say why a URL names no host and port that can be connected to; None if it does.
+
+    Nothing of the URL is repeated: where a host or port is wrong, a password may stand in its
+    place.
+    """
+    scheme = _SCHEME.match(url)
+    rest = url[scheme.end() :] if scheme else url
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    if "@" in rest[len(authority) :]:
+        return "its user or password holds one of / ? # \\, which is written as %2F %3F %23 %5C"
+    place = _PLACE.fullmatch(authority.rpartition("@")[2])
+    if place is None:
+        return "an IPv6 address stands in brackets, as in http://[::1]:8545"
+    six, host, port = place.groups()
+    if not six and not host:
+        return "it names no host"
+    if six and not _is_ipv6(six):
+        return "what stands in brackets is no IPv6 address"
+    if port is not None and not (_PORT.fullmatch(port) and 0 < int(port) <= MOST_PORT):
+        return f"its port is no number from 1 to {MOST_PORT}"
+    return None
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _authority(rest: str) -> str:

@@ -14,6 +14,7 @@ from fednode.cli.edge import (
     json_flag,
     key_option,
     own_option,
+    start_option,
     store_options,
 )
 from fednode.cli.open import deploying, federation_id, open_content, open_contract, open_vault
@@ -35,6 +36,7 @@ from ledger.stores import RecordingStore
 @click.option(
     "--ledger", envvar="FEDNODE_LEDGER", metavar="ADDRESS", help="The contract. [FEDNODE_LEDGER]"
 )
+@start_option
 @click.option(
     "--federation",
     envvar="FEDNODE_FEDERATION",

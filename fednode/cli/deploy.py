@@ -20,7 +20,8 @@ def deploy(
     """Deploy the contract by CREATE2, or find it where it was deployed before."""
     chain = Chain.connect(rpc, chain_id)
     address = federations.deploy(chain, open_account(keystore, password_file))
+    block = chain.first_block(address)
     Output(as_json).result(
-        {"ledger": address, "chain_id": chain.chain_id},
-        f"contract {address} on chain {chain.chain_id}",
+        {"ledger": address, "chain_id": chain.chain_id, "block": block},
+        f"contract {address} on chain {chain.chain_id}; logs from block {block} on",
     )

@@ -33,6 +33,7 @@ log = logging.getLogger("fednode")
 
 AS_JSON = "fednode.json"
 SCRUB = "fednode.scrub"
+START = "fednode.start"
 TAKEN = "fednode.taken"
 """Set when a file is written to standard output: what is said about it goes to standard error."""
 FAILED = 1
@@ -347,6 +348,17 @@ def _remember(ctx: click.Context, _parameter: click.Parameter, as_json: bool) ->
     return as_json
 
 
+def _remember_start(ctx: click.Context, _parameter: click.Parameter, block: int | None) -> None:
+    ctx.meta[START] = block
+
+
+def start_block() -> int | None:
+    """Give the block that the command was told to read logs from."""
+    ctx = click.get_current_context(silent=True)
+    found = ctx.meta.get(START) if ctx is not None else None
+    return found if isinstance(found, int) else None
+
+
 json_option = json_flag("Print one JSON object.")
 verbose_option = click.option("--verbose", is_flag=True, help="Log every step.")
 chain_options = options(
@@ -359,12 +371,25 @@ chain_options = options(
     ),
     click.option("--chain-id", type=int, metavar="N", help="Refuse a node of any other chain."),
 )
-ledger_option = click.option(
-    "--ledger",
-    envvar="FEDNODE_LEDGER",
-    required=True,
-    metavar="ADDRESS",
-    help="Address of the contract. [FEDNODE_LEDGER]",
+start_option = click.option(
+    "--from-block",
+    envvar="FEDNODE_FROM_BLOCK",
+    type=click.IntRange(0, (1 << 63) - 1),
+    expose_value=False,
+    callback=_remember_start,
+    metavar="N",
+    help="Read the contract's logs from this block on; by default from its deployment, which the "
+    "node is asked for. [FEDNODE_FROM_BLOCK]",
+)
+ledger_option = options(
+    click.option(
+        "--ledger",
+        envvar="FEDNODE_LEDGER",
+        required=True,
+        metavar="ADDRESS",
+        help="Address of the contract. [FEDNODE_LEDGER]",
+    ),
+    start_option,
 )
 deployer_option = click.option(
     "--deployer",

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import click
 
+from fednode.cli.edge import start_block
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
 from fednode.holdings import Holdings
@@ -122,7 +123,8 @@ def federation_id(text: str, *, option: str = "--federation") -> FederationId:
 
 def open_contract(rpc: str, chain_id: int | None, ledger: str) -> Federations:
     """Connect to the contract; refuse an address where another contract is."""
-    contract = Federations(Chain.connect(rpc, chain_id), address(ledger, option="--ledger"))
+    found = address(ledger, option="--ledger")
+    contract = Federations(Chain.connect(rpc, chain_id), found, since=start_block())
     contract.require_known()
     return contract
 

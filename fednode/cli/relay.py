@@ -144,7 +144,9 @@ def relay(
     account = open_account(keystore, password_file)
     identity = federation_id(federation)
     chain = contract.chain
-    reader = HistoryReader(chain, contract.address, identity, senders=False)
+    reader = HistoryReader(
+        chain, contract.address, identity, begins=contract.first_block, senders=False
+    )
     replica = Replica(reader, content, origin=Origin(chain.chain_id, contract.address, identity))
     named = replica.whole(chain.rest).policy.relay
     assert replica.state.created is not None

@@ -152,7 +152,9 @@ class Spectator:
 
     def __post_init__(self) -> None:
         view = self.federation
-        self._reader = HistoryReader(view.chain, view.contract.address, view.id)
+        self._reader = HistoryReader(
+            view.chain, view.contract.address, view.id, begins=view.contract.first_block
+        )
 
     def look(self) -> list[RoundRow]:
         """Give the rounds that were accepted since the last look."""

@@ -84,6 +84,11 @@ def application(desk: Desk, sponsor: Sponsor) -> web.Application:
     return app
 
 
+def _place(host: str, port: int) -> str:
+    """Write a host and a port as in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve while the context lasts; gives the address, with the port that was found for 0."""
@@ -110,10 +115,9 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
             )
         except OSError as error:
             reason = error.strerror or str(error)
-            raise FedNodeError(f"cannot listen on {host}:{port} ({reason})") from error
+            raise FedNodeError(f"cannot listen on {_place(host, port)} ({reason})") from error
         with closing(listener):
-            found = listener.sockets[0].getsockname()
-            yield f"http://{f'[{found[0]}]' if ':' in found[0] else found[0]}:{found[1]}"
+            yield f"http://{_place(*listener.sockets[0].getsockname()[:2])}"
     finally:
         await runner.cleanup()
 

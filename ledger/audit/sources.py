@@ -82,7 +82,7 @@ def _history(contract: Federations, federation: FederationId) -> _History:
 
 def _read(contract: Federations, federation: FederationId) -> _History:
     chain = contract.chain
-    reader = HistoryReader(chain, contract.address, federation)
+    reader = HistoryReader(chain, contract.address, federation, begins=contract.first_block)
     events = reader.poll()
     if not events:
         raise UnknownFederation(federation)
@@ -128,6 +128,7 @@ def bundle_evidence(path: Path, evidence: Evidence, chain: Chain) -> TrustedBloc
         federation=evidence.origin.federation,
         blocks=dict(evidence.store.blocks),  # a late answer may still come in
         deployers=evidence.deployment.deployers,
+        begins=lambda: evidence.events[0].meta.block_number,
     )
     return TrustedBlock(trusted.number, Digest(trusted.hash), trusted.timestamp)
 

@@ -42,7 +42,7 @@ HEADER_FIELDS = (
     "blockAccessListHash",
     "slotNumber",
 )
-_INTEGERS = frozenset(
+HEADER_INTEGERS = frozenset(
     {
         "difficulty",
         "number",
@@ -74,14 +74,6 @@ class UnknownHeaderLayout(LedgerError):
 def integer(value: int) -> bytes:
     """Encode a number as RLP does: big-endian without leading zeros."""
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
-
-
-def header_item(name: str, text: str) -> bytes:
-    """Read a header's field from JSON-RPC's hex into the bytes that RLP takes."""
-    digits = text.removeprefix("0x")
-    if name in _INTEGERS:
-        return integer(int(digits or "0", 16))
-    return bytes.fromhex(digits)
 
 
 def header_rlp(block: Block) -> bytes:

@@ -117,6 +117,10 @@ class Chain:
         """Give an address's logs in a range of blocks, both ends included; a None topic is any."""
         return self._engine.logs(address, topics, from_block, to_block)
 
+    def first_block(self, address: Address) -> int:
+        """Give the block that a contract was created in; 0 if the chain's node does not tell."""
+        return self._engine.first_block(address)
+
     def balance(self, address: Address) -> Wei:
         """Give an account's balance."""
         return Wei(self._engine.balance(address))
@@ -127,14 +131,16 @@ class Chain:
 
     def call(
         self,
-        to: Address,
+        to: Address | None,
         data: bytes,
         *,
         value: int = 0,
         sender: Address | None = None,
         block: int | None = None,
     ) -> bytes:
-        """Execute a message without effect, on the pending state or a block's. Raise Reverted."""
+        """Execute a message without effect, on the pending state or a block's; `to` None executes
+        what creates a contract. Raise Reverted.
+        """
         return self._engine.call(Call(to, data, value, sender, block))
 
     def affords(self, address: Address, gas: int, *, value: int = 0) -> bool:

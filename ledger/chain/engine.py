@@ -79,6 +79,10 @@ class Engine(Protocol):
         """Give an address's logs in a range of blocks, both ends included."""
         ...
 
+    def first_block(self, address: Address) -> int:
+        """Give the block that a contract was created in, or one before it."""
+        ...
+
     def balance(self, address: Address) -> int:
         """Give an account's balance in wei."""
         ...

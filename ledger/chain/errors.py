@@ -24,6 +24,27 @@ class ChainUnreachable(ChainError):
         )
 
 
+class BadEndpoint(ChainUnreachable):
+    """An address at which there can be no node."""
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(endpoint, reason)
+        self.args = (f"{endpoint} is no address of a chain's node: {reason}",)
+
+
+class ChainTooOld(ChainError):
+    """A chain that lacks an instruction which the contracts are compiled to."""
+
+    def __init__(self, endpoint: str, instruction: str, upgrade: str) -> None:
+        self.endpoint = endpoint
+        self.instruction = instruction
+        self.upgrade = upgrade
+        super().__init__(
+            f"the chain at {endpoint} does not know the instruction {instruction}, which came with "
+            f"the upgrade {upgrade}: the contract needs a chain with Cancun"
+        )
+
+
 class WrongChain(ChainError):
     """The endpoint serves another chain than the one that was asked for."""
 
@@ -44,6 +65,20 @@ class RpcRefused(ChainError):
         self.code = code
         self.reason = reason
         super().__init__(f"the node refused {method}: {reason} (code {code})")
+
+
+class ChainBusy(RpcRefused):
+    """The node takes no more requests for longer than the caller can wait."""
+
+    def __init__(self, endpoint: str, method: str, reason: str, seconds: float | None) -> None:
+        super().__init__(method, 0, reason)
+        self.endpoint = endpoint
+        self.seconds = seconds
+        wish = "" if seconds is None else f", and wants to be asked again in {seconds:.0f} s"
+        self.args = (
+            f"the chain's node at {endpoint} limits requests: {reason}{wish}; try later, or give "
+            "another --rpc",
+        )
 
 
 class MalformedAnswer(ChainError):

@@ -20,9 +20,13 @@ from ledger.chain.accounts import Account
 from ledger.chain.calls import call, call_data
 from ledger.chain.client import Chain
 from ledger.chain.errors import (
+    ChainBusy,
+    ChainTooOld,
     ContractRejected,
     Reverted,
+    RpcRefused,
     TokenUnusable,
+    TransactionTooLarge,
     UnknownContract,
 )
 from ledger.chain.refusals import naming_errors
@@ -180,23 +184,36 @@ class Dispute:
     challenge: int = 0
 
 
+_OLD = bytes.fromhex("600160005260206000f3")
+"""Returns the word 1: PUSH1 1 PUSH1 0 MSTORE PUSH1 32 PUSH1 0 RETURN."""
+_SHANGHAI = bytes.fromhex("60015f5260205ff3")
+"""The same with PUSH0 (EIP-3855)."""
+_CANCUN = bytes.fromhex("60015f5260205f60205e60206020f3")
+"""The same, of a copy of the word that MCOPY makes (EIP-5656)."""
 _EVIDENCE = keccak(text="Evidence(bytes32,bytes)")
 
 
 class Federations:
     """The contract at an address. Every sending method simulates first, then waits."""
 
-    def __init__(self, chain: Chain, address: Address | str) -> None:
+    def __init__(self, chain: Chain, address: Address | str, *, since: int | None = None) -> None:
         try:
             self.address = parse_address(address)
         except ValueError as error:
             raise UnknownContract(Address(str(address)), str(error)) from None
         self.chain = chain
         self._gas: int | None = None
+        self._since = since
         if not chain.code(self.address):
             raise UnknownContract(
                 self.address, "there is no contract; deploy one or mend the address"
             )
+
+    def first_block(self) -> int:
+        """Give the block that the contract's logs are read from: the one that was named, or that of
+        its deployment.
+        """
+        return self.chain.first_block(self.address) if self._since is None else self._since
 
     def limited(self, gas: int) -> "Federations":
         """Give the contract for transactions of this amount of gas: see `Chain.send`."""
@@ -617,6 +634,7 @@ def deploy(chain: Chain, account: Account, *, salt: Digest = ZERO_DIGEST) -> Add
     """Deploy the shipped contract and its libraries, as far as they are not there yet; return its
     address.
     """
+    _require_cancun(chain)
     plan = deployment(_deployer(chain, account), salt)
     for part in (*plan.libraries, plan):
         if not chain.code(part.address):
@@ -624,6 +642,26 @@ def deploy(chain: Chain, account: Account, *, salt: Digest = ZERO_DIGEST) -> Add
             if not chain.code(part.address):
                 raise UnknownContract(part.address, "the deployer did not put the contract there")
     return plan.address
+
+
+def _require_cancun(chain: Chain) -> None:
+    """Execute the newest instructions that the contracts are compiled to. Raise ChainTooOld.
+
+    A header does not tell: chains without blobs lack its fields, and may have its instructions.
+    """
+    if _gives_one(chain, _CANCUN) or not _gives_one(chain, _OLD):
+        return  # a node that executes no code that is not deployed cannot be asked
+    shanghai = _gives_one(chain, _SHANGHAI)
+    raise ChainTooOld(chain.endpoint, *(("MCOPY", "Cancun") if shanghai else ("PUSH0", "Shanghai")))
+
+
+def _gives_one(chain: Chain, program: bytes) -> bool:
+    try:
+        return int.from_bytes(chain.call(None, program), "big") == 1
+    except ChainBusy:
+        raise
+    except (Reverted, RpcRefused, TransactionTooLarge):
+        return False
 
 
 def _deployer(chain: Chain, account: Account) -> Address:

@@ -14,23 +14,25 @@ from pathlib import Path
 from typing import Final, cast
 
 from ledger.bounded_json import read_json
-from ledger.chain.errors import ChainUnreachable
-from ledger.chain.rpc import Batch, Json, Transport, TransportFailure
+from ledger.chain.answers import Json
+from ledger.chain.errors import BadEndpoint
+from ledger.chain.questions import Batch, Transport, TransportFailure
+from ledger.chain.statuses import Response, answer_of
 from ledger.errors import MalformedRecord
-from ledger.urls import shown
+from ledger.urls import fault_of, shown
 
 REQUEST_TIMEOUT: Final = 30.0
 MAX_ANSWER: Final = 32 << 20
 """More than the receipts of a full block, or the logs that nodes give at once."""
 _PIECE: Final = 1 << 16
 
-Wire = Callable[[bytes], bytes]
-"""Sends a request's bytes and gives the answer's. Raises TransportFailure."""
+Wire = Callable[[bytes], Response]
+"""Sends a request's bytes and gives the response. Raises TransportFailure."""
 
 
 def transports(url: str) -> tuple[Transport, Batch]:
     """Open a node at an http or https URL, or at the path of its IPC socket. Raise
-    ChainUnreachable.
+    BadEndpoint.
     """
     before, mark, _ = url.partition("://")
     if not mark:
@@ -39,7 +41,7 @@ def transports(url: str) -> tuple[Transport, Batch]:
         wire = _http(url)
     else:
         named = shown(url).partition("://")[0]
-        raise ChainUnreachable(
+        raise BadEndpoint(
             shown(url), f"unknown scheme {named!r}; use http, https, or the path of an IPC socket"
         )
 
@@ -55,32 +57,32 @@ def transports(url: str) -> tuple[Transport, Batch]:
 
 
 def _http(url: str) -> Wire:
-    from ledger.bounded_http import BadAddress, HttpFailure, Server
+    from ledger.bounded_http import BadAddress, HttpFailure, Kind, Server
 
+    fault = fault_of(url)
+    if fault is not None:
+        raise BadEndpoint(shown(url), f"{fault}; write it as http://HOST:PORT")
     try:
         server = Server.at(url, netrc=True)
     except BadAddress as error:
-        raise ChainUnreachable(shown(url), str(error)) from None
+        raise BadEndpoint(shown(url), str(error)) from None
 
-    def send(body: bytes) -> bytes:
+    def send(body: bytes) -> Response:
         try:
             answer = server.post(body, seconds=REQUEST_TIMEOUT, most=MAX_ANSWER)
         except HttpFailure as failure:
-            raise TransportFailure(failure.reason, sent=failure.sent) from None
-        if not answer.ok:
-            raise TransportFailure(answer.problem, sent=True)
-        return answer.body
+            narrow = failure.sent and failure.kind in (Kind.LATE, Kind.ENDLESS)
+            raise TransportFailure(failure.reason, sent=failure.sent, narrow=narrow) from None
+        return Response(answer.body, answer.status, answer.headers, answer.problem)
 
     return send
 
 
 def _socket(path: str) -> Wire:
     if not Path(path).exists():
-        raise ChainUnreachable(
-            shown(path), "no such socket; begin a URL with its scheme, http or https"
-        )
+        raise BadEndpoint(shown(path), "no such socket; begin a URL with its scheme, http or https")
 
-    def send(body: bytes) -> bytes:
+    def send(body: bytes) -> Response:
         end = time.monotonic() + REQUEST_TIMEOUT
         with socket.socket(socket.AF_UNIX) as wire:
             wire.settimeout(REQUEST_TIMEOUT)
@@ -90,9 +92,9 @@ def _socket(path: str) -> Wire:
                 raise TransportFailure(error.strerror or "no connection", sent=False) from None
             try:
                 wire.sendall(body)
-                return _whole(wire, end)
+                return Response(_whole(wire, end))
             except TimeoutError:
-                raise TransportFailure("no whole answer in time", sent=True) from None
+                raise TransportFailure("no whole answer in time", sent=True, narrow=True) from None
             except OSError:
                 raise TransportFailure("connection lost", sent=True) from None
 
@@ -111,7 +113,8 @@ def _whole(wire: socket.socket, end: float) -> bytes:
             raise ConnectionError
         found += part
         if len(found) > MAX_ANSWER:
-            raise TransportFailure(f"an answer of more than {MAX_ANSWER} bytes", sent=True)
+            reason = f"an answer of more than {MAX_ANSWER} bytes"
+            raise TransportFailure(reason, sent=True, narrow=True)
         if time.monotonic() >= end:
             raise TimeoutError
         if part.rstrip().endswith((b"}", b"]")):
@@ -127,10 +130,7 @@ def _call(number: int, method: str, params: Sequence[object]) -> Json:
 
 
 def _asked(wire: Wire, message: Json | list[Json]) -> object:
-    try:
-        return read_json(wire(json.dumps(message).encode()))
-    except MalformedRecord:
-        raise _no_rpc() from None
+    return answer_of(wire(json.dumps(message).encode()))
 
 
 def _in_order(answers: list[object]) -> list[Json]:

@@ -1,14 +1,17 @@
-"""A JSON-RPC proxy in front of a real chain's node, with the faults that balanced nodes have.
+"""A JSON-RPC proxy in front of a real chain's node, with the faults that nodes and providers have.
 
 Every fault is an attribute that a test sets and clears at any time. Without one the proxy answers
-what the node answers. Blocks are numbered as the node numbers them.
+what the node answers. Blocks are numbered as the node numbers them. The tables hold what nodes and
+providers say, from their sources, documentation and issues.
 """
 
 import json
 import threading
 import time
 import urllib.request
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +19,78 @@ from typing import Any, Self
 Json = dict[str, Any]
 LOOK = 0.05
 """Seconds between looks at the head, from which on a block's age counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What is answered in place of a result: an error, or another body with an HTTP status."""
+
+    code: int | None = None
+    message: str = ""
+    data: object = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def error(self) -> Json:
+        """The error as JSON-RPC has it."""
+        data = {} if self.data is None else {"data": self.data}
+        return {"error": {"code": self.code, "message": self.message, **data}}
+
+
+_NARROW = "You can make eth_getLogs requests with up to a 500 block range"
+RANGE_LIMITS = {
+    "Infura, results": Refusal(-32005, "query returned more than 10000 results"),
+    "Infura, range": Refusal(-32602, "range 1000000 exceeds limit of 10000"),
+    "Alchemy": Refusal(-32600, _NARROW, status=400),
+    "Reth": Refusal(-32602, "query exceeds max block range 100000"),
+    "Erigon": Refusal(-32000, "query block range exceeds server limit, narrow your filter: 1000"),
+    "QuickNode": Refusal(-32614, "eth_getLogs is limited to a 10,000 range", status=413),
+    "Besu": Refusal(-32005, "Requested range exceeds maximum range limit", status=400),
+    "a result of another form": Refusal(-32603, "响应过大"),
+    "a gateway": Refusal(None, "Request Entity Too Large", status=413),
+    "a terse gateway": Refusal(None, "Bad Request", status=400),
+    "a slow node's gateway": Refusal(None, "<html>504</html>", status=504),
+}
+"""What is said of a range of blocks that is too long, or has too many logs."""
+
+_NOW, _SOON = "Mon, 30 Nov 2026 12:00:00 GMT", "Mon, 30 Nov 2026 12:00:07 GMT"
+BUSY = {
+    "429 with seconds": (Refusal(None, "slow down", status=429, headers={"Retry-After": "7"}), 7),
+    "429 with a moment": (
+        Refusal(None, "", status=429, headers={"Retry-After": _SOON, "Date": _NOW}),
+        7,
+    ),
+    "429 with an error": (Refusal(429, "compute units per second exceeded", status=429), None),
+    "503 with seconds": (Refusal(None, "", status=503, headers={"Retry-After": "7"}), 7),
+    "-32005 with seconds": (Refusal(-32005, "limit exceeded", headers={"Retry-After": "7"}), 7),
+    "-32005": (Refusal(-32005, "limit exceeded"), None),
+    "-32005 with a backoff": (
+        Refusal(-32005, "project ID request rate exceeded", {"rate": {"backoff_seconds": 7}}),
+        7,
+    ),
+    "-32007": (Refusal(-32007, "50/second request limit reached"), None),
+    "words alone": (Refusal(-32000, "Too many requests"), None),
+}
+"""What is said by nodes that want to be asked later, and the seconds that they name."""
+
+BATCH_LIMITS = {
+    "geth": Refusal(-32600, "batch too large"),
+    "a status": Refusal(-32600, "batch too large", status=400),
+    "a gateway": Refusal(None, "Request Entity Too Large", status=413),
+    "too busy": Refusal(-32005, "limit exceeded", status=429),
+}
+
+TAKEN_NONCE = {
+    "geth": (-32000, "nonce too low: next nonce 9, tx nonce 8"),
+    "Nethermind": (-32010, "OldNonce, Current nonce: 9, nonce of rejected tx: 8"),
+    "Besu": (-32001, "Nonce too low"),
+    "Erigon": (-32000, "nonce too low"),
+    "OpenEthereum": (-32010, "Transaction nonce is too low. Try incrementing the nonce."),
+    "Hardhat": (-32000, "Nonce too low. Expected nonce to be 9 but got 8."),
+    "another": (-32003, "transaction rejected"),
+}
+"""What is said of a transaction at whose nonce another one was mined."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -56,6 +131,22 @@ class FaultyRpc:
         """Empty: there is a pending block. None: it is null. Else: the error in its place."""
         self.states: Callable[[int], bool] = lambda block: True
         """Which old blocks' states messages can be executed on."""
+        self.span: tuple[int, Refusal] | None = None
+        """How many blocks' logs are given at once, and what is said to who asks for more."""
+        self.batch: tuple[int, Refusal] | None = None
+        """How many requests are taken at once, and what is said to who sends more."""
+        self.refusals: defaultdict[str, deque[Refusal]] = defaultdict(deque)
+        """By method, what the next requests are answered."""
+        self.results: dict[str, object] = {}
+        """By method, what is answered in place of the node's result."""
+        self.words: tuple[int, str] | None = None
+        """Code and message in which the node refuses a transaction."""
+        self.before: Callable[[str], None] = lambda method: None
+        """Is called before a method is carried out."""
+        self.sizes: list[int] = []
+        """How many requests came at once, each time."""
+        self.spans: list[tuple[int, int]] = []
+        """The ranges of blocks whose logs were asked for."""
         self.asked: list[str] = []
         """The methods that were asked for."""
         self._seen: list[tuple[float, int]] = []
@@ -89,9 +180,16 @@ class FaultyRpc:
 
     # -- what a request comes to
 
-    def _answer(self, request: Json) -> Json:
+    def _answer(self, request: Json) -> Json | Refusal:
         method, params = request["method"], list(request.get("params", []))
         self.asked.append(method)
+        if self.refusals[method]:
+            return self.refusals[method].popleft()
+        if method == "eth_getLogs" and (refusal := self._too_long(params[0])) is not None:
+            return refusal
+        if method in self.results:
+            return {"jsonrpc": "2.0", "id": request.get("id"), "result": self.results[method]}
+        self.before(method)
         known = self._head()
         faulty = getattr(self, f"_{method}", None)
         if faulty is not None:
@@ -99,6 +197,26 @@ class FaultyRpc:
         else:
             answer = self._without_pending(params) or self._forward(method, params)
         return {"jsonrpc": "2.0", "id": request.get("id"), **answer}
+
+    def _too_long(self, query: Json) -> Refusal | None:
+        first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
+        self.spans.append((first, last))
+        return self.span[1] if self.span and last - first >= self.span[0] else None
+
+    def answers(self, asked: Json | list[Json]) -> tuple[int, Mapping[str, str], str]:
+        """Give status, headers and body of the response to a request, or to a batch."""
+        many = asked if isinstance(asked, list) else [asked]
+        self.sizes.append(len(many))
+        if isinstance(asked, list):
+            if self.batch is not None and len(many) > self.batch[0]:
+                return _response(self.batch[1], None)
+            found = [self._answer(request) for request in many]
+            pairs = zip(found, many, strict=True)
+            return 200, {}, json.dumps([_member(answer, of.get("id")) for answer, of in pairs])
+        answer = self._answer(asked)
+        if isinstance(answer, Refusal):
+            return _response(answer, asked.get("id"))
+        return 200, {}, json.dumps(answer)
 
     def _head(self) -> int | None:
         """Give the newest block of the backend whose turn it is; None = the node's own."""
@@ -166,6 +284,19 @@ class FaultyRpc:
         answer = self._forward("eth_getTransactionByHash", params)
         return answer if self.transactions else _result(None)
 
+    def _eth_sendRawTransaction(self, params: list[Any], known: int | None) -> Json:
+        answer = self._forward("eth_sendRawTransaction", params)
+        if "error" in answer and self.words is not None:
+            code, message = self.words
+            return Refusal(code, message).error
+        return answer
+
+    def _eth_getTransactionCount(self, params: list[Any], known: int | None) -> Json:
+        if str(params[1]).startswith("0x") and not self.states(int(params[1], 16)):
+            return {"error": {"code": -32000, "message": "missing trie node"}}
+        refused = self._without_pending(params)
+        return refused or self._forward("eth_getTransactionCount", params)
+
     def _eth_call(self, params: list[Any], known: int | None) -> Json:
         tag = str(params[1]) if len(params) > 1 else "latest"
         if tag.startswith("0x"):
@@ -211,11 +342,11 @@ class FaultyRpc:
 
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                many = isinstance(asked, list)
-                answers = [proxy._answer(request) for request in (asked if many else [asked])]
-                body = json.dumps(answers if many else answers[0]).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
+                status, headers, text = proxy.answers(asked)
+                body = text.encode()
+                self.send_response_only(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -224,6 +355,17 @@ class FaultyRpc:
                 """Print nothing."""
 
         return Handler
+
+
+def _response(refusal: Refusal, number: object) -> tuple[int, Mapping[str, str], str]:
+    plain = refusal.code is None
+    body = refusal.message if plain else json.dumps(_member(refusal, number))
+    return refusal.status, refusal.headers, body
+
+
+def _member(answer: Json | Refusal, number: object) -> Json:
+    given = answer.error if isinstance(answer, Refusal) else answer
+    return {"jsonrpc": "2.0", "id": number, **given}
 
 
 def _result(value: object) -> Json:

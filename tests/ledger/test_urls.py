@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.urls import HIDDEN, secrets_of, shown
+from ledger.urls import HIDDEN, fault_of, secrets_of, shown
 
 ADDRESSES = [
     ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
@@ -45,6 +45,37 @@ ADDRESSES = [
 def test_what_is_shown(address: str, told: str) -> None:
     assert shown(address) == told
     assert shown(told) == told or HIDDEN in told
+
+
+FAULTS = [
+    ("http://127.0.0.1", None),
+    ("https://user:password@rpc.example:443/v3/key?token=t#f", None),
+    ("http://[::1]:8545/key", None),
+    ("http://[::ffff:127.0.0.1]", None),
+    ("http://127.0.0.1:65535", None),
+    ("http://127.0.0.1:65536", "port"),
+    ("http://127.0.0.1:99999", "port"),
+    ("http://127.0.0.1:0", "port"),
+    ("http://127.0.0.1:-1", "port"),
+    ("http://127.0.0.1:", "port"),
+    ("http://127.0.0.1:八", "port"),
+    ("http://rpc.example:password", "port"),
+    ("http://::1:8545", "in brackets"),
+    ("http://[::1:8545", "in brackets"),
+    ("http://::1]:8545", "in brackets"),
+    ("http://[::g]:8545", "no IPv6 address"),
+    ("http://", "names no host"),
+    ("http://:8545", "names no host"),
+    ("http:///v3/key", "names no host"),
+    ("http://user:12/34@rpc.example", "%2F"),
+]
+
+
+@pytest.mark.parametrize(("address", "fault"), FAULTS)
+def test_what_is_wrong_with_an_address(address: str, fault: str | None) -> None:
+    found = fault_of(address)
+    assert (fault is None and found is None) or (found is not None and str(fault) in found)
+    assert "password" not in str(found).replace("user or password", "")
 
 
 SECRET = st.text("abcdefghXYZ0123456789-_%/?#@: !'\"\\é", min_size=8, max_size=24).map(

@@ -48,16 +48,19 @@ def _dropping() -> None:
 
 
 def _of_the_newest_block() -> None:
-    from ledger.chain.rpc import Json, RpcEngine
+    from ledger.chain.answers import Json
+    from ledger.chain.questions import Questions
 
-    answer = RpcEngine._answer
+    once = Questions.once
 
-    def answered(self: RpcEngine, method: str, params: Sequence[object]) -> Json:
+    def asked(
+        self: Questions, method: str, params: Sequence[object], *, narrowable: bool = False
+    ) -> Json:
         if method in ("eth_call", "eth_estimateGas"):
             params = ["latest" if param == "pending" else param for param in params]
-        return answer(self, method, params)
+        return once(self, method, params, narrowable=narrowable)
 
-    RpcEngine._answer = answered  # type: ignore[method-assign]
+    Questions.once = asked  # type: ignore[method-assign]
 
 
 if _SKEW:

@@ -45,6 +45,13 @@ WRONG = [
         1,
         ["--html /dev/stdout", "--json prints there"],
     ),
+    (
+        "status",
+        {"FEDNODE_RPC": "http://127.0.0.1:99999"},
+        1,
+        ["http://127.0.0.1:99999 is no address", "port is no number from 1 to 65535"],
+    ),
+    ("status --from-block -1", {}, 2, ["--from-block", "-1"]),
     ("status --chain-id 1", {}, 1, ["is chain 31337, expected chain 1"]),
     # the contract
     ("status --ledger 0x12", {}, 1, ["--ledger '0x12'", "not an address"]),

@@ -34,7 +34,7 @@ def refused(method: str) -> RpcRefused:
 class NoState(Faulty):
     def call(
         self,
-        to: Address,
+        to: Address | None,
         data: bytes,
         *,
         value: int = 0,

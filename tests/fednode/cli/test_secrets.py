@@ -88,8 +88,8 @@ def run(folder: Path, line: str, **variables: str) -> str:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_chains_address(folder: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.chain.rpc.FIRST_PAUSE", 0)
-    monkeypatch.setattr("ledger.chain.rpc.LONGEST_PAUSE", 0)
+    monkeypatch.setattr("ledger.chain.questions.FIRST_PAUSE", 0)
+    monkeypatch.setattr("ledger.chain.questions.LONGEST_PAUSE", 0)
     url = form.format(secret=SECRET, host=AWAY)
     for command in COMMANDS:
         require_silence(run(folder, command, FEDNODE_RPC=url))

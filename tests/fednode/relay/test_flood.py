@@ -25,7 +25,7 @@ from ledger.chain.accounts import Account, new_account
 from ledger.chain.calls import call
 from ledger.chain.client import Chain
 from ledger.chain.federations import Federations, deploy
-from ledger.chain.rpc import DISTINCT
+from ledger.chain.sending import DISTINCT
 from ledger.chain.types import Receipt
 from ledger.signatures import Commit, Vote
 from ledger.state import FederationState, Phase

@@ -22,7 +22,7 @@ from ledger.chain.errors import (
     Unfunded,
     WrongChain,
 )
-from ledger.chain.rpc import TransportFailure
+from ledger.chain.questions import TransportFailure
 from ledger.chain.transport import transports
 from ledger.chain.types import MAX_GAS, MAX_TRANSACTION_BYTES
 from ledger.types import Address

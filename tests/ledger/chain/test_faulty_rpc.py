@@ -2,22 +2,44 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from fednode.testnet import Anvil
 from ledger.artefacts import raw
 from ledger.audit.sources import IncompleteLogs, evidence_from_chain
+from ledger.chain.accounts import new_account
 from ledger.chain.client import Chain
-from ledger.chain.errors import ContractRejected, ReceiptMissing
-from ledger.chain.federations import Federations
+from ledger.chain.errors import (
+    ChainBusy,
+    ChainError,
+    ChainTooOld,
+    ContractRejected,
+    MalformedAnswer,
+    ReceiptMissing,
+)
+from ledger.chain.federations import Federations, deploy
+from ledger.chain.questions import PATIENCE
+from ledger.chain.rpc import RpcEngine
+from ledger.chain.transport import transports
+from ledger.chain.types import Call
 from ledger.history import Checkpoint, HeadBehind, HistoryReader, LogsBehind
 from ledger.replica import Origin, Replica
 from ledger.stores import Artefact, MemoryStore
-from tests.chaos.faulty_rpc import FaultyRpc
+from tests.chaos.faulty_rpc import (
+    BATCH_LIMITS,
+    BUSY,
+    RANGE_LIMITS,
+    TAKEN_NONCE,
+    FaultyRpc,
+    Refusal,
+)
 from tests.engines import Engine, keys
 from tests.ledger.chain.samples import Sample, commit, policy, start
+
+COUNT = "eth_getTransactionCount"
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +240,186 @@ def test_logs_come_in_real_time(told: tuple[Engine, Sample], faulty: FaultyRpc) 
     faulty.log_delay = 0.2
     time.sleep(1.0)
     assert follower.poll()
+
+
+def asking(proxy: FaultyRpc, pauses: list[float]) -> RpcEngine:
+    """Ask through the proxy; pauses are noted, and not made."""
+    transport, batch = transports(proxy.url)
+    return RpcEngine(transport, proxy.url, batch=batch, pause=pauses.append)
+
+
+@pytest.mark.parametrize("said", RANGE_LIMITS.values(), ids=RANGE_LIMITS)
+def test_a_range_that_is_refused_is_asked_for_in_parts(
+    told: tuple[Engine, Sample], faulty: FaultyRpc, said: Refusal
+) -> None:
+    engine, sample = told
+    whole = HistoryReader(engine.chain, sample.contract.address, sample.federation).poll()
+    pauses: list[float] = []
+    chain = Chain(asking(faulty, pauses))
+    faulty.span = (3, said)
+    assert HistoryReader(chain, sample.contract.address, sample.federation).poll() == whole
+    assert pauses == []
+    served = [(first, last) for first, last in faulty.spans if last - first < 3]
+    assert [first for first, _ in served[1:]] == [last + 1 for _, last in served[:-1]]
+    assert len(faulty.spans) < 2 * len(served)
+    faulty.span = (0, said)
+    with pytest.raises(ChainError) as refused:
+        HistoryReader(chain, sample.contract.address, sample.federation).poll()
+    assert said.message in str(refused.value) or f"HTTP status {said.status}" in str(refused.value)
+    assert faulty.spans[-1][0] == faulty.spans[-1][1]
+
+
+@pytest.mark.parametrize(("said", "seconds"), BUSY.values(), ids=BUSY)
+def test_a_busy_node_is_asked_later(
+    told: tuple[Engine, Sample], faulty: FaultyRpc, said: Refusal, seconds: float | None
+) -> None:
+    engine, _ = told
+    pauses: list[float] = []
+    node = asking(faulty, pauses)
+    faulty.refusals["eth_blockNumber"].extend([said] * 2)
+    assert node.block_number() == engine.chain.block_number()
+    assert pauses == ([seconds] * 2 if seconds else [0.5, 1.0])
+    faulty.refusals["eth_blockNumber"].extend([said] * 99)
+    with pytest.raises(ChainBusy, match="limits requests"):
+        node.block_number()
+    assert sum(pauses[2:]) <= PATIENCE
+
+
+@pytest.mark.parametrize("head", ["3600", "99999999999", "Mon, 30 Nov 2026 13:00:00 GMT"])
+def test_no_node_is_waited_for_longer_than_there_is_time(faulty: FaultyRpc, head: str) -> None:
+    pauses: list[float] = []
+    node = asking(faulty, pauses)
+    headers = {"Retry-After": head, "Date": "Mon, 30 Nov 2026 12:00:00 GMT"}
+    said = Refusal(None, "", status=429, headers=headers)
+    account = keys()[5]
+    for method, refused in [
+        ("eth_gasPrice", node.gas_price),
+        ("eth_estimateGas", lambda: Chain(node).send(account, account.address, timeout=30)),
+        ("eth_sendRawTransaction", lambda: Chain(node).send(account, account.address, timeout=30)),
+    ]:
+        faulty.refusals[method].append(said)
+        with pytest.raises(ChainBusy, match=r"HTTP status 429, .* again in"):
+            refused()
+    assert pauses == []
+    said = Refusal(None, "", status=429, headers={"Retry-After": "20"})
+    faulty.refusals["eth_estimateGas"].append(said)
+    with pytest.raises(ChainBusy, match="again in 20 s"):
+        Chain(node).send(account, account.address, timeout=10)
+
+
+@pytest.mark.parametrize("said", BATCH_LIMITS.values(), ids=BATCH_LIMITS)
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_batch_that_is_refused_is_made_smaller(
+    told: tuple[Engine, Sample], faulty: FaultyRpc, said: Refusal, most: int
+) -> None:
+    engine, _ = told
+    blocks = [engine.chain.block(number % 5) for number in range(20)]
+    hashes = [block.hash for block in blocks if block is not None]
+    node = asking(faulty, [])
+    faulty.batch = (most, said)
+    assert node.blocks(hashes) == blocks
+    assert max(size for size in faulty.sizes if size <= most) == most
+    assert len(faulty.sizes) < 40
+
+
+@pytest.mark.parametrize("words", TAKEN_NONCE.values(), ids=TAKEN_NONCE)
+def test_a_nonce_that_another_process_took_is_known_in_every_language(
+    told: tuple[Engine, Sample], faulty: FaultyRpc, words: tuple[int, str]
+) -> None:
+    engine, _ = told
+    account, target = engine.accounts[6], new_account().address
+    faulty.words = words
+
+    def first(method: str) -> None:
+        if method == "eth_sendRawTransaction":
+            faulty.before = lambda method: None
+            engine.chain.send(account, target, value=1)
+
+    faulty.before = first
+    Chain(asking(faulty, [])).send(account, target, value=1)
+    assert engine.chain.balance(target) == 2
+
+
+def test_logs_begin_with_the_contracts_deployment(
+    told: tuple[Engine, Sample], faulty: FaultyRpc, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where the node has no states any more from before it."""
+    engine, sample = told
+    address, newest = sample.contract.address, engine.chain.block_number()
+    first = engine.chain.first_block(address)
+    count = [asking(faulty, []).integer(COUNT, [address, hex(first - n)]) for n in (0, 1)]
+    assert 0 < first <= newest
+    assert count == [1, 0]
+    contract = seen_from(faulty, sample)
+    whole = evidence_from_chain(contract, sample.federation, MemoryStore())
+    assert min(begin for begin, _ in faulty.spans) == first
+    for oldest, found in [(first - 1, first), (first, 0), (newest + 1, 0)]:
+        faulty.states = lambda block, oldest=oldest: block >= oldest  # type: ignore[misc]
+        assert Chain.connect(faulty.url).first_block(address) == found
+    named = Federations(Chain.connect(faulty.url), address, since=first - 1)
+    assert evidence_from_chain(named, sample.federation, MemoryStore()).events == whole.events
+    assert faulty.spans[-1][0] == first - 1
+
+
+NUMBERS = [
+    ("eth_blockNumber", hex(1 << 300), lambda node: node.block_number()),
+    ("eth_blockNumber", hex(1 << 64), lambda node: node.block_number()),
+    ("eth_blockNumber", "0x-1", lambda node: node.block_number()),
+    ("eth_blockNumber", "0x1_0", lambda node: node.block_number()),
+    ("eth_blockNumber", 7, lambda node: node.block_number()),
+    ("eth_gasPrice", hex(1 << 255), lambda node: node.gas_price()),
+    ("eth_getBalance", hex(1 << 256), lambda node: node.balance(keys()[0].address)),
+    ("eth_getBalance", True, lambda node: node.balance(keys()[0].address)),
+    ("eth_estimateGas", hex(1 << 64), lambda node: node.estimate(Call(None, b""))),
+]
+
+
+@pytest.mark.parametrize(("method", "value", "read"), NUMBERS)
+def test_a_number_is_bounded_where_it_is_read(
+    faulty: FaultyRpc, method: str, value: object, read: Callable[[RpcEngine], int]
+) -> None:
+    node = asking(faulty, [])
+    faulty.results[method] = value
+    with pytest.raises(MalformedAnswer, match=r"hex number|2\^"):
+        read(node)
+    faulty.results[method] = "0x0007"
+    assert read(node) == 7
+
+
+BLOCK_FIELDS = [
+    ("timestamp", hex(1 << 60), "after the year 9999"),
+    ("number", hex(1 << 64), r"2\^64 or more"),
+    ("hash", "0x12", "is not 32 hex bytes"),
+    ("parentHash", None, "is not 32 hex bytes"),
+    ("gasLimit", "many", "is not a hex number"),
+    ("extraData", "0xzz", "is not hex bytes"),
+    ("transactions", ["0x12"], "is not 32 hex bytes"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), BLOCK_FIELDS)
+def test_a_blocks_fields_are_checked(
+    told: tuple[Engine, Sample], faulty: FaultyRpc, name: str, value: object, reason: str
+) -> None:
+    node = asking(faulty, [])
+    whole = node.ask.request("eth_getBlockByNumber", ["latest", False])
+    assert isinstance(whole, dict)
+    faulty.results["eth_getBlockByNumber"] = whole | {name: value}
+    with pytest.raises(MalformedAnswer, match=reason):
+        node.newest()
+
+
+@pytest.mark.parametrize(
+    ("hardfork", "lacks"), [("cancun", None), ("shanghai", "MCOPY"), ("paris", "PUSH0")]
+)
+def test_a_chain_older_than_cancun_is_refused_by_name(
+    hardfork: str, lacks: str | None, tmp_path: Path
+) -> None:
+    with Anvil(tmp_path, hardfork=hardfork).start() as node:
+        chain = Chain.connect(node.url)
+        if lacks is None:
+            assert chain.code(deploy(chain, keys()[0]))
+            return
+        with pytest.raises(ChainTooOld, match=f"instruction {lacks}, .* needs a chain with Cancun"):
+            deploy(chain, keys()[0])
+        assert chain.block_number() == 0

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from ledger.chain.answers import Json
 from ledger.chain.client import Chain
 from ledger.chain.glance import HOLDS, Glance
-from ledger.chain.rpc import Json, RpcEngine
+from ledger.chain.rpc import RpcEngine
 from ledger.chain.types import Block
 from tests.engines import embedded
 

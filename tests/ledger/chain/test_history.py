@@ -47,7 +47,6 @@ class Served:
         self.head: int | None = None
         self.known: int | None = None
         self.change: Callable[[list[Log]], list[Log]] = lambda logs: logs
-        self.longest = 1 << 30
         self.ranges: list[int] = []
         self.fork: dict[int, bytes] = {}
         self.states: Callable[[int | None], bool] = lambda block: True
@@ -85,8 +84,6 @@ class Served:
         self, address: Address, topics: Sequence[bytes | None], from_block: int, to_block: int
     ) -> list[Log]:
         self.ranges.append(to_block - from_block + 1)
-        if to_block - from_block + 1 > self.longest:
-            raise RpcRefused("eth_getLogs", -32005, "query returned more than 10000 results")
         return self.change(self._chain.logs(address, topics, from_block, to_block))
 
 
@@ -105,34 +102,27 @@ def told() -> tuple[Engine, Sample]:
 
 
 def reader(
-    served: Served, sample: Sample, *, confirmations: int = 1, page: int = 10_000
+    served: Served, sample: Sample, *, confirmations: int = 1, begins: int = 0
 ) -> HistoryReader:
     return HistoryReader(
-        served, sample.contract.address, sample.federation, confirmations=confirmations, page=page
+        served,
+        sample.contract.address,
+        sample.federation,
+        confirmations=confirmations,
+        begins=lambda: begins,
     )
 
 
-@pytest.mark.parametrize("page", [1, 2, 3, 7, 10_000])
-@pytest.mark.parametrize("longest", [1, 2, 5])
-def test_pages_shrink_until_the_node_serves_them(
-    page: int, longest: int, told: tuple[Engine, Sample]
-) -> None:
+def test_logs_are_read_from_the_first_block_on(told: tuple[Engine, Sample]) -> None:
+    """A first block that is too late is noticed."""
     engine, sample = told
+    whole = reader(Served(engine.chain), sample).poll()
+    first = whole[0].meta.block_number
     served = Served(engine.chain)
-    whole = reader(served, sample).poll()
-    served.longest = longest
-    paged = reader(served, sample, page=page)
-    assert paged.poll() == whole
-    assert len(whole) == 8
-    assert paged.h == sample.contract.accumulator(sample.federation)
-
-
-def test_a_node_that_refuses_single_blocks_is_an_error(told: tuple[Engine, Sample]) -> None:
-    engine, sample = told
-    served = Served(engine.chain)
-    served.longest = 0
-    with pytest.raises(RpcRefused):
-        reader(served, sample).poll()
+    assert reader(served, sample, begins=first).poll() == whole
+    assert served.ranges == [engine.chain.block_number() - first + 1]
+    with pytest.raises(BrokenHistory):
+        reader(Served(engine.chain), sample, begins=first + 1).poll()
 
 
 def test_cursor_reads_each_event_once(told: tuple[Engine, Sample]) -> None:

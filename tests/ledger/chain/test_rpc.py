@@ -11,6 +11,7 @@ from eth_account import Account as EthAccount
 from eth_utils.crypto import keccak
 
 from ledger.chain.accounts import Account, new_account
+from ledger.chain.answers import Json
 from ledger.chain.client import Chain
 from ledger.chain.errors import (
     ChainUnreachable,
@@ -22,7 +23,9 @@ from ledger.chain.errors import (
     TransactionTooLarge,
     Unfunded,
 )
-from ledger.chain.rpc import ATTEMPTS, DISTINCT, Json, RpcEngine, TransportFailure
+from ledger.chain.questions import ATTEMPTS, TransportFailure
+from ledger.chain.rpc import RpcEngine
+from ledger.chain.sending import DISTINCT
 
 TARGET = new_account().address
 HASH = "0x" + "ab" * 32
@@ -45,6 +48,9 @@ class Node:
     prices: dict[str, int] = field(default_factory=dict)
     blocks: int = 0
     called: list[Json] = field(default_factory=list)
+    funds: int = 10**18
+    suggested: int = 9
+    limit: int | None = None
     strict: bool = False
     """Whether it takes no transaction that the next block could not hold."""
 
@@ -62,16 +68,17 @@ class Node:
 
     def eth_getBlockByNumber(self, tag: str, full: bool) -> Json:
         fee = {} if self.base_fee is None else {"baseFeePerGas": hex(self.base_fee)}
-        return {"timestamp": "0x10", **fee}
+        limit = {} if self.limit is None else {"gasLimit": hex(self.limit)}
+        return {"timestamp": "0x10", **fee, **limit}
 
     def eth_getBalance(self, address: str, tag: str) -> str:
-        return hex(10**18)
+        return hex(self.funds)
 
     def eth_maxPriorityFeePerGas(self) -> str:
         return "0x1"
 
     def eth_gasPrice(self) -> str:
-        return "0x9"
+        return hex(self.suggested)
 
     def eth_estimateGas(self, call: Json, tag: str) -> str:
         return hex(50_000)
@@ -145,6 +152,11 @@ class Node:
     def price_of(raw: str) -> int:
         typed, items = Node.fields_of(raw)
         return int.from_bytes(items[3 if typed else 1], "big")
+
+    @staticmethod
+    def gas_of(raw: str) -> int:
+        typed, items = Node.fields_of(raw)
+        return int.from_bytes(items[4 if typed else 2], "big")
 
     @staticmethod
     def fields_of(raw: str) -> tuple[bool, list[bytes]]:
@@ -383,19 +395,59 @@ def test_fixed_gas_is_simulated_at_the_price_that_is_offered(base_fee: int | Non
     assert 600_000 <= int(str(call["gas"]), 16) <= 600_000 + DISTINCT
 
 
-ERRORS = [
-    ({"code": -32000, "message": "insufficient funds for gas * price + value"}, Unfunded),
-    ({"code": -32000, "message": "oversized data"}, TransactionTooLarge),
-    ({"code": -32000, "message": "intrinsic gas too low"}, RpcRefused),
-]
-
-
-@pytest.mark.parametrize(("error", "kind"), ERRORS)
-def test_refusals_have_types(error: Json, kind: type[Exception]) -> None:
+@pytest.mark.parametrize("words", ["insufficient funds", "Upfront cost exceeds balance", ""])
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"funds": 5}, Unfunded),
+        ({"limit": 50_000}, TransactionTooLarge),
+        ({}, RpcRefused),
+    ],
+)
+def test_what_a_refusal_means_is_the_nodes_state(
+    change: dict[str, int], kind: type[Exception], words: str
+) -> None:
     node, chain, account = setup()
-    node.faults = [lambda method, params: {"error": error}] * ATTEMPTS
+
+    def refuse(method: str, params: Sequence[object]) -> Json:
+        for name, value in change.items():
+            setattr(node, name, value)
+        return {"error": {"code": -32000, "message": words}}
+
+    node.faults = [refuse] * ATTEMPTS
     with pytest.raises(kind):
         chain.send(account, TARGET)
+
+
+@pytest.mark.parametrize("words", ["FeeTooLow", "gas price below configured minimum"])
+def test_a_price_that_the_node_names_is_offered(words: str) -> None:
+    """Besu at a base fee of 0 takes no tip below its minimum, which it suggests as a price."""
+    node, chain, account = setup(base_fee=0, suggested=1000)
+    asked = []
+
+    def refuse(method: str, params: Sequence[object]) -> Json | None:
+        asked.append(node.price_of(str(params[0])))
+        return {"error": {"code": -32009, "message": words}} if asked[-1] < 1000 else None
+
+    node.faults = [refuse] * 3
+    chain.send(account, TARGET)
+    assert asked == [1, 1000]
+    assert [node.nonce_of(raw) for raw in node.raws] == [0]
+
+
+@pytest.mark.parametrize(("limit", "most"), [(300_000, 300_000), (60_000, 60_000), (None, 400_000)])
+def test_gas_stays_below_the_blocks_limit(limit: int | None, most: int) -> None:
+    node, chain, account = setup(limit=limit)
+    chain.send(account, TARGET, b"\1")
+    assert 50_000 <= node.gas_of(node.raws[0]) <= most
+    if limit is not None:
+        with pytest.raises(TransactionTooLarge) as refused:
+            chain.send(account, TARGET, gas=limit + 1)
+        assert refused.value.limit == limit
+    node.limit = 49_999
+    with pytest.raises(TransactionTooLarge, match=r"at least 50000 gas, the limit is 49999"):
+        chain.send(account, TARGET, b"\1")
+    assert len(node.raws) == 1
 
 
 TAKEN_WORDS = ["nonce too low", "OldNonce", "ReplacementNotAllowed", "invalid transaction", ""]
@@ -580,36 +632,71 @@ def _whole(requests: Sequence[tuple[str, Sequence[object]]]) -> list[Json]:
     return [{"result": {**BLOCK, "hash": params[0]}} for _, params in requests]
 
 
+LIMIT: Json = {"error": {"code": -32005, "message": "limit"}}
+SINGLY = [5, 2, 1, 1, 1, 1, 1]
+
+
+def _lost(answers: list[Json]) -> list[Json]:
+    raise TransportFailure("lost", sent=True)
+
+
+def _without_connection(answers: list[Json]) -> list[Json]:
+    raise TransportFailure("no connection", sent=False)
+
+
+def _up_to(most: int) -> Callable[[list[Json]], list[Json]]:
+    return lambda answers: answers if len(answers) <= most else [LIMIT]
+
+
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "sizes"),
     [
-        lambda answers: answers[:-1],
-        lambda answers: [*answers[:-1], {"error": {"code": -32005, "message": "limit"}}],
-        lambda answers: [{"error": {"code": -32600, "message": "no batches"}}],
-        lambda answers: [*answers, answers[0]],
-        lambda answers: next(iter(())),
+        (lambda answers: answers[:-1], SINGLY),
+        (lambda answers: [*answers, answers[0]], SINGLY),
+        (lambda answers: [{"error": {"code": -32600, "message": "no batches"}}], SINGLY),
+        (_lost, SINGLY),
+        (_without_connection, [5, 1, 4, 1, 3, 1, 2, 1, 1]),
+        (_up_to(3), [5, 2, 3]),
+        (lambda answers: [*answers[:3], *[LIMIT] * len(answers[3:])], [5, 2]),
+        (lambda answers: [*answers[:1], *[LIMIT] * len(answers[1:])], [5, 2, 1, 1, 1]),
     ],
 )
-def test_batch_that_fails_is_asked_one_by_one(
-    broken: Callable[[list[Json]], list[Json]],
+def test_a_batch_is_made_smaller_until_the_node_takes_it(
+    broken: Callable[[list[Json]], list[Json]], sizes: list[int]
 ) -> None:
-    sizes: list[int] = []
+    asked: list[int] = []
 
     def single(method: str, params: Sequence[object]) -> Json:
-        sizes.append(1)
+        asked.append(1)
         return {"result": "0x1"} if method == "eth_chainId" else _whole([(method, params)])[0]
 
     def batch(requests: Sequence[tuple[str, Sequence[object]]]) -> Sequence[Json]:
-        sizes.append(len(requests))
-        try:
-            return broken(_whole(requests))
-        except StopIteration:
-            raise TransportFailure("lost", sent=True) from None
+        asked.append(len(requests))
+        return broken(_whole(requests))
 
-    engine = RpcEngine(single, "node", batch=batch)
+    engine = RpcEngine(single, "node", batch=batch, pause=lambda seconds: None)
     found = engine.blocks(HASHES)
     assert [block.hash for block in found if block is not None] == HASHES
-    assert sizes == [1, 5, 1, 1, 1, 1, 1]
+    assert asked[1:] == sizes
+
+
+def test_a_batch_grows_again() -> None:
+    sizes: list[int] = []
+    most = 1
+
+    def batch(requests: Sequence[tuple[str, Sequence[object]]]) -> Sequence[Json]:
+        sizes.append(len(requests))
+        return _whole(requests) if len(requests) <= most else [LIMIT]
+
+    def single(method: str, params: Sequence[object]) -> Json:
+        return {"result": "0x1"} if method == "eth_chainId" else _whole([(method, params)])[0]
+
+    engine = RpcEngine(single, "node", batch=batch, pause=lambda seconds: None)
+    engine.blocks(HASHES * 8)
+    most = 100
+    sizes.clear()
+    engine.blocks(HASHES * 8)
+    assert sizes == [2, 3, 4, 5, 6, 7, 5]
 
 
 def test_many_things_take_few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -619,8 +706,8 @@ def test_many_things_take_few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
         sizes.append(len(requests))
         return _whole(requests)
 
+    monkeypatch.setattr("ledger.chain.questions.BATCH", 2)
     engine = RpcEngine(lambda method, params: {"result": "0x1"}, "node", batch=batch)
-    monkeypatch.setattr("ledger.chain.rpc.BATCH", 2)
     found = engine.blocks(HASHES[:4])
     assert [block.hash for block in found if block is not None] == HASHES[:4]
     assert sizes == [2, 2]

@@ -15,7 +15,9 @@ import pytest
 from ledger.chain.accounts import new_account
 from ledger.chain.client import Chain
 from ledger.chain.errors import ChainError, ChainUnreachable
-from ledger.chain.rpc import RpcEngine, TransportFailure
+from ledger.chain.questions import TransportFailure
+from ledger.chain.rpc import RpcEngine
+from ledger.chain.statuses import Response
 from ledger.chain.transport import transports
 from ledger.types import Address
 from tests.http_faults import DRIPS, FLOODS, FRAUDS, JSONS, Fault, hostile
@@ -99,8 +101,8 @@ def test_whatever_a_node_answers_is_an_error_of_the_chain(
     """Even where Python's limit of recursion is none, as a library of the chain's makes it."""
     chain_id = b'{"id":0,"result":"0x1"}'
     answers = [chain_id]
-    monkeypatch.setattr("ledger.chain.transport._http", lambda _: lambda _: answers[0])
-    monkeypatch.setattr("ledger.chain.rpc.ATTEMPTS", 1)
+    monkeypatch.setattr("ledger.chain.transport._http", lambda _: lambda _: Response(answers[0]))
+    monkeypatch.setattr("ledger.chain.questions.ATTEMPTS", 1)
     transport, batch = transports("http://chain.example")
     chain = Chain(RpcEngine(transport, "chain", batch=batch, pause=lambda _: None))
     limit = sys.getrecursionlimit()
@@ -133,7 +135,7 @@ def test_a_batch_may_come_in_any_order_but_whole() -> None:
 @pytest.mark.parametrize("fault", [DRIPS["chunks"], FLOODS["a body"], FRAUDS["a compressed body"]])
 def test_a_request_has_an_end(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ledger.chain.transport.REQUEST_TIMEOUT", 0.2)
-    monkeypatch.setattr("ledger.chain.rpc.ATTEMPTS", 1)
+    monkeypatch.setattr("ledger.chain.questions.ATTEMPTS", 1)
     started = time.monotonic()
     with hostile(fault) as server, pytest.raises(ChainUnreachable) as caught:
         Chain.connect(server.url)
