@@ -22,6 +22,7 @@ PACKAGES = ("fednode", "ledger", "incentives")
 
 # Which modules may import what is named here; everybody else in the three packages may not.
 SOLE_IMPORTERS: dict[str, tuple[str, ...]] = {
+    "web3": ("ledger.chain.provider",),
     "aiohttp": ("ledger.bounded_http", "fednode.relay.server"),
     "requests": ("ledger.bounded_http",),
     "urllib.request": ("fednode.testnet",),
@@ -223,6 +224,8 @@ ledger.round | def f():; import torch.nn | imports torch.nn
 ledger.round | from incentives import shapley_exact | imports incentives.shapley_exact
 incentives.games | import ledger | imports ledger
 incentives.games | import importlib; importlib.import_module("ledger") | imports ledger
+ledger.history | from web3.types import LogReceipt | imports web3.types.LogReceipt
+ledger.chain.transport | import web3 as w | imports web3
 ledger.history | from aiohttp.web import Response | imports aiohttp.web.Response
 ledger.chain.client | import requests as r | imports requests
 ledger.chain.client | from urllib.request import urlopen | imports urllib.request.urlopen
@@ -259,6 +262,7 @@ def test_a_breach_is_found(breach: str) -> None:
 @pytest.mark.parametrize(
     ("name", "source"),
     [
+        ("ledger.chain.provider", "from web3.types import RPCEndpoint"),
         ("ledger.stores.kubo", "import ipfshttpclient"),
         ("fednode.training.sgd", "import torch"),
         ("fednode.models.torch_stack", "from torch import nn"),
@@ -327,11 +331,11 @@ except SystemExit:
         pytest.param(LOAD_ALL.format(package="ledger"), ["torch"], id="ledger"),
         pytest.param(LOAD_ALL.format(package="incentives"), ["torch"], id="incentives"),
         pytest.param(LOAD_ALL.format(package="fednode.aggregation"), ["torch"], id="aggregation"),
-        pytest.param(HELP, ["torch", "aiohttp"], id="help"),
+        pytest.param(HELP, ["torch", "web3", "aiohttp"], id="help"),
     ],
 )
 def test_heavy_libraries_are_loaded_late(script: str, heavy: list[str]) -> None:
-    """Nothing brings them in indirectly: torch costs 3 s and 630 MB a process."""
+    """Nothing brings them in indirectly: torch costs 3 s and 630 MB a process, web3 3 s."""
     asks = f"import sys; print('loaded:', *[name for name in {heavy} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script + asks], cwd=ROOT, capture_output=True, text=True, check=False

@@ -7,7 +7,7 @@ Source: RFC 9110, sections 10.2.3 (Retry-After) and 15; JSON-RPC 2.0.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -40,6 +40,10 @@ class Response:
     status: int = HTTPStatus.OK
     headers: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+
+
+Wire = Callable[[bytes], Response]
+"""Sends a request's bytes and gives the response. Raises TransportFailure."""
 
 
 def answer_of(response: Response) -> Json | list[object]:

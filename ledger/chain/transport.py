@@ -6,10 +6,9 @@ held and before it is read.
 Source: https://www.jsonrpc.org/specification
 """
 
-import json
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -17,7 +16,7 @@ from ledger.bounded_json import read_json
 from ledger.chain.answers import Json
 from ledger.chain.errors import BadEndpoint
 from ledger.chain.questions import Batch, Transport, TransportFailure
-from ledger.chain.statuses import Response, answer_of
+from ledger.chain.statuses import Response, Wire
 from ledger.errors import MalformedRecord
 from ledger.urls import fault_of, shown
 
@@ -25,9 +24,6 @@ REQUEST_TIMEOUT: Final = 30.0
 MAX_ANSWER: Final = 32 << 20
 """More than the receipts of a full block, or the logs that nodes give at once."""
 _PIECE: Final = 1 << 16
-
-Wire = Callable[[bytes], Response]
-"""Sends a request's bytes and gives the response. Raises TransportFailure."""
 
 
 def transports(url: str) -> tuple[Transport, Batch]:
@@ -45,13 +41,17 @@ def transports(url: str) -> tuple[Transport, Batch]:
             shown(url), f"unknown scheme {named!r}; use http, https, or the path of an IPC socket"
         )
 
+    from ledger.chain.provider import NodeProvider, RPCEndpoint
+
+    provider = NodeProvider(wire)
+
     def transport(method: str, params: Sequence[object]) -> Json:
-        return _object(_asked(wire, _call(0, method, params)))
+        return cast("Json", provider.make_request(RPCEndpoint(method), params))
 
     def batch(requests: Sequence[tuple[str, Sequence[object]]]) -> Sequence[Json]:
-        calls = [_call(number, *request) for number, request in enumerate(requests)]
-        found = _asked(wire, calls)
-        return _in_order(found) if isinstance(found, list) else [_object(found)]
+        asked = [(RPCEndpoint(method), params) for method, params in requests]
+        found = provider.make_batch_request(asked)
+        return cast("Sequence[Json]", found if isinstance(found, list) else [found])
 
     return transport, batch
 
@@ -123,33 +123,3 @@ def _whole(wire: socket.socket, end: float) -> bytes:
             except MalformedRecord:
                 continue
             return bytes(found)
-
-
-def _call(number: int, method: str, params: Sequence[object]) -> Json:
-    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-
-
-def _asked(wire: Wire, message: Json | list[Json]) -> object:
-    return answer_of(wire(json.dumps(message).encode()))
-
-
-def _in_order(answers: list[object]) -> list[Json]:
-    """Sort a batch's answers by what they answer: a node may give them in any order."""
-    found = {answer.get("id"): answer for answer in map(_object, answers) if _numbered(answer)}
-    if set(found) != set(range(len(answers))):
-        raise _no_rpc()
-    return [found[number] for number in range(len(answers))]
-
-
-def _numbered(answer: Json) -> bool:
-    return type(answer.get("id")) is int
-
-
-def _object(answer: object) -> Json:
-    if not isinstance(answer, Mapping):
-        raise _no_rpc()
-    return cast("Json", answer)
-
-
-def _no_rpc() -> TransportFailure:
-    return TransportFailure("the answer is not JSON-RPC", sent=True)

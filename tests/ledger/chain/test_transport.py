@@ -11,10 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from web3 import Web3
 
 from ledger.chain.accounts import new_account
 from ledger.chain.client import Chain
 from ledger.chain.errors import ChainError, ChainUnreachable
+from ledger.chain.provider import NodeProvider
 from ledger.chain.questions import TransportFailure
 from ledger.chain.rpc import RpcEngine
 from ledger.chain.statuses import Response
@@ -213,3 +215,26 @@ def test_a_socket_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(TransportFailure) as failure:
         transport("eth_x", [])
     assert not failure.value.sent
+
+
+def test_web3_itself_asks_through_the_bounds() -> None:
+    """What web3 encodes is sent, alone and in batches, and deep nesting is no answer to it."""
+
+    def wire(message: bytes) -> Response:
+        asked = json.loads(message)
+        answers = [
+            {"jsonrpc": "2.0", "id": question["id"], "result": "0x7"}
+            for question in (asked if isinstance(asked, list) else [asked])
+        ]
+        found = answers[::-1] if isinstance(asked, list) else answers[0]
+        return Response(json.dumps(found).encode())
+
+    web3 = Web3(NodeProvider(wire))
+    assert (web3.eth.chain_id, web3.eth.block_number) == (7, 7)
+    with web3.batch_requests() as batch:
+        batch.add(web3.eth.get_balance(web3.to_checksum_address(ANY)))
+        batch.add(web3.eth.get_transaction_count(web3.to_checksum_address(ANY)))
+        assert list(map(str, batch.execute())) == ["7", "7"]
+    deep = b"[" * 100_000 + b"]" * 100_000
+    with pytest.raises(TransportFailure):
+        _ = Web3(NodeProvider(lambda _: Response(deep))).eth.chain_id
