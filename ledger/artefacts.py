@@ -134,9 +134,14 @@ def _peeked(store: ContentStore, data: bytes, leaves: int, access: Access) -> Pa
 
 
 def update_is_stored(store: ContentStore, digest: Digest, leaves: int, access: Access) -> bool:
-    """Tell whether all sealed bytes of an update are there, and nobody is left out of its envelope;
-    nothing is opened.
+    """Tell whether all sealed bytes of an update are there, and its envelope is for its readers and
+    no others; nothing is opened.
     """
+    return not fault_of_stored(store, digest, leaves, access)
+
+
+def fault_of_stored(store: ContentStore, digest: Digest, leaves: int, access: Access) -> str:
+    """Say what is wrong with an update's sealed bytes; nothing if all is in order."""
     try:
         header = UpdateHeader.decode(store.get(CID(Codec.RAW, digest)))
         index = payload.read_index(store, header.index, enveloped=True)
@@ -146,9 +151,11 @@ def update_is_stored(store: ContentStore, digest: Digest, leaves: int, access: A
             pass
         for cid in _records(header, UNOPENED):
             store.get(cid)
-    except (BlockUnavailable, MalformedRecord):
-        return False
-    return True
+    except BlockUnavailable:
+        return "not to be had whole"
+    except MalformedRecord as error:
+        return str(error)
+    return ""
 
 
 def gather_update(

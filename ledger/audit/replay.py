@@ -510,13 +510,14 @@ class _Run:
                 self.facts.lacks(BYTES, round_.index, what, Lack.SEALED)
         for place in deciding(claims, round_.batched):
             slot, what = claims[place], _sealed(claims[place])
-            if self._stored(round_, slot):
+            fault = self._fault(round_, slot)
+            if not fault:
                 continue
             if self._erasures.cover(slot.participant, round_.index):
                 self._erasure(slot.participant, round_)
                 self.facts.lacks(BYTES, round_.index, what, Lack.ERASED)
             else:
-                self.facts.lacks(BYTES, round_.index, f"{what}: not to be had whole", Lack.SEALED)
+                self.facts.lacks(BYTES, round_.index, f"{what}: {fault}", Lack.SEALED)
         for step in _CONTENTS:
             self.facts.lacks(step, round_.index, f"{subject} is sealed", Lack.SEALED)
 
@@ -646,7 +647,7 @@ class _Run:
                     slots[place] = self._slot(round_, slots[place], entries[place], store)
                 except NotForUs:
                     slots[place] = self._closed(slots[place])
-                    if self._stored(round_, slots[place]):
+                    if not self._fault(round_, slots[place]):
                         sealed.add(place)
         return slots, sealed
 
@@ -655,14 +656,14 @@ class _Run:
         header = self._evidence.store.get(CID(Codec.RAW, slot.digest))
         return replace(slot, published=Published(header, None))
 
-    def _stored(self, round_: Round, slot: Slot) -> bool:
-        """Tell whether all stored bytes of a sealed update are there; nothing is opened."""
+    def _fault(self, round_: Round, slot: Slot) -> str:
+        """Say what is wrong with a sealed update's stored bytes, if anything; nothing is opened."""
         leaves, access = self._replica.policy.leaves, self._replica.access(round_)
         assert access is not None
-        stored = artefacts.update_is_stored(self._evidence.store, slot.digest, leaves, access)
-        if stored:
+        fault = artefacts.fault_of_stored(self._evidence.store, slot.digest, leaves, access)
+        if not fault:
             self.facts.passed(BYTES, round_.index, _sealed(slot))
-        return stored
+        return fault
 
     def _leaves(self, round_: Round, entries: Sequence[Entry]) -> list[Slot]:
         """Read the batch; require every leaf that the result does not call missing."""

@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 
 from fednode.auditing import run_audit
-from ledger.artefacts import TRAINING, record
+from ledger import cbor
+from ledger.artefacts import TRAINING, raw, record
 from ledger.audit import verdict as v
-from ledger.cid import Codec
+from ledger.cid import CID, Codec
 from ledger.nodes import Reason
 from ledger.payload import Payload, pad
 from ledger.round import Published, Slot, compose
 from ledger.sealing import CLEAR
 from ledger.stores import Artefact
+from ledger.types import Digest
 from tests.ledger.sealing.scene import MEMBERS, Scene, text
 from tests.tamper.policies import terms, update_of
-from tests.tamper.world import Setting, World
+from tests.tamper.world import CREATOR, Setting, World, account
 
 LOCKED = 6
 WRITER = 1
@@ -44,6 +46,32 @@ def heir() -> Scene:
     for index in range(MEMBERS):
         found.join(index)
     return found
+
+
+def relocked(setting: Setting, locked: int, statistics: int) -> Setting:
+    """Say in a setting's records that so many coordinates are locked, and so many summed."""
+    rest = CID(Codec.DAG_CBOR, setting.header.rest)
+    links = cbor.decode(setting.artefact.blocks[rest])
+    assert isinstance(links, dict)
+    cid, data = record({**links, "locked": locked})
+    header = replace(setting.header, rest=cid.digest, statistics=statistics)
+    head = raw(header.encode())
+    blocks = {**setting.artefact.blocks, cid: data, head[0]: head[1]}
+    roots = (head[0], cid, *setting.artefact.roots[2:])
+    return replace(setting, header=header, artefact=Artefact(roots, blocks))
+
+
+@pytest.mark.parametrize(
+    ("locked", "statistics"), [(0, 0), (LOCKED - 1, 0), (LOCKED + 1, 0), (True, 0), (0, LOCKED)]
+)
+def test_a_federation_that_may_change_them_is_refused(locked: int, statistics: int) -> None:
+    chosen = terms(text(sealed=False, statistics="true"))
+    setting = Setting.draw(random.Random(3), chosen, parent=Digest(bytes([7]) * 32))
+    world = World(relocked(setting, locked, statistics))
+    world.create()
+    finding = run_audit(world.evidence()).finding
+    assert finding is not None
+    assert (finding.step, finding.signer) == (v.HEADERS, account(CREATOR).address)
 
 
 def commit_to(scene: Scene, index: int, coordinate: int) -> None:

@@ -213,6 +213,9 @@ def test_an_update_that_lets_strangers_in_is_named() -> None:
     assert (finding.step, finding.round) == (v.BYTES, 0)
     assert finding.subject == "the update of participant 0"
     assert STRANGER.public.hex() in finding.found
+    # Without a key nobody sees which updates count, and this one is a note.
+    noted = [check.detail for check in verdict_of(scene).checks if check.step == v.BYTES]
+    assert any("participant 0" in text and STRANGER.public.hex() in text for text in noted)
 
 
 def bare(slot: Slot) -> payload.Payload:
