@@ -21,7 +21,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from http import HTTPStatus
@@ -108,9 +108,9 @@ class Answer:
         return f"HTTP status {self.status}{self.way}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Request:
-    """What is sent, and within which bounds it is answered."""
+    """What is sent, and within which bounds it is answered. It is never shown: it holds logins."""
 
     url: URL
     body: bytes
@@ -122,13 +122,13 @@ class _Request:
     family: socket.AddressFamily
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Server:
     """A server that requests are posted to. Safe for several threads."""
 
     _url: URL
-    _headers: Mapping[str, str] = field(repr=False)
-    _secrets: Sequence[str] = field(repr=False)
+    _headers: Mapping[str, str]
+    _secrets: Sequence[str]
     _proxy: URL | None
     _certificates: ssl.SSLContext | None
     _family: socket.AddressFamily = socket.AF_UNSPEC

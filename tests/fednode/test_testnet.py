@@ -38,6 +38,13 @@ def test_blocks_travel_between_connected_nodes(kubo_pair: tuple[Kubo, Kubo]) -> 
     assert api(second, f"block/get?arg={key}") == b"travels over bitswap"
 
 
+def test_an_engine_of_ours_is_asked_without_a_proxy(
+    kubo: Kubo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert kubo.peer_id()
+
+
 def test_kubo_is_private(kubo: Kubo) -> None:
     assert json.loads(api(kubo, "bootstrap/list"))["Peers"] == []
     assert kubo.peer_id()

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
 
 import pytest
 from cryptography import x509
@@ -22,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from ledger.bounded_http import BadAddress, HttpFailure, Kind, Server, _certificates
 from ledger.bounded_json import read_json, read_lines
 from ledger.errors import MalformedRecord
-from tests.http_faults import DRIPS, FLOODS, FRAUDS, JSONS, OK, Fault, hostile, resident
+from tests.http_faults import CHUNKED, DRIPS, FLOODS, FRAUDS, JSONS, OK, Fault, hostile, resident
 
 MOST = 1 << 20
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
@@ -281,6 +282,64 @@ def test_a_forked_process_has_connections_of_its_own() -> None:
         command = [sys.executable, "-c", FORKED, server.url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+SEEDS = (
+    OK + b"Content-Length: 5\r\nX: y\r\n\r\nabcde",
+    CHUNKED + b"3;x=y\r\nabc\r\n0\r\nT: v\r\n\r\n",
+    b"HTTP/1.0 503 Bad\r\nContent-Encoding: gzip\r\nConnection: keep-alive\r\n\r\nzzz",
+    b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 0\r\n\r\n",
+    b"HTTP/1.1 101 Up\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI",
+    b"HTTP/1.1 302 F\r\nLocation: http://[\r\nSet-Cookie: a=b; Path=\xff\r\n\r\n",
+)
+BITS = (
+    b"\r\n",
+    b"\0",
+    b"\xff",
+    b":",
+    b" ",
+    b"\n",
+    b";",
+    b"-1",
+    b"9" * 30,
+    b"HTTP/1.1 ",
+    b"chunked",
+)
+
+
+def test_altered_answers_are_failures_of_http() -> None:
+    """Whatever the library makes of them, nothing else comes out."""
+    random = Random(7)
+    answers = [bytearray(random.choice(SEEDS)) for _ in range(150)]
+    for answer in answers:
+        for _ in range(random.randrange(1, 6)):
+            at = random.randrange(len(answer) + 1)
+            answer[at : at + random.randrange(4)] = random.choice(BITS)
+    ended = 0
+    with hostile_each(answers) as url:
+        server = Server.at(url)
+        for _ in answers:
+            with suppress(HttpFailure):
+                server.post(b"{}", seconds=0.5, most=1000)
+            ended += 1
+    assert ended == len(answers)
+
+
+@contextmanager
+def hostile_each(answers: Iterable[bytes | bytearray]) -> Iterator[str]:
+    """Give one answer to each connection, and close it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def run() -> None:
+            for answer in answers:
+                with server.accept()[0] as connection, suppress(OSError):
+                    connection.recv(1 << 16)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(10)
 
 
 # -- JSON
