@@ -332,14 +332,12 @@ def hostile_each(answers: Iterable[bytes | bytearray]) -> Iterator[str]:
 
         def run() -> None:
             for answer in answers:
-                with server.accept()[0] as connection, suppress(OSError):
+                with suppress(OSError), server.accept()[0] as connection:
                     connection.recv(1 << 16)
                     connection.sendall(answer)
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
+        threading.Thread(target=run, daemon=True).start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        thread.join(10)
 
 
 # -- JSON
