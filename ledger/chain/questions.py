@@ -28,7 +28,9 @@ BATCH = 100
 REGROWTH: Final = 16
 """Single questions without a failure after which a batch of two is tried again."""
 PATIENCE: Final = 60.0
-"""Seconds in which a busy node is waited for, if the caller has no deadline of its own."""
+"""Seconds in which a busy node is waited for, if the caller has no deadline of its own, and after
+which a question without an answer is not asked again.
+"""
 
 FIRST_WAIT: Final = 0.5
 LONGEST_WAIT: Final = 8.0
@@ -119,7 +121,7 @@ class Questions:
 
     def answer(self, method: str, params: Sequence[object], *, narrowable: bool = False) -> Json:
         """Give the answer, of a result or an error. Raise ChainBusy or ChainUnreachable."""
-        last = ""
+        last, end = "", time.monotonic() + PATIENCE
         for attempt in range(ATTEMPTS):
             try:
                 return self.once(method, params, narrowable=narrowable)
@@ -127,6 +129,8 @@ class Questions:
                 last = str(failure)
                 if failure.narrow and narrowable:
                     raise RpcRefused(method, 0, last) from None
+                if time.monotonic() >= end:  # each try of a node that drips takes its whole time
+                    break
                 if attempt + 1 < ATTEMPTS:
                     self.pause(pause_after(attempt))
         raise ChainUnreachable(self.endpoint, last)

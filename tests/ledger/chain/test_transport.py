@@ -81,7 +81,8 @@ ODD = [
     *(
         b'{"id":0,"result":%s}' % result
         for result in (
-            b'"0x"', b'"0xzz"', b"7", b"1e400", b"true", b"[]", b"{}",
+            b'"0x"', b'"0xzz"', b'"0x' + b"f" * 5000 + b'"', b'"0x' + b"f" * 64 + b'"',
+            b"7", b"1e400", b"true", b"[]", b"{}",
             b'[{"id":{}}]', b'{"transactions":{}}', b'{"logs":[7]}', b'"\\u0000"', b"-1",
         )
     ),
@@ -143,6 +144,15 @@ def test_a_request_has_an_end(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> 
         Chain.connect(server.url)
     assert time.monotonic() - started < 5
     assert "\n" not in str(caught.value)
+
+
+def test_a_node_that_drips_is_not_asked_time_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.chain.transport.REQUEST_TIMEOUT", 0.2)
+    monkeypatch.setattr("ledger.chain.questions.PATIENCE", 0.3)
+    with hostile(DRIPS["a body"]) as server:
+        with pytest.raises(ChainUnreachable, match="no whole answer in time"):
+            Chain.connect(server.url)
+        assert len(server.gone) <= 2
 
 
 @contextmanager
