@@ -28,6 +28,8 @@ _NEAR = 16
 def clean(text: str, limit: int = 400) -> str:
     """Return one line of at most `limit` characters; a line break or another space is a space."""
     part = text[: limit + 1]
+    if len(part) <= limit and part.isascii() and part.isprintable():
+        return part
     shown = "".join(_shown(part, place) for place in range(len(part)))
     return shown if len(shown) <= limit else shown[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 

@@ -6,7 +6,6 @@ device, a pipe) is written into, since a rename would put a file in its place.
 """
 
 import errno
-import logging
 import os
 import stat
 import tempfile
@@ -15,11 +14,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-log = logging.getLogger("fednode")
-
 NEW = ".new-"
 """How the names of files begin that are not whole yet."""
-READER_WAIT = 5.0
+READER_WAIT = 2.0
 """Seconds in which a program must begin to read a pipe."""
 STANDARD_OUTPUT = Path("/dev/stdout")
 _OURS = {"/dev/stdout": 1, "/dev/stderr": 2}
@@ -150,8 +147,7 @@ def _open_stream(path: Path) -> int:
 
 def _open_pipe(path: Path) -> int:
     """Open a pipe. Without a reader that would wait for ever, and say nothing."""
-    tries = int(READER_WAIT * 20)
-    for left in range(tries, -1, -1):
+    for left in range(int(READER_WAIT * 20), -1, -1):
         try:
             pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
@@ -160,8 +156,6 @@ def _open_pipe(path: Path) -> int:
         else:
             os.set_blocking(pipe, True)
             return pipe
-        if left == tries:
-            log.warning("waiting %g s for a reader of the pipe %s", READER_WAIT, path)
         if left:
             time.sleep(0.05)
     raise NoReader(path)

@@ -93,10 +93,9 @@ def test_only_the_edge_prints() -> None:
 def test_the_edge_prints_nothing_uncleaned() -> None:
     """Each text that the edge prints is a call of the cleaner, JSON, or a literal."""
     cleaners = ("indented(", "json.dumps(", "prompt", "f'error: {one_line(")
-    for module in modules(ROOT, "fednode"):
-        if module.name not in EDGE:
-            continue
-        for node in ast.walk(module.tree):
+    for name in EDGE:
+        path = ROOT / (name.replace(".", "/") + ".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "click.echo" and node.args:
                 assert ast.unparse(node.args[0]).startswith(cleaners), ast.unparse(node)
 
@@ -241,14 +240,13 @@ def test_an_over_long_text_is_cut() -> None:
 
 
 def test_a_pipe_without_a_reader_is_refused_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     monkeypatch.setattr(whole_file, "READER_WAIT", 0.1)
     with pytest.raises(FedNodeError, match="pipe cannot be written: a pipe that no program reads"):
         write_file(pipe, b"x")
-    assert "waiting 0.1 s for a reader of the pipe" in caplog.text
     assert pipe.is_fifo()
 
 
