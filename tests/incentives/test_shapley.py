@@ -4,7 +4,7 @@ from fractions import Fraction
 from itertools import permutations
 from math import factorial
 from random import Random
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -129,9 +129,9 @@ def test_shapley_of_the_textbook_examples() -> None:
 def test_shapley_of_twelve_players_is_exact_and_quick() -> None:
     rng = Random(0)
     utilities = [rng.randint(-(2**63), 2**63 - 1) for _ in range(1 << 12)]
-    start = perf_counter()
+    start = process_time()
     values = shapley_numerators(utilities)
-    assert perf_counter() - start < 1
+    assert process_time() - start < 1
     assert sum(values) == DENOMINATOR * (utilities[-1] - utilities[0])
 
 

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from fednode.roles.role import Progress, Role
-from ledger.chain.accounts import create_keystore, new_account
+from ledger.chain.accounts import create_keystore
 from ledger.stores import DirectoryStore
+from tests.accounts import new_account
 from tests.engines import embedded
 from tests.federations import Cast, Stage, let_time_pass
 from tests.fednode.cli.world import PASSWORD, Desk

@@ -10,8 +10,9 @@ from fednode.policy import built_in, predict
 from fednode.policy.cost import require_windows
 from fednode.policy.worst import require_worst_case, worst_case
 from fednode.testnet import ANVIL_KEYS
-from ledger.chain.accounts import from_key, new_account
+from ledger.chain.accounts import from_key
 from ledger.chain.client import Chain
+from tests.accounts import new_account
 
 SITES = ("cleveland", "budapest")
 

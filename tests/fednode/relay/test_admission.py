@@ -11,7 +11,7 @@ import pytest
 from fednode.relay.chain import FUNDS_SECONDS, OnChain
 from fednode.relay.errors import Refused
 from fednode.relay.situation import Application
-from ledger.chain.accounts import Account, new_account
+from ledger.chain.accounts import Account
 from ledger.chain.client import Chain
 from ledger.chain.errors import ContractRejected
 from ledger.chain.federations import Federations, Membership, deploy
@@ -21,6 +21,7 @@ from ledger.replica import Origin, Replica
 from ledger.signatures import Domain, Join
 from ledger.stores import Artefact, MemoryStore
 from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Address
+from tests.accounts import new_account
 from tests.ledger.chain.samples import digest, policy
 
 LATER = 1 << 40

@@ -18,9 +18,10 @@ from fednode.relay.lanes import most_lost
 from fednode.relay.service import Settings
 from fednode.relay.situation import Ledger
 from fednode.relay.sponsor import Allowance
-from ledger.chain.accounts import Account, create_keystore, new_account
+from ledger.chain.accounts import Account, create_keystore
 from ledger.stores import ContentStore, DirectoryStore
 from ledger.types import Wei
+from tests.accounts import new_account
 from tests.fednode.relay.test_on_chain import World, world
 
 __all__ = ["world"]

@@ -95,7 +95,7 @@ class Counter(RelayClient):
     """A participant's way to the desk, without the way between."""
 
     def __init__(self, office: Office, account: Account) -> None:
-        super().__init__("desk", office.domain, office.account.address, account)
+        super().__init__("http://desk", office.domain, office.account.address, account)
         self._office = office
 
     def _post(self, path: str, message: BaseModel, within: float) -> bytes:

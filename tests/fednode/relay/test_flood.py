@@ -21,7 +21,7 @@ from fednode.relay.gas import SPREAD, Gas
 from fednode.relay.lanes import Limits, most_lost
 from fednode.relay.messages import SignedJoin
 from fednode.testnet import Anvil
-from ledger.chain.accounts import Account, new_account
+from ledger.chain.accounts import Account
 from ledger.chain.calls import call
 from ledger.chain.client import Chain
 from ledger.chain.federations import Federations, deploy
@@ -31,6 +31,7 @@ from ledger.signatures import Commit, Vote
 from ledger.state import FederationState, Phase
 from ledger.stores import MemoryStore
 from ledger.types import ZERO_DIGEST, ParticipantId
+from tests.accounts import new_account
 from tests.engines import ask, keys
 from tests.fednode.relay.test_on_chain import World, joining, proposal, relaying, until
 from tests.ledger.chain.samples import digest, policy

@@ -19,7 +19,7 @@ from fednode.relay.messages import SignedJoin, SignedProposal
 from fednode.relay.service import Settings, serve
 from fednode.relay.sponsor import Allowance
 from ledger.batch import BatchSlot, Posted, read_batch
-from ledger.chain.accounts import Account, new_account
+from ledger.chain.accounts import Account
 from ledger.chain.client import Chain
 from ledger.chain.federations import Federations, deploy
 from ledger.cid import Codec
@@ -31,6 +31,7 @@ from ledger.slots import signers
 from ledger.state import FederationState, Phase
 from ledger.stores import Artefact, MemoryStore
 from ledger.types import ZERO_DIGEST, FederationId, ParticipantId, Wei
+from tests.accounts import new_account
 from tests.ledger.chain.samples import digest, policy
 
 COUNT = 3

@@ -17,12 +17,13 @@ from fednode.relay.messages import SignedJoin, SignedProposal
 from fednode.relay.sponsored import Sponsored
 from fednode.roles.proposer import Proposer
 from fednode.roles.role import Role
-from ledger.chain.accounts import Account, create_keystore, new_account
+from ledger.chain.accounts import Account, create_keystore
 from ledger.chain.client import Chain
 from ledger.proceedings import Outcome
 from ledger.stores import DirectoryStore
 from ledger.types import Wei
 from tests import federations
+from tests.accounts import new_account
 from tests.engines import Engine, keys
 from tests.federations import Cast, Hospital, Stage, found, play, policy_of
 from tests.fednode.cli.stage import desk
@@ -175,7 +176,9 @@ def test_a_relay_is_not_believed(
     with office(cast, tmp_path / "relay", Desk) as relay:
         monkeypatch.setattr(
             "fednode.relay.sponsored.open_client",
-            lambda _, __, account, ___: Liar("desk", relay.domain, relay.account.address, account),
+            lambda _, __, account, ___: Liar(
+                "http://desk", relay.domain, relay.account.address, account
+            ),
         )
         result = table.run(f"{joining(cast.hospitals[0])} --relay http://desk")
         require_one_line(result, 1, "the chain does not have it")

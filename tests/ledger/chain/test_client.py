@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fednode.testnet import ANVIL_KEYS, Anvil, EngineMissing, Geth
-from ledger.chain.accounts import Account, from_key, new_account
+from ledger.chain.accounts import Account, from_key
 from ledger.chain.client import Chain
 from ledger.chain.errors import (
     ChainTimeout,
@@ -26,6 +26,7 @@ from ledger.chain.questions import TransportFailure
 from ledger.chain.transport import transports
 from ledger.chain.types import MAX_GAS, MAX_TRANSACTION_BYTES
 from ledger.types import Address
+from tests.accounts import new_account
 from tests.engines import Engine, embedded, missing
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -273,10 +274,10 @@ def test_embedded_is_fast() -> None:
     engine = embedded()
     target = new_account().address
     pay(engine.chain, engine.accounts[0], target, 150)
-    wall = time.monotonic()
+    start = time.process_time()
     assert engine.chain.logs(target, [], 0, 150) == []
     assert all(engine.chain.block(number) for number in range(151))
-    assert time.monotonic() - wall < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_embedded_refuses_what_a_node_would() -> None:

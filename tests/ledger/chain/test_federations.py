@@ -6,7 +6,6 @@ import pytest
 
 from ledger import history
 from ledger.chain import federations
-from ledger.chain.accounts import new_account
 from ledger.chain.calls import call_data
 from ledger.chain.errors import ContractRejected, UnknownContract
 from ledger.chain.federations import Federations, Membership, deploy, find_deployment, is_ours
@@ -17,6 +16,7 @@ from ledger.headers import federation_id
 from ledger.history import HistoryReader
 from ledger.signatures import Domain, Invitation
 from ledger.types import Address, Digest, FederationId, ParticipantId, RoundIndex, Wei
+from tests.accounts import new_account
 from tests.engines import Engine, embedded
 from tests.ledger.chain.samples import WINDOW, commit, digest, policy, start
 

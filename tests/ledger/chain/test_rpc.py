@@ -10,7 +10,7 @@ import rlp
 from eth_account import Account as EthAccount
 from eth_utils.crypto import keccak
 
-from ledger.chain.accounts import Account, new_account
+from ledger.chain.accounts import Account
 from ledger.chain.answers import Json
 from ledger.chain.client import Chain
 from ledger.chain.errors import (
@@ -26,6 +26,7 @@ from ledger.chain.errors import (
 from ledger.chain.questions import ATTEMPTS, TransportFailure
 from ledger.chain.rpc import RpcEngine
 from ledger.chain.sending import DISTINCT
+from tests.accounts import new_account
 
 TARGET = new_account().address
 HASH = "0x" + "ab" * 32

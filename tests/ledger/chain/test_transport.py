@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from web3 import Web3
 
-from ledger.chain.accounts import new_account
 from ledger.chain.client import Chain
 from ledger.chain.errors import ChainError, ChainUnreachable
 from ledger.chain.provider import NodeProvider
@@ -22,6 +21,7 @@ from ledger.chain.rpc import RpcEngine
 from ledger.chain.statuses import Response
 from ledger.chain.transport import transports
 from ledger.types import Address
+from tests.accounts import new_account
 from tests.http_faults import DRIPS, FLOODS, FRAUDS, JSONS, Fault, hostile
 
 ANY = Address("0x" + "11" * 20)
