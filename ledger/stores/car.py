@@ -154,9 +154,7 @@ class _Bounded:
         raise MalformedRecord("CAR", f"a length at {self.at} has more than {_VARINT_SIZE} bytes")
 
     def _take(self, size: int) -> bytes:
-        if self.at + size > self._limit:
-            size = min(size, self._limit - self.at + 1)
-        data = self._stream.read(size)
+        data = self._stream.read(min(size, self._limit - self.at + 1))
         self.at += len(data)
         if self.at > self._limit:
             raise MalformedRecord("CAR", f"more than the {self._limit} bytes that are allowed")

@@ -231,6 +231,12 @@ CASES = [
         propose_deadline=0,
     ),
     # void, settled, ended
+    case(
+        "another attempt after the last",
+        lambda: proposed(attempts=1).against(0).against(1).do(ev.ResultRejected),
+        ev.ResultProposed,
+        "RoundVoided next",
+    ),
     case("void for nothing", running, ev.RoundVoided, "too few commits at the deadline"),
     case("void between", accepted, ev.RoundVoided, "RoundOpened or FederationEnded next"),
     case("void of another", running, ev.RoundVoided, "round 0", round=3, wait=WINDOW),
@@ -601,6 +607,14 @@ def test_a_rejection_by_a_mostly_empty_committee_lets_another_be_drawn(
     assert script.state.round.redraws == redraws
     again = script.do(ev.RoundVoided, ev.RoundOpened).state.round
     assert (again.seed is None, again.candidates) == (redraws, again.known if redraws else 5)
+
+
+def test_a_silent_committee_is_drawn_anew_whoever_votes_later() -> None:
+    script = proposed(attempts=2)
+    script.at(script.time + WINDOW).do(ev.ResultRejected)
+    assert script.state.round.redraws
+    script.do(ev.ResultProposed, ev.Voted).against(1).against(2).do(ev.ResultRejected)
+    assert script.state.round.redraws
 
 
 def test_fees_are_owed_by_settled_results() -> None:

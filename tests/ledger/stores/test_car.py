@@ -4,7 +4,7 @@ import base64
 import io
 import json
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pytest
 from hypothesis import given, settings
@@ -189,6 +189,14 @@ def stream(start: bytes) -> BinaryIO:
 def test_an_endless_stream_ends(start: bytes) -> None:
     with pytest.raises(MalformedRecord):
         read_car(stream(start), limit=1 << 22)
+
+
+@pytest.mark.parametrize("limit", [len(GOOD) + 40, len(GOOD) + 1000])
+def test_no_more_is_read_than_the_limit_and_one_byte(limit: int) -> None:
+    source = Endless(GOOD + b"\xa4\x80\x40" + ROOT.to_bytes())  # then 1 MiB of zeros
+    with pytest.raises(MalformedRecord, match=f"more than the {limit} bytes"):
+        read_car(cast(BinaryIO, source), limit=limit)
+    assert source.given == limit + 1
 
 
 def test_collect_follows_links_once() -> None:
