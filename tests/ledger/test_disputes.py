@@ -284,6 +284,16 @@ def test_a_proof_against_what_was_voted_down_costs_bond_and_stakes() -> None:
     require_refused(held)
 
 
+def test_a_second_proof_finds_nothing_left_to_take() -> None:
+    script = disputed(ev.ProofCommitted).do(ev.ProofCommitted, **LATER)
+    script.do(ev.Voted, ballots=1 << 2).against(0).against(1).do(ev.ResultRejected)
+    assert [proposal.fate for proposal in script.state.fallen()] == [Fate.REJECTED]
+    script.do(ev.FallenDisproved, attempt=0)
+    assert list(script.state.fallen()) == []
+    script.do(ev.ChallengeReclaimed, attempt=0, challenge=1)
+    assert credit(script, STRANGER) == BOND
+
+
 def test_a_commitment_that_is_not_opened_is_lost_after_one_window() -> None:
     script = accused(rejection_fee=2)
     assert script.state.held_until == START + WINDOW
