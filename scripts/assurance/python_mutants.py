@@ -121,15 +121,17 @@ def compile_mutant(source: str, number: int, path: str) -> CodeType:
 
 def changes(tree: ast.Module) -> Iterator[Change]:
     """Put each change of a tree in force, one at a time, and yield it; then take it back."""
+    texts: dict[Slot, str] = {}
     for slot, host in _slots(tree, Slot(tree, "body", 0)):
         node = slot.get()
-        found = [(name, new) for name, find in OPERATORS.items() for new in find(node, slot)]
-        old = text(host.get()) if found else ""
         line = getattr(node, "lineno", getattr(host.get(), "lineno", 1))
-        for operator, new in found:
-            slot.put(new)
-            yield Change(operator, host, line, old)
-            slot.put(node)
+        for operator, find in OPERATORS.items():
+            for new in find(node, slot):
+                if host not in texts:
+                    texts[host] = text(host.get())
+                slot.put(new)
+                yield Change(operator, host, line, texts[host])
+                slot.put(node)
 
 
 def text(node: ast.AST) -> str:
