@@ -102,7 +102,7 @@ class Committing:
         """Give this round's update from the journal, or train it. One that does not fit the chain
         any more is put aside: after a reorganisation its owner may have another index.
         """
-        # What is not committed was not published either: such a note is of another run of the chain.
+        # What is not committed was not published: such a note is of another run of the chain.
         self._journal.unmark(round_.index, PUBLISHED)
         update = self._journal.fitting(
             round_.index, lambda kept: stands(self._federation, member, round_, kept)
