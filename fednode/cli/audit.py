@@ -7,9 +7,11 @@ import click
 from fednode.auditing import run_audit
 from fednode.cli.edge import (
     DOES_NOT_HOLD,
+    FAILED,
     NOT_ALL_CHECKED,
     OutFile,
     Output,
+    advised,
     deployer_option,
     json_flag,
     key_option,
@@ -26,7 +28,7 @@ from ledger.audit.evidence import Evidence
 from ledger.audit.report import html
 from ledger.audit.sources import bundle_evidence, evidence_from_bundle, evidence_from_chain
 from ledger.chain.client import Chain
-from ledger.errors import MalformedRecord
+from ledger.errors import LedgerError, MalformedRecord
 from ledger.stores import RecordingStore
 
 
@@ -119,18 +121,25 @@ def audit(
         )
     rows = read_rows(eval_data) if eval_data is not None else []
     verdict = run_audit(evidence, own=own, vault=vault, rows=rows)
-    notes = []
-    if html_file is not None:
-        write_file(html_file, html(verdict).encode())
-        notes.append(f"report: {html_file}")
-    if write_bundle is not None:
-        notes += _bundle(write_bundle, evidence, contract.chain)
+    notes: list[str] = []
+    unwritten = None
+    try:
+        if html_file is not None:
+            write_file(html_file, html(verdict).encode())
+            notes.append(f"report: {html_file}")
+        if write_bundle is not None:
+            notes += _bundle(write_bundle, evidence, contract.chain)
+    except (FedNodeError, LedgerError) as error:
+        unwritten = advised(error)  # which does not take the verdict away
     if as_json:
         output.result(verdict.to_json())
     else:
         output.picture(lambda: terminal(verdict))
     for note in notes:
         output.aside(note)
+    if unwritten is not None:
+        output.error(unwritten)
+        ctx.exit(FAILED)
     if not verdict.holds:
         ctx.exit(DOES_NOT_HOLD)
     if verdict.lacks:

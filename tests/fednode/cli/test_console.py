@@ -94,6 +94,8 @@ def test_a_full_disk_is_one_line(more: tuple[str, ...], bundle: tuple[Path, str]
     assert b"No space left on device" in ran.stderr
     assert (b"/dev/full" if "--html" in more else b"standard output") in ran.stderr
     assert ran.stderr.count(b"\n") == 1
+    if "--html" in more:
+        assert b"Everything that was checked holds." in ran.stdout
 
 
 def test_outputs_are_refused_before_the_audit(bundle: tuple[Path, str], tmp_path: Path) -> None:
