@@ -36,6 +36,8 @@ from ledger.utf8 import NotUtf8, decode
 SECRET = "secret"
 NO_KEY = bytes(32)
 T = TypeVar("T", bound=BaseModel)
+MOST_BYTES = 1 << 16
+"""Of a request or an invitation, which come from strangers."""
 
 
 def _is_name(name: str) -> str:
@@ -230,7 +232,11 @@ def _read_secret(path: Path) -> bytes:
 
 def _read(path: Path, kind: type[T], what: str) -> T:
     try:
-        return kind.model_validate_json(decode(path.read_bytes()))
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise FedNodeError(f"{path} is no {what}: it has more than {MOST_BYTES:,} bytes")
+        return kind.model_validate_json(decode(data))
     except NotUtf8 as error:
         raise FedNodeError(f"{path} is no {what}: it {error}") from None
     except OSError as error:

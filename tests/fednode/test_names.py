@@ -55,3 +55,8 @@ def test_a_name_that_shows_nothing_or_turns_around_is_refused(name: str, tmp_pat
     path.write_text(request.model_dump_json(), encoding="utf-8")
     with pytest.raises(FedNodeError, match="is no request to join: name: Value error, a name must"):
         read_request(path)
+
+
+def test_a_request_without_end_is_not_read() -> None:
+    with pytest.raises(FedNodeError, match="is no request to join: it has more than 65,536 bytes"):
+        read_request(Path("/dev/zero"))
