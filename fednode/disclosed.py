@@ -160,6 +160,11 @@ class Disclosed:
         book = _Book(self._read())
         return book.most_asked([digest for one in book.sets for digest in one.rows])
 
+    def asked(self, rows: Rows) -> int:
+        """Count the models that the most asked of these rows has answered, in all federations."""
+        book = _Book(self._read())
+        return book.most_asked(book.digests(rows))
+
     def overlapping(self, rows: Rows, federation: FederationId) -> list[Overlap]:
         """List the statistics rounds of other federations over nearly the same rows."""
         book = _Book(self._read())

@@ -100,7 +100,7 @@ def join(
     public = says_public(journal, site, now=public_rows)
     rows = load_site(opened.policy, open_sites(opened.policy, data_dir, public_rows=public), site)
     _require_way(opened.policy, asks=request is not None, invited=invitation is not None)
-    warn_of_counts(opened)
+    warn_of_counts(opened, rows, journal)
     warn_of_sums(opened, rows, journal)
     secret = site_secret(journal)
     keep_word(journal, site, public_rows=public_rows)

@@ -17,7 +17,17 @@ def warn_of_sums(opened: Federation, site: Site, journal: Path) -> None:
         warn(overlap.text())
 
 
-def warn_of_counts(opened: Federation) -> None:
-    """Warn of what members who collude read of the rows that a site holds out."""
-    if opened.policy.evaluation.mode == "shards":
-        warn(shards_warning(opened.policy))
+def warn_of_counts(opened: Federation, site: Site, journal: Path) -> None:
+    """Warn of what members who collude read of the rows that a site holds out, and of rows that
+    have answered for earlier federations.
+    """
+    if opened.policy.evaluation.mode != "shards":
+        return
+    warn(shards_warning(opened.policy))
+    asked = 0 if site.shard is None else Disclosed(journal).asked(site.shard)
+    if asked:
+        most = opened.policy.shard_models
+        warn(
+            f"warning: rows of this site's shard have answered {asked} models of at most {most} "
+            f"already: after {max(most - asked, 0)} more the site sends its updates without counts"
+        )

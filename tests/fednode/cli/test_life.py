@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fednode.data.table import Table
+from fednode.data.evaluation_set import EvaluationSet
 from fednode.disclosed import Disclosed
 from fednode.federation import Federation
 from fednode.models.export import read_export
@@ -180,6 +180,7 @@ def test_by_shards_what_colluders_read_is_said_and_counted(world: World) -> None
     text = (desk.folder / "open.toml").read_text(encoding="utf-8")
     by_shards = text.replace('mode = "public"', 'mode = "shards"')
     by_shards = by_shards.replace("rounds = 1", "rounds = 4")
+    by_shards = by_shards.replace("[training]", f"{LARGER_SHARDS}\n[training]")
     (desk.folder / "shards.toml").write_text(by_shards, encoding="utf-8")
     exact = by_shards.replace("leave-one-out", "exact")
     (desk.folder / "exact.toml").write_text(exact, encoding="utf-8")
@@ -193,8 +194,10 @@ def test_by_shards_what_colluders_read_is_said_and_counted(world: World) -> None
     made = desk.ask(create)
     assert made["shard_models"] == 20
     here = {"FEDNODE_FEDERATION": str(made["federation"])}
-    joining = desk.run("join --account @1.json --site north --name N --journal @j/shards", **here)
+    join = "join --account @{}.json --site north --name N --journal @j/shards"
+    joining = desk.run(join.format(1), **here)
     assert (joining.exit_code, warning in joining.stderr) == (0, True)
+    assert "have answered" not in joining.stderr
     disclosed = Disclosed(desk.folder / "j" / "shards")
     shard, federation = held(world), FederationId(bytes.fromhex(str(made["federation"])))
     disclosed.answer(shard, federation, Digest(bytes(32)), models=5, most=20)
@@ -207,10 +210,15 @@ def test_by_shards_what_colluders_read_is_said_and_counted(world: World) -> None
     )
 
 
-def held(world: World) -> Table:
-    policy = load_policy(world.desk.folder / "open.toml")
+LARGER_SHARDS = "[data.split]\nvaluation = 0.4\ntest = 0.2\n"
+
+
+def held(world: World) -> EvaluationSet:
+    policy = load_policy(world.desk.folder / "shards.toml")
     source = open_sites(policy, world.desk.folder, public_rows=True)
-    return load_site(policy, source, "north").train
+    shard = load_site(policy, source, "north").shard
+    assert shard is not None
+    return shard
 
 
 def test_a_second_statistics_round_over_nearly_the_same_rows_is_warned_of(world: World) -> None:

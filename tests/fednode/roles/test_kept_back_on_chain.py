@@ -62,7 +62,7 @@ def test_by_shards_every_round_is_valued_one_result_later(tmp_path: Path, vault:
     roles = cast.roles()
     state = play(cast, lambda: roles)
     assert [round_.outcome for round_ in state.rounds] == [Outcome.ACCEPTED] * 3
-    assert [len(r.utilities) for r in records(cast)] == [0, 16, 16]
+    assert [len(r.utilities) for r in records(cast)] == [0, 6, 6]
     last = cast.hospitals[0].view().replica.reader(state.lineage[-1]).levels(4)[0][0]
     assert {entry.reason for entry in last.entries[:4]} == {Reason.IDLE}
     shown = [shown_shard(hospital.site, hospital.folder) for hospital in cast.hospitals]
