@@ -123,9 +123,16 @@ def federation_id(text: str, *, option: str = "--federation") -> FederationId:
 
 def open_contract(rpc: str, chain_id: int | None, ledger: str) -> Federations:
     """Connect to the contract; refuse an address where another contract is."""
+    start = start_block()
     found = address(ledger, option="--ledger")
-    contract = Federations(Chain.connect(rpc, chain_id), found, since=start_block())
+    contract = Federations(Chain.connect(rpc, chain_id), found, since=start)
     contract.require_known()
+    chain = contract.chain
+    if start and chain.existed(found, min(start - 1, chain.block_number())):
+        raise FedNodeError(
+            f"--from-block {start}: the contract was there before, so its first logs would be "
+            "missing; give the block of its deployment, as `fednode deploy` prints it"
+        )
     return contract
 
 

@@ -121,6 +121,10 @@ class Chain:
         """Give the block that a contract was created in; 0 if the chain's node does not tell."""
         return self._engine.first_block(address)
 
+    def existed(self, address: Address, block: int) -> bool | None:
+        """Say whether a contract was there after a block; None if the chain does not tell."""
+        return self._engine.existed(address, block)
+
     def balance(self, address: Address) -> Wei:
         """Give an account's balance."""
         return Wei(self._engine.balance(address))

@@ -189,6 +189,10 @@ class EmbeddedEngine:
         """Give the first block: all logs are at hand."""
         return 0
 
+    def existed(self, address: Address, block: int) -> bool | None:
+        """Give None: only the newest state is at hand."""
+        return None
+
     def code(self, address: Address) -> bytes:
         """Give a contract's code."""
         with self._lock:

@@ -83,6 +83,10 @@ class Engine(Protocol):
         """Give the block that a contract was created in, or one before it."""
         ...
 
+    def existed(self, address: Address, block: int) -> bool | None:
+        """Say whether a contract was there after a block; None if the chain does not tell."""
+        ...
+
     def balance(self, address: Address) -> int:
         """Give an account's balance in wei."""
         ...

@@ -254,7 +254,7 @@ class Reader:
 
     def _begins(self, address: Address, block: int) -> bool:
         """Whether a contract is still created in a block, in spite of reorganisations."""
-        return self._exists(address, block) is True and self._exists(address, block - 1) is False
+        return self.existed(address, block) is True and self.existed(address, block - 1) is False
 
     def _found_first(self, address: Address) -> int:
         """Search for the first block after which a contract is there."""
@@ -264,7 +264,7 @@ class Reader:
         absent, there, told = -1, newest, True
         while there - absent > 1:
             middle = (absent + there) // 2
-            exists = self._exists(address, middle)
+            exists = self.existed(address, middle)
             if exists:
                 there = middle
             else:
@@ -279,8 +279,9 @@ class Reader:
             )
         return 0
 
-    def _exists(self, address: Address, block: int) -> bool | None:
-        """Say whether a contract was there after a block; None if the node does not know any more.
+    def existed(self, address: Address, block: int) -> bool | None:
+        """Say whether a contract was there after a block; None if the node does not tell.
+
         A contract has a nonce from its creation on (EIP-161), which takes less room than its code.
         """
         if block < 0:

@@ -29,6 +29,7 @@ from ledger.chain.errors import (
     ChainBusy,
     ChainError,
     ChainUnreachable,
+    MalformedAnswer,
     ReceiptMissing,
     Reverted,
     RpcRefused,
@@ -54,6 +55,8 @@ CLEAR_BLOCKS = 2
 up.
 """
 
+_UNANSWERED = (RpcRefused, ChainUnreachable, MalformedAnswer)
+"""What a question ends with whose answer is not known yet."""
 _ALREADY_KNOWN = re.compile(r"\balready|\bknown", re.IGNORECASE)
 """A refusal that says so may be of our own transaction. What is mined then decides."""
 
@@ -265,7 +268,7 @@ class Sender:
             taken = self._nonce_used(signed) or (
                 self._node.count(signed.sender, pooled=True) > signed.nonce
             )
-        except RpcRefused:
+        except _UNANSWERED:
             return _Standing.UNKNOWN
         if _ALREADY_KNOWN.search(refusal) or (taken and doubtful):
             return _Standing.OURS
@@ -275,7 +278,7 @@ class Sender:
         """Name the reason for which a node does not take a transaction whose nonce is free."""
         try:
             quote, floor = self._node.quote(signed.sender), self._node.gas_price()
-        except RpcRefused:
+        except _UNANSWERED:
             return
         if quote.balance < signed.cost:
             raise Unfunded(signed.sender, quote.balance, signed.cost)
@@ -301,15 +304,15 @@ class Sender:
         poll, look = 0.005, time.monotonic() + self._look_after
         stuck, bare = _Stuck(-1, 0.0, 0), False
         while time.monotonic() < deadline:
-            # A node that refuses a question does not know yet: it is asked again.
-            with suppress(RpcRefused):
+            # What was sent may be mined while the node does not answer: it is asked again.
+            with suppress(*_UNANSWERED):
                 for signed in offer.signed:
                     receipt = self._node.receipt(signed.hash)
                     if receipt is not None:
                         return receipt
             if time.monotonic() > look:
                 look = time.monotonic() + 2 * self._look_after
-                with suppress(RpcRefused, TransactionPending):
+                with suppress(*_UNANSWERED, TransactionPending):
                     mined = self._mined(offer)
                     if isinstance(mined, Receipt):
                         return mined

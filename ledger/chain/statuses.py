@@ -29,6 +29,7 @@ _TOO_MUCH: Final = frozenset(
     )
 )
 """May be meant for the size of a question or of its answer."""
+_NO_ENTRY: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _SECONDS = re.compile(r"[0-9]+")
 
 
@@ -56,6 +57,10 @@ def answer_of(response: Response) -> Json | list[object]:
     ):
         busy = Busy(_told(found) or response.problem, seconds)
         raise TransportFailure(response.problem, sent=False, busy=busy)
+    if status in _NO_ENTRY:
+        told = _told(found)
+        reason = f"{response.problem}{f' ({told})' if told else ''}; it wants a login or a key"
+        raise TransportFailure(f"{reason}: name it in the address, or in ~/.netrc", sent=True)
     fine = 200 <= status < 300
     if isinstance(found, Mapping) and (fine or _is_error(found)):
         return _hinted(found, seconds)

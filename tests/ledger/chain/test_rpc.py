@@ -507,16 +507,28 @@ ASKED = [
 ]
 
 
+UNANSWERED: list[Json | TransportFailure] = [
+    INDEXING,
+    {"result": "soon"},
+    TransportFailure("connection refused", sent=False),
+]
+
+
+@pytest.mark.parametrize("unanswered", UNANSWERED, ids=["refused", "nonsense", "unreachable"])
 @pytest.mark.parametrize("method", ASKED)
-@pytest.mark.parametrize("late", [False, True], ids=["refused", "late"])
-def test_a_question_that_is_refused_is_asked_again(method: str, late: bool) -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["taken", "late"])
+def test_a_question_that_is_not_answered_is_asked_again(
+    method: str, late: bool, unanswered: Json | TransportFailure
+) -> None:
     """geth refuses some while it builds its index; so may any node any question."""
     node, _, account = setup(mining=not late)
-    refusals = iter([INDEXING] * 9)
+    refusals = iter([unanswered] * 9)
 
     def transport(asked: str, params: Sequence[object]) -> Json:
         early = not node.raws and not node.mined
         if asked == method and not early and (refusal := next(refusals, None)):
+            if isinstance(refusal, TransportFailure):
+                raise refusal
             return refusal
         return node(asked, params)
 
