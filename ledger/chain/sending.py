@@ -249,7 +249,12 @@ class Sender:
                 if standing is _Standing.UNKNOWN:
                     late = time.monotonic() >= deadline
                 else:
-                    self._raise_explained(signed, text)
+                    try:
+                        self._raise_explained(signed, text)
+                    except TooCheap:
+                        if doubtful:
+                            return True  # it may arrive yet: it is outbid, and not forgotten
+                        raise
                 problem = RpcRefused(method, code, text)
             if late:
                 raise TransactionPending(signed.hash, signed.nonce, 0.0) if doubtful else problem

@@ -306,6 +306,28 @@ def test_price_beyond_our_means_is_waited_out() -> None:
     assert len(set(node.raws)) == 1
 
 
+def test_what_may_arrive_yet_is_outbid_and_not_forgotten() -> None:
+    """An answer was lost, the price rose, and the first transaction is mined after all."""
+    node, _, account = setup(strict=True, mining=False)
+    lost: list[str] = []
+
+    def lose(method: str, params: Sequence[object]) -> Json:
+        lost.append(str(params[0]))
+        raise TransportFailure("connection lost", sent=True)
+
+    def spike(method: str, params: Sequence[object]) -> None:
+        node.base_fee = 1000
+
+    def arrive() -> None:
+        node.pool[0] = "0x" + keccak(hexstr=lost[0]).hex()
+
+    node.faults = [lose, spike]
+    pause = Clockwork(node, 2, arrive)
+    receipt = Chain(RpcEngine(node, "test", pause=pause, look_after=9.0)).send(account, TARGET)
+    assert "0x" + receipt.transaction.hex() == "0x" + keccak(hexstr=lost[0]).hex()
+    assert list(node.mined.values()) == [0]
+
+
 def test_price_that_rises_before_the_node_has_it_is_asked_for_again() -> None:
     node, chain, account = setup(strict=True)
 
