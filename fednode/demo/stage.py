@@ -16,6 +16,7 @@ from fednode.demo.options import DemoOptions
 from fednode.errors import FedNodeError
 from fednode.files import write_new
 from fednode.policy import Policy, built_in
+from fednode.policy.sections import FETCHES
 from fednode.policy.worst import QUARTERS, turns
 from fednode.testnet import ANVIL_KEYS
 from ledger.chain.accounts import (
@@ -102,10 +103,16 @@ def demo_policy(options: DemoOptions) -> Policy:
 
 def _short_windows(window: int, *, turns: int) -> list[tuple[str, str, int]]:
     """Give publishing, voting and challenging a window's time each. Challenging gets at least the
-    four quarters that hold the `turns` of all nodes.
+    four quarters that hold the `turns` of all nodes. The policy's time to fetch is for its own
+    windows, so it is no longer than what follows from the short ones.
     """
-    reveal = min(built_in("heart").windows.reveal, window)
-    windows = {"reveal": reveal, "attest": window, "challenge": max(window + 1, QUARTERS * turns)}
+    given = built_in("heart").windows
+    windows = {
+        "reveal": min(given.reveal, window),
+        "attest": window,
+        "challenge": max(window + 1, QUARTERS * turns),
+        "fetch": min(given.fetching, max(1, window // FETCHES)),
+    }
     return [("windows", key, seconds) for key, seconds in windows.items()]
 
 
