@@ -64,16 +64,22 @@ def _has_terminal() -> bool:
     return True
 
 
+class StoreNotNamed(FedNodeError):
+    """A command without a content store, or with two."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            "give --ipfs URL (your Kubo node) or --store DIR (a directory of blocks): "
+            f"{found} set, by options or by FEDNODE_IPFS and FEDNODE_STORE"
+        )
+
+
 def open_content(ipfs: str | None, store: Path | None, *, new: bool = False) -> ContentStore:
     """Open Kubo or a directory of blocks; exactly one must be given. `new`: make the directory if
     it is not there.
     """
     if (ipfs is None) == (store is None):
-        raise FedNodeError(
-            f"give --ipfs URL (your Kubo node) or --store DIR (a directory of blocks): "
-            f"{'neither is' if ipfs is None else 'both are'} set, by options or by "
-            "FEDNODE_IPFS and FEDNODE_STORE"
-        )
+        raise StoreNotNamed("neither is" if ipfs is None else "both are")
     if store is None:
         from ledger.stores.kubo import KuboStore
 

@@ -19,8 +19,9 @@ from fednode.cli.edge import (
     own_option,
     store_options,
 )
-from fednode.cli.open import Place, placed
+from fednode.cli.open import Place, StoreNotNamed, open_content, placed
 from fednode.disclosed import Disclosed
+from fednode.holdings import Holdings
 from fednode.overview import Overview, Recorded
 from fednode.policy import PolicyError
 from fednode.roles.effort import Effort, attested
@@ -35,10 +36,6 @@ UNREADABLE = (BlockUnavailable, MalformedRecord, PolicyError)
 NOTHING = Recorded()
 LONGEST_LINE = 1_000
 """Characters of a line that are printed, whatever strangers called themselves."""
-WITHOUT_STORE = (
-    "note: names, the policy and the models' quality need records: give --ipfs or --store"
-)
-
 ANSWERED = {
     "shard_models": "models that the shard has answered here",
     "shard_models_in_all": "models that its most asked row has answered in all federations",
@@ -67,21 +64,14 @@ def status(
     """Print a federation's phase, its deadline, whose turn it is and who is missing, with results
     and payouts.
 
-    Needs the chain alone; with --ipfs or --store it prints names and quality, too. No model is
-    built. Where the policy's records cannot be read, what the chain tells is printed, and an error.
+    The chain alone tells most of it; names and quality need --ipfs or --store. No model is built.
+    Where the records cannot be read, what the chain tells is printed, and an error.
     """
-    output, unread = Output(as_json), None
+    output = Output(as_json)
     holdings = place.holdings()
-    recorded, store = Recorded(), place.content()
-    if store is not None:
-        try:
-            recorded = Recorded.read(holdings, store)
-        except UNREADABLE as error:
-            unread = advised(error)
+    recorded, unread = _recorded(place, holdings)
     overview = _fields(holdings, recorded)
-    fields, lines = overview.record(), _lines(overview)
-    if store is None:
-        lines.append(WITHOUT_STORE)
+    fields, lines = overview.record(), _text(overview).split("\n")
     if unread is not None:
         fields["unread"] = unread
     if journal is not None:
@@ -96,13 +86,23 @@ def status(
         ctx.exit(FAILED)
 
 
+def _recorded(place: Place, holdings: Holdings) -> tuple[Recorded, str | None]:
+    """Read what the records add; else say why they cannot be read."""
+    try:
+        return Recorded.read(holdings, open_content(place.ipfs, place.store)), None
+    except StoreNotNamed as error:
+        return NOTHING, f"names, policy and quality were not read: {error}"
+    except UNREADABLE as error:
+        return NOTHING, advised(error)
+
+
 def _fields(opened: Holding, recorded: Recorded = NOTHING) -> Overview:
     """Take in where a federation stands now, by the chain's clock and by this machine's."""
     return Overview(opened, opened.contract.chain.now(), int(time.time()), recorded)
 
 
-def _lines(overview: Overview) -> list[str]:
-    return [clean(line, LONGEST_LINE) for line in overview.lines()]
+def _text(overview: Overview) -> str:
+    return "\n".join(clean(line, LONGEST_LINE) for line in overview.lines())
 
 
 def _attesting(federation: FederationId, journal: Path) -> list[dict[str, object]]:

@@ -2,6 +2,7 @@
 pays to whom.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ledger.state import FederationState, Phase
 from tests.federations import Cast, found, in_phase, opened, play, policy_of
 from tests.fednode.cli.stage import desk as open_desk
 from tests.fednode.cli.stage import stage
-from tests.fednode.cli.world import Desk
+from tests.fednode.cli.world import Desk, require_one_line
 
 SITES = ("cleveland", "budapest", "zurich", "long-beach")
 
@@ -87,10 +88,11 @@ def test_status_and_claim_need_neither_store_nor_model(
     monkeypatch.setattr("fednode.training.task.open_task", built)
     assert desk.run("status").exit_code == 0
     bare = desk.run("status", FEDNODE_STORE=None)
-    assert bare.exit_code == 0
+    require_one_line(bare, 1, "names, policy and quality were not read", "neither is set")
     assert "participant 1: 0x" in bare.stdout
-    assert "need records: give --ipfs or --store" in bare.stdout
-    assert desk.ask("status", FEDNODE_STORE=None)["name"] is None
+    assert "not committed yet: participant 0 (0x" in bare.stdout
+    fields = json.loads(desk.run("status --json", FEDNODE_STORE=None).stdout)
+    assert (fields["name"], fields["phase"]) == (None, "commit")
     assert desk.run("claim --account @0.json", FEDNODE_STORE=None).exit_code == 0
 
 

@@ -104,7 +104,7 @@ def test_who_withholds_is_charged_once(start: Found) -> None:
     assert cast.stage.chain.balance(cast.contract.address) == owed(cast)
     assert [role.step() for role in cast.roles()] == [Progress.DONE] * 8
     assert len(charges(cast)) == 1
-    told = status._lines(status._fields(cast.hospitals[0].view()))
+    told = status._text(status._fields(cast.hospitals[0].view())).splitlines()
     assert [line.endswith("charged for withholding in round 0") for line in told[-4:]] == [
         place == WITHHOLDER for place in range(4)
     ]
