@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 from fednode.errors import FedNodeError
 from fednode.federation import Federation
+from fednode.models.errors import TensorError
 from fednode.models.guard import ModelFailed
 from fednode.roles.carrier import Carrier
 from fednode.roles.carrying import carried_over, stands
 from fednode.roles.journal import PUBLISHED, Journal, JournalBehind, PreparedUpdate
 from fednode.roles.role import is_time
-from fednode.roles.trainer import Trainer
+from fednode.roles.trainer import Trainer, UpdateBeyondBound
 from ledger.members import Participant as Member
 from ledger.proceedings import Round
 from ledger.slots import direct
@@ -18,6 +19,12 @@ from ledger.stores import StoreError
 from ledger.types import Digest
 
 log = logging.getLogger("fednode")
+
+DIVERGED = (UpdateBeyondBound, TensorError)
+"""What training ends in that diverges: numbers beyond the bound, or beyond all numbers."""
+WAY_OUT = (
+    "if rounds go on without results, `fednode close` ends this federation after its idle window"
+)
 
 Situation = tuple[Digest, Digest, int, int]
 """What an update is made for: the block that opened the round, its parent, and who its owner is and
@@ -55,8 +62,9 @@ class Committing:
         if situation in self._out:
             return
         cause = error if isinstance(error, ModelFailed) else None
-        log.error("round %d: no update of ours: %s", round_.index, error, exc_info=cause)
-        self.failures[round_.index] = str(error)
+        text = f"{error}; {WAY_OUT}" if isinstance(error, DIVERGED) else str(error)
+        log.error("round %d: no update of ours: %s", round_.index, text, exc_info=cause)
+        self.failures[round_.index] = text
         self._out.add(situation)
 
     # -- commit

@@ -53,8 +53,7 @@ class UpdateBeyondBound(FedNodeError):
         super().__init__(
             f"the update of tensor {tensor!r} at {list(where)} is beyond the policy's bound of "
             f"{bound} units: it would not count; lower training.learning_rate or raise "
-            "aggregation.bound in a new federation; `fednode close` ends this one after its idle "
-            "window"
+            "aggregation.bound in a new federation"
         )
 
 

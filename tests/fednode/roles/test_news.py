@@ -3,11 +3,15 @@
 import logging
 import time
 
+import numpy as np
 import pytest
 
+from fednode.evaluation.metrics import Rows
+from fednode.roles.role import Progress
+from fednode.training.run import LocalRun
 from ledger.proceedings import Outcome
 from ledger.state import Phase
-from tests.federations import in_phase, opened, play
+from tests.federations import GivenTask, in_phase, opened, play
 from tests.fednode.roles.conftest import Found
 
 
@@ -74,3 +78,23 @@ def test_void_rounds_in_a_row_point_to_the_way_out(
     alone[0].step()
     lines = [record.getMessage() for record in caplog.records]
     assert [line for line in lines if "`fednode close` ends the federation" in line]
+
+
+@pytest.mark.parametrize("value", [1 << 40, np.inf], ids=["beyond the bound", "no number"])
+def test_training_that_diverges_points_to_the_way_out(
+    start: Found, value: float, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast = start(rounds=1)
+    people = [hospital.participant() for hospital in cast.hospitals]
+    roles = cast.roles()
+    play(cast, lambda: roles, until=opened(1))
+
+    def fit(task: GivenTask, _rows: Rows, _run: LocalRun) -> None:
+        now = task.get_tensors()
+        task.set_tensors({name: np.full_like(values, value) for name, values in now.items()})
+
+    monkeypatch.setattr(GivenTask, "fit", fit)
+    while people[0].step() is not Progress.WAITING:
+        pass
+    assert "no update of ours: " in caplog.text
+    assert "`fednode close` ends this federation after its idle window" in people[0].failures[1]
