@@ -9,7 +9,7 @@ from ledger.headers import Evaluation
 from ledger.proceedings import Outcome
 from ledger.state import Phase
 from ledger.strict import HistoryViolation
-from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, FederationId, Wei
+from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, FederationId, ParticipantId, Wei
 from tests.ledger.chain.samples import CHALLENGE, WINDOW, digest
 from tests.ledger.script import (
     CREATOR,
@@ -615,6 +615,18 @@ def test_a_silent_committee_is_drawn_anew_whoever_votes_later() -> None:
     assert script.state.round.redraws
     script.do(ev.ResultProposed, ev.Voted).against(1).against(2).do(ev.ResultRejected)
     assert script.state.round.redraws
+
+
+def test_a_stake_is_bound_from_when_the_last_own_round_settles() -> None:
+    script = left(unbonding_window=50)
+    script.do(*[ev.UpdateCommitted] * 2, ev.CommitClosed, ev.ResultProposed, ev.Voted, ev.Voted)
+    script.do(ev.ResultAccepted, ev.RoundOpened).at(START + CHALLENGE + 7).do(ev.ResultSettled)
+    own = script.time
+    script.at(own + 20).do(ev.ResultSettled).at(own + 49)
+    stake = {"participant": ParticipantId(2), "amount": Wei(5)}
+    require_refused(Broken("early", lambda: script, ev.StakeWithdrawn, stake, f"from {own + 50} "))
+    script.at(own + 50).do(ev.StakeWithdrawn, **stake)
+    assert script.state.participants[2].stake == 0
 
 
 def test_fees_are_owed_by_settled_results() -> None:
