@@ -610,7 +610,7 @@ def test_a_rejection_by_a_mostly_empty_committee_lets_another_be_drawn(
 
 
 def test_a_silent_committee_is_drawn_anew_whoever_votes_later() -> None:
-    script = proposed(attempts=2)
+    script = proposed(attempts=2, committee_size=3)
     script.at(script.time + WINDOW).do(ev.ResultRejected)
     assert script.state.round.redraws
     script.do(ev.ResultProposed, ev.Voted).against(1).against(2).do(ev.ResultRejected)
