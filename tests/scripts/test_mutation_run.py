@@ -7,8 +7,8 @@ import pytest
 from hypothesis import settings
 
 from scripts.assurance.campaign import VOID, Outcome
-from scripts.assurance.mutate_python import run_tests
 from scripts.assurance.python_mutants import compile_mutant, find_mutants
+from scripts.assurance.trial import run_tests
 
 SOURCE = "LIMIT = 3\n\n\ndef within(n):\n    while n < 0:\n        n += 1\n    return n < LIMIT\n"
 TESTS = """
