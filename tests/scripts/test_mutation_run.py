@@ -10,6 +10,8 @@ from scripts.assurance.campaign import VOID, Outcome
 from scripts.assurance.python_mutants import compile_mutant, find_mutants
 from scripts.assurance.trial import run_tests
 
+# Newer versions of Python warn of a fork beside threads, which the plugins of pytest may have.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 SOURCE = "LIMIT = 3\n\n\ndef within(n):\n    while n < 0:\n        n += 1\n    return n < LIMIT\n"
 TESTS = """
 import pytest
