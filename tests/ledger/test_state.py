@@ -623,7 +623,7 @@ def test_a_stake_is_bound_from_when_the_last_own_round_settles() -> None:
     script.do(ev.ResultAccepted, ev.RoundOpened).at(START + CHALLENGE + 7).do(ev.ResultSettled)
     own = script.time
     script.at(own + 20).do(ev.ResultSettled).at(own + 49)
-    stake = {"participant": ParticipantId(2), "amount": Wei(5)}
+    stake: dict[str, object] = {"participant": ParticipantId(2), "amount": Wei(5)}
     require_refused(Broken("early", lambda: script, ev.StakeWithdrawn, stake, f"from {own + 50} "))
     script.at(own + 50).do(ev.StakeWithdrawn, **stake)
     assert script.state.participants[2].stake == 0
