@@ -106,8 +106,8 @@ class Questions:
         return self._result(method, self.answer(method, params))
 
     def narrowable(self, method: str, params: Sequence[object]) -> object:
-        """Give the result of a question that can be asked for less at once; raise RpcRefused also
-        if it may be too much for the node.
+        """Give the result of a question that can be asked for less at once. What may be too much
+        for the node raises RpcRefused, too.
         """
         return self._result(method, self.answer(method, params, narrowable=True))
 

@@ -271,7 +271,7 @@ class Reader:
                 absent, told = middle, exists is not None
         if told:
             return there
-        if newest > SPAN:
+        if newest > SPAN and address not in self._first:
             log.warning(
                 "the chain's node at %s has no states of old blocks: logs are read from block 0, "
                 "unless --from-block names the one that the contract was deployed in",
