@@ -46,7 +46,9 @@ class FinalReport:
 
     def text(self) -> str:
         """Return the report for people."""
-        measured = ", ".join(f"{name} {v / PPM:.3f}" for name, v in self.metrics.items())
+        # A rate that rounds to zero is shown without a sign.
+        shown = {name: round(v / PPM, 3) + 0.0 for name, v in self.metrics.items()}
+        measured = ", ".join(f"{name} {rate:.3f}" for name, rate in shown.items())
         if not self.metrics:
             measured = f"too few (a class has under {LEAST_CELL} rows)"
         return (

@@ -7,9 +7,11 @@ from rich.console import Console
 
 from fednode.demo import DemoResult
 from fednode.demo.plot import png
-from fednode.demo.result import METHODS, Scores
-from fednode.demo.terminal import show, watching
+from fednode.demo.result import METHODS, Figure, Scores
+from fednode.demo.terminal import _ether, _signed, show, watching
 from fednode.errors import FedNodeError
+from incentives.intervals import Interval
+from ledger.types import Wei
 
 
 def shown(result: DemoResult, width: int = 110) -> str:
@@ -61,6 +63,28 @@ def test_plot_stands_one_round_and_hospitals_without_figures(played: DemoResult)
     none = {method: Scores(None) for method in METHODS}
     sites = tuple(replace(site, scores=none) for site in played.sites)
     assert png(replace(played, rounds=played.rounds[:2], sites=sites)).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("value", [0.0, -0.25, 5e-324])
+def test_plot_stands_hospitals_that_contribute_the_same(played: DemoResult, value: float) -> None:
+    figure = Figure(value, Interval(value, value))
+    sites = tuple(replace(site, contribution=figure, payout=Wei(0)) for site in played.sites)
+    assert png(replace(played, sites=sites)).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (_signed(-0.0004), "+0.000"),
+        (_signed(-1.5), "\N{MINUS SIGN}1.500"),
+        (_ether(0), "0 ETH"),
+        (_ether(1), "0 ETH"),
+        (_ether(10 * 10**18), "10 ETH"),
+        (_ether(2**70), "1,180.591621 ETH"),
+    ],
+)
+def test_numbers_at_the_edges_read_well(shown: str, text: str) -> None:
+    assert shown == text
 
 
 def test_an_error_begins_on_its_own_line() -> None:
