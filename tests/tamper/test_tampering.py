@@ -29,7 +29,7 @@ from tests.tamper.world import Setting, World, identity
 BATCH = 10
 NEVER = {Reason.SUPERSEDED, Reason.MISSING, Reason.UNSIGNED, Reason.IDLE}
 """Reasons of federations with a relay, or with shards."""
-TRIALS = 5
+TRIALS = 3
 LONG_TRIALS = 50
 
 
