@@ -33,7 +33,7 @@ def cast(start: Found, monkeypatch: pytest.MonkeyPatch) -> Cast:
         return found
 
     monkeypatch.setattr(Federations, "create", created)
-    return start(rounds=1, windows={"confirmations": DEPTH})
+    return start(rounds=1, windows={"confirmations": DEPTH, "propose": 240})
 
 
 def test_a_federation_goes_on_some_blocks_behind(cast: Cast) -> None:
