@@ -167,8 +167,9 @@ async def _read(request: web.Request, kind: type[M]) -> M:
             body = await request.read()
     except TimeoutError:
         raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body took too long") from None
-    except (ConnectionError, web.RequestPayloadError):
-        # Strangers' doing, not a fault of ours: it must not fill the log.
+    except (ConnectionError, web.RequestPayloadError, RuntimeError):
+        # Strangers' doing, not a fault of ours: it must not fill the log. A RuntimeError is what
+        # aiohttp raises if the connection was closed before its body was asked for.
         raise Refused(HTTPStatus.BAD_REQUEST, "the body did not come whole") from None
     request.app[ANSWERING].add(request.protocol)
     try:

@@ -9,7 +9,7 @@ time in all, and says what it did not read.
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock, Thread
 from typing import Generic, TypeVar
 
@@ -40,9 +40,12 @@ class Task(Generic[T]):
     read: Callable[[], T]
     then: Callable[[Callable[[], T]], None]
     outcome: Future[T]
+    _begun: Lock = field(default_factory=Lock)
 
     def run(self) -> None:
-        """Read it, unless that was begun already."""
+        """Read it, unless that was begun already, which another thread may have done."""
+        if not self._begun.acquire(blocking=False):
+            return
         if not self.outcome.set_running_or_notify_cancel():
             return
         try:

@@ -56,6 +56,7 @@ def _need_compiler() -> None:
     pytest.skip(reason)
 
 
+@pytest.mark.slow
 def test_shipped_artifacts_equal_a_fresh_build() -> None:
     _need_compiler()
     script = _script()

@@ -377,12 +377,12 @@ def test_a_void_round_charges_nobody(start: Found) -> None:
     ("silent", "against", "accepted"),
     [
         ([3], [], True),
-        ([2, 3], [], True),
-        ([1, 2, 3], [], False),
-        ([0, 1, 2, 3], [], False),
-        ([3], [2], True),
+        pytest.param([2, 3], [], True, marks=pytest.mark.slow),
+        pytest.param([1, 2, 3], [], False, marks=pytest.mark.slow),
+        pytest.param([0, 1, 2, 3], [], False, marks=pytest.mark.slow),
+        pytest.param([3], [2], True, marks=pytest.mark.slow),
         ([2, 3], [1], False),
-        ([], [2, 3], False),
+        pytest.param([], [2, 3], False, marks=pytest.mark.slow),
     ],
 )
 def test_a_silent_part_of_the_committee(

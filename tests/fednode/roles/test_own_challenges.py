@@ -112,6 +112,7 @@ def test_one_challenge_is_enough(start: Found, confirmations: int) -> None:
     assert count(cast, ResultDisproved) == 1
 
 
+@pytest.mark.slow
 def test_a_flood_of_others_challenges_delays_it_and_no_more(start: Found) -> None:
     """Somebody challenges the lie in every block, for nothing: there is always one more than a node
     has read of.

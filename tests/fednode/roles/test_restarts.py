@@ -30,6 +30,7 @@ def settled(cast: Cast) -> FederationState:
     return play(cast, lambda: roles)
 
 
+@pytest.mark.slow
 def test_fresh_processes_each_step_come_to_the_same(
     start: Found, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

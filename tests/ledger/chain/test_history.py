@@ -1,6 +1,5 @@
 """The history reader: pages, depth, reorganisations, and events that do not hash."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -435,18 +434,6 @@ def test_any_bytes_decode_or_are_malformed(topic: bytes, data: bytes) -> None:
         return
     assert event.federation == FederationId(bytes(32))
     assert event.h == data[-32:]
-
-
-def test_reading_150_blocks_is_fast() -> None:
-    engine = embedded()
-    sample = start(engine)
-    for _ in range(150):
-        sample.contract.checkpoint(engine.accounts[3], sample.federation)
-    begun = time.process_time()
-    events = HistoryReader(engine.chain, sample.contract.address, sample.federation).poll()
-    took = time.process_time() - begun
-    assert len(events) == 154
-    assert took < 0.5
 
 
 def test_senders_are_looked_up_only_where_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def attempt(disputed: Disputed, kind: Wanted, place: tuple[int, int], way: bytes
 
 
 @given(worlds())
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_an_honest_result_answers_every_demand(world: World) -> None:
     disputed = world.dispute(world.honest)
     sources = world.sources(world.honest)
@@ -245,6 +245,7 @@ class Keyless(World):
         return super().tree(values, f"our {label}" if ours else label, width=width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blind", [True, False], ids=["no key", "another key"])
 @pytest.mark.parametrize("part", ["model", "sums", "a node's sums"])
 def test_what_is_sealed_for_others_is_drawn_leaf_by_leaf(part: str, blind: bool) -> None:

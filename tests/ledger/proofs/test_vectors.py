@@ -21,6 +21,7 @@ def test_the_file_is_what_the_script_writes() -> None:
     assert FILE.read_text() == render(), "stale: run python -m tests.vectors.make_proofs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [make_verdicts, make_demands])
 def test_the_verdicts_are_what_the_script_writes(made: ModuleType) -> None:
     stale = f"stale: run python -m {made.__name__}"
