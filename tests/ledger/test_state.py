@@ -588,13 +588,18 @@ def test_a_quorum_is_reached_by_the_least_number_that_is_its_part(
                     script.do(end)
 
 
-@pytest.mark.parametrize(("seats", "redraws"), [(3, False), (2, False), (1, True)])
+@pytest.mark.parametrize(
+    ("size", "seats", "redraws"), [(4, 3, False), (4, 2, False), (4, 1, True), (5, 2, True)]
+)
 def test_a_rejection_by_a_mostly_empty_committee_lets_another_be_drawn(
-    seats: int, redraws: bool
+    size: int, seats: int, redraws: bool
 ) -> None:
-    script = created(start_participants=5, max_participants=9, committee_size=4, attempts=1)
-    script.do(*[ev.ParticipantJoined] * 5, ev.RoundOpened, ev.SeedDrawn)
-    for participant in (0, 2, 3, 4)[: 5 - seats]:
+    members = size + 1
+    script = created(
+        start_participants=members, max_participants=10, committee_size=size, attempts=1
+    )
+    script.do(*[ev.ParticipantJoined] * members, ev.RoundOpened, ev.SeedDrawn)
+    for participant in (0, 2, 3, 4)[: members - seats]:
         script.do(ev.ParticipantLeft, participant=participant).do(ev.ParticipantJoined)
     script.at(script.time + WINDOW).do(ev.RoundVoided, ev.RoundOpened)
     for participant in (1, 5):
@@ -606,7 +611,7 @@ def test_a_rejection_by_a_mostly_empty_committee_lets_another_be_drawn(
     script.do(ev.Voted, ballots=sum(ballots)).do(ev.ResultRejected)
     assert script.state.round.redraws == redraws
     again = script.do(ev.RoundVoided, ev.RoundOpened).state.round
-    assert (again.seed is None, again.candidates) == (redraws, again.known if redraws else 5)
+    assert (again.seed is None, again.candidates) == (redraws, again.known if redraws else members)
 
 
 def test_a_silent_committee_is_drawn_anew_whoever_votes_later() -> None:

@@ -213,8 +213,9 @@ def test_no_rows_give_the_minimum(metric: str) -> None:
 
 def test_an_unknown_metric_is_named() -> None:
     for ask in (minimum, maximum):
-        with pytest.raises(UnknownMetric, match="'f1' is none of accuracy"):
+        with pytest.raises(UnknownMetric, match="'f1' is none of accuracy") as refused:
             ask("f1")
+        assert refused.value.metric == "f1"
 
 
 def test_an_inadmissible_model_has_the_minimum_and_spoils_no_other() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dag_cbor.decoding import CBORDecodingError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,6 +151,20 @@ BAD = [
 def test_decode_refuses(text: str, reason: str) -> None:
     with pytest.raises(MalformedRecord, match=reason):
         cbor.decode(bytes.fromhex(text))
+
+
+def test_what_the_library_says_becomes_a_line_of_bounded_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its texts quote hostile bytes, and end in logs."""
+
+    def refuse(_: bytes) -> None:
+        raise CBORDecodingError("a\n  bc " * 100)
+
+    monkeypatch.setattr(cbor.dag_cbor, "decode", refuse)
+    with pytest.raises(MalformedRecord) as refused:
+        cbor.decode(b"\x00")
+    assert refused.value.reason == "a bc " * 60
 
 
 @pytest.mark.parametrize("opening", [b"\x81", b"\xa1\x61a"])
