@@ -40,11 +40,12 @@ class Task(Generic[T]):
     read: Callable[[], T]
     then: Callable[[Callable[[], T]], None]
     outcome: Future[T]
-    _begun: Lock = field(default_factory=Lock)
+    begun: Lock = field(default_factory=Lock)
+    """Taken by the thread that reads it, and never given back: a future may not be begun twice."""
 
     def run(self) -> None:
-        """Read it, unless that was begun already, which another thread may have done."""
-        if not self._begun.acquire(blocking=False):
+        """Read it, unless that was begun already or is not wanted any more."""
+        if not self.begun.acquire(blocking=False):
             return
         if not self.outcome.set_running_or_notify_cancel():
             return

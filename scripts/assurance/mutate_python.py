@@ -46,6 +46,8 @@ LEFT_OUT = {
 }
 # A file of tests that is named after the module may take these seconds of a processor.
 LONG = 30.0
+# A file of tests of whole federations may take these.
+WHOLE = 180.0
 DEAR = "run no file of tests that takes longer, unless it is named after the module"
 # How many times longer than without a mutant tests may take, and the seconds added to that.
 PATIENCE, GRACE = 4.0, 10.0
@@ -63,14 +65,17 @@ class Bench:
             self._seconds = json.loads(self._path.read_text(encoding="utf-8"))
 
     def try_mutant(self, mutant: Mutant) -> Outcome:
-        """Run the tests named after a mutant's module, and others if all of them pass."""
+        """Run the tests named after a mutant's module, then others as long as all pass."""
         source = self._sources[mutant.file]
         code = compile_mutant(source, mutant.number, str(ROOT / mutant.file))
         near = nearest(ROOT, mutant.file)
         mutated = module(Path(mutant.file)), code
-        spent = 0.0
-        for group, most in ((near.named, LONG), (near.others, self._dear)):
-            tests = sorted((t for t in group if self._cost(t, most) <= most), key=self._known)
+        spent, done = 0.0, set[str]()
+        groups = ((near.named, LONG), (near.others, self._dear), (near.whole, WHOLE))
+        for group, most in groups:
+            new = (test for test in group if test not in done)
+            tests = sorted((t for t in new if self._cost(t, most) <= most), key=self._known)
+            done.update(tests)
             limit = PATIENCE * sum(map(self._known, tests)) + GRACE
             outcome = run_tests(tests, mutated=mutated, seconds=limit)
             spent += outcome.seconds

@@ -1,4 +1,6 @@
-"""Which tests are near a module: those named after it, then those that import it."""
+"""Which tests are near a module: those named after it, those that import it, and those of the whole
+that it is a part of.
+"""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -8,20 +10,30 @@ from pathlib import Path
 
 # Their tests start processes, or do not test the packages.
 FAR = ("tests/e2e", "tests/chaos", "tests/contracts", "tests/scripts", "tests/vectors")
+# What is tested best by tests of whole federations, which take longer.
+WHOLE = {
+    "ledger/audit": (
+        "tests/ledger/audit",
+        "tests/ledger/sealing/test_audit.py",
+        "tests/tamper/test_tampering.py",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Tests:
-    """Files of tests: those to run first, and those to run if none of the first fails."""
+    """Files of tests: those to run first, those to run if none of the first fails, and the last."""
 
     named: tuple[str, ...]
     others: tuple[str, ...]
+    whole: tuple[str, ...]
 
 
 def nearest(root: Path, file: str) -> Tests:
     """Return the tests called `test_<module>`, then those of its folder and those that import it.
 
-    All are from the part of `tests/` that mirrors the module's package.
+    All of them are from the part of `tests/` that mirrors the module's package. The last are the
+    tests of the whole, wherever they are.
     """
     path = Path(file)
     stem = path.parent.name if path.stem == "__init__" else path.stem
@@ -38,7 +50,9 @@ def nearest(root: Path, file: str) -> Tests:
         if test not in named
         and (module(path) in names or (len(path.parts) > 2 and Path(test).parent == folder))
     ]
-    return Tests(tuple(named), tuple(others))
+    parts = next((parts for of, parts in WHOLE.items() if path.is_relative_to(of)), ())
+    whole = [test for part in parts for test in _imports(root) if Path(test).is_relative_to(part)]
+    return Tests(tuple(named), tuple(others), tuple(whole))
 
 
 @cache

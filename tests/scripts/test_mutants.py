@@ -231,6 +231,13 @@ def tree(tmp_path: Path) -> Path:
 def test_nearest(tree: Path, file: str, named: set[str], others: set[str]) -> None:
     near = nearest(tree, file)
     assert (set(near.named), set(near.others)) == (named, others)
+    assert near.whole == ()
+
+
+def test_tests_of_whole_federations_count_for_the_audit() -> None:
+    root = Path(__file__).parents[2]
+    whole = set(nearest(root, "ledger/audit/erasures.py").whole)
+    assert whole >= {"tests/ledger/audit/test_replay.py", "tests/tamper/test_tampering.py"}
 
 
 def test_modules_have_the_names_they_are_imported_by() -> None:

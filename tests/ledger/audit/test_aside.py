@@ -162,6 +162,19 @@ def timed_without(scene: Scene, gone: set[Digest]) -> tuple[Verdict, float]:
         store.over.set()
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_record_is_read_once_though_two_threads_come_to_it(cancelled: bool) -> None:
+    """The one of its kind, and one that was started because a finding depends on it."""
+    read = list[int]()
+    task = Task("x", lambda: read.append(1), lambda _: None, Future[None]())
+    if cancelled:
+        task.outcome.cancel()
+    for _ in range(2):
+        task.run()
+    assert read == ([] if cancelled else [1])
+    assert task.outcome.cancelled() == cancelled
+
+
 def test_no_thread_is_left_where_all_is_read() -> None:
     threads = active_count()
     beside, read = Aside(MemoryStore()), list[int]()
