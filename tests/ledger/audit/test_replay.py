@@ -9,11 +9,13 @@ import pytest
 from fednode.auditing import run_audit
 from ledger import artefacts, cbor, payouts
 from ledger.audit import verdict as v
+from ledger.audit.evidence import Deployment
 from ledger.audit.replay import PolicyRefused, audit
 from ledger.cid import CID, Codec
 from ledger.proceedings import Outcome
 from ledger.replica import Replica
 from ledger.stores import MemoryStore, StoreUnreachable
+from ledger.types import Digest
 from tests.tamper.kinds import Clean, clean
 from tests.tamper.policies import draw, terms
 from tests.tamper.story import Publication, Situation, Story
@@ -114,6 +116,48 @@ def test_an_audit_stops_at_the_first_finding() -> None:
     assert sum(not check.ok for check in verdict.checks) == 1
     assert not verdict.checks[-1].ok
     assert max(check.round or 0 for check in verdict.checks) == 1
+
+
+@pytest.fixture
+def created() -> World:
+    world = World(Setting.draw(random.Random(1), terms(draw(random.Random(1)))))
+    world.create()
+    return world
+
+
+def test_another_contract_is_the_first_finding(created: World) -> None:
+    elsewhere = Deployment(ours=False, expected="at a", found="at b")
+    verdict = run_audit(replace(created.evidence(), deployment=elsewhere))
+    assert verdict.finding == v.Finding(
+        v.CONTRACT, None, "the contract's address", "at a", "at b", None
+    )
+    assert [check.step for check in verdict.checks] == [v.CONTRACT]
+
+
+def test_an_event_that_does_not_follow_is_named_by_its_place_and_block(created: World) -> None:
+    created.join(2, 10)
+    first, second = created.evidence().events
+    changed = replace(second, h=Digest(bytes([7] * 32)))
+    finding = run_audit(created.evidence([first, changed])).finding
+    assert finding is not None
+    assert finding.subject == (
+        f"the accumulator after event 1, ParticipantJoined in block {second.meta.block_number}"
+    )
+    assert (finding.step, finding.expected, finding.found) == (
+        v.HISTORY,
+        f"0x{second.h.hex()}",
+        f"0x{changed.h.hex()}",
+    )
+
+
+def test_a_history_ends_at_what_the_trusted_block_vouches_for(created: World) -> None:
+    created.join(2, 10)
+    whole = created.evidence()
+    finding = run_audit(replace(whole, events=whole.events[:1])).finding
+    assert finding is not None
+    assert (finding.step, finding.subject) == (v.HISTORY, "the accumulator at the trusted block")
+    assert finding.expected == f"0x{whole.h.hex()}"
+    assert finding.found == f"0x{whole.events[0].h.hex()}"
 
 
 def test_a_policy_that_no_rules_follow_from_is_its_creators() -> None:

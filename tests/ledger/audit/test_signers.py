@@ -12,11 +12,12 @@ from ledger.audit import signers
 from ledger.causes import CAUSES, cause
 from ledger.chain.accounts import from_key
 from ledger.chain.calls import call
+from ledger.committee import MOST_PLACES
 from ledger.contracts import artifact
 from ledger.headers import RESULT_TAG, Common, ResultHeader
-from ledger.signatures import Domain, Proposal
+from ledger.signatures import Domain, Proposal, Vote
 from ledger.state import FederationState
-from ledger.types import ZERO_DIGEST, Address, Digest, FederationId
+from ledger.types import ZERO_DIGEST, Address, Digest, FederationId, RoundIndex
 from tests.ledger.chain.samples import policy
 
 LEDGER, OTHER = Address("0x" + "11" * 20), Address("0x" + "22" * 20)
@@ -264,3 +265,74 @@ def test_every_cause_is_a_function_and_every_function_may_cause_the_rest() -> No
     assert cause(opened, LEDGER) == "vote"
     elsewhere = replace(opened, federation=FederationId(bytes(32)))
     assert cause(elsewhere, LEDGER) is None
+
+
+# -- votes
+
+
+def voted(function: str, *given: object, ballots: int) -> ev.Event:
+    place = {"round": 2, "attempt": 1, "result": digest(4)}
+    data = call(function, FEDERATION, *place.values(), 0, *given)
+    return event(ev.Voted, data, **place, ballots=ballots)
+
+
+@pytest.mark.parametrize("support", [True, False])
+def test_a_vote_shows_who_called_and_for_what(support: bool) -> None:
+    found = voted("vote", support, ballots=1 if support else 1 << MOST_PLACES)
+    assert signers.shown(found, DOMAIN) == {(ACTOR.address, support)}
+
+
+def test_posted_votes_show_who_signed_each_and_for_what() -> None:
+    signed = []
+    for account, support in ((ACTOR, False), (ANOTHER, True)):
+        vote = Vote(FEDERATION, RoundIndex(2), 1, digest(4), support)
+        signature = DOMAIN.sign(account, vote)
+        signed.append((support, signature.r, signature.vs))
+    found = voted("postVotes", signed, ballots=1 | 1 << MOST_PLACES)
+    assert signers.shown(found, DOMAIN) == {(ACTOR.address, False), (ANOTHER.address, True)}
+    turned = [(not support, r, vs) for support, r, vs in signed]
+    others = signers.shown(voted("postVotes", turned, ballots=1), DOMAIN)
+    assert others is not None
+    assert not {account for account, _ in others} & {ACTOR.address, ANOTHER.address}
+    garbled = voted("postVotes", [(True, bytes(32), bytes(32))], ballots=1)
+    assert signers.shown(garbled, DOMAIN) == set()
+
+
+def test_who_voted_is_read_from_places_of_the_committee() -> None:
+    accounts = [SimpleNamespace(signer_in=lambda round_, n=n: (n, round_)) for n in range(4)]
+    committee = SimpleNamespace(places=(3, 1, 0))
+    rounds = {2: SimpleNamespace(proposal=SimpleNamespace(committee=committee))}
+    known = cast(FederationState, SimpleNamespace(participants=accounts, rounds=rounds))
+    found = voted("postVotes", [], ballots=0b001 | 0b110 << MOST_PLACES)
+    assert list(signers.entitled(found, known)) == [
+        ((3, 2), True),
+        ((1, 2), False),
+        ((0, 2), False),
+    ]
+
+
+def test_a_consent_that_a_contract_may_have_given_shows_nobody() -> None:
+    who = ACTOR.address
+    application = (who, who, who, digest(1), bytes(32), digest(2), 9, 0)
+    for consent, expected in ((b"signed", None), (b"", {(who, True)})):
+        data = call("join", FEDERATION, application, b"", consent)
+        fields = dict.fromkeys(("controller", "signer", "payout"), who)
+        found = event(
+            ev.ParticipantJoined,
+            data,
+            participant=0,
+            **fields,
+            identity=digest(1),
+            key=bytes(32),
+            dataset_root=digest(2),
+            rows=9,
+        )
+        assert signers.shown(found, DOMAIN) == expected
+        assert list(signers.entitled(found, state())) == [(who, True)]
+
+
+def test_a_call_through_another_contract_has_no_caller() -> None:
+    direct = CALLED["batch"]
+    assert signers.caller(direct, DOMAIN) == ACTOR.address
+    through = replace(direct, meta=replace(direct.meta, to=OTHER))
+    assert signers.caller(through, DOMAIN) is None

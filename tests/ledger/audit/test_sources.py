@@ -129,7 +129,8 @@ def test_a_contract_is_ours_at_the_address_that_its_code_determines(
 
 @pytest.mark.parametrize("faults", [1, len(PAUSES)])
 def test_a_node_that_lags_is_asked_again(read: Callable[..., Evidence], faults: int) -> None:
-    node = Node(faults=[BEHIND, GONE, *[BEHIND] * faults][:faults])
+    lag: list[Exception] = [BEHIND, GONE, *[BEHIND] * faults]
+    node = Node(faults=lag[:faults])
     assert read(node).events == EVENTS
     assert node.rested == list(PAUSES[:faults])
 
@@ -188,10 +189,15 @@ def test_a_bundles_claim_about_its_contract_is_a_hint(
     subject = Subject(77, ledger, FEDERATION, deployer, ZERO_DIGEST)
     block = SimpleNamespace(number=7, hash=bytes([7] * 32), timestamp=9, h=digest(4))
     opened = SimpleNamespace(subject=subject, block=block, events=EVENTS, store=STORE, gas={b"": 1})
-    asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr(sources, "open_bundle", lambda *given: asked.append(given) or opened)
+    asked: list[object] = []
+
+    def open_bundle(*given: object) -> object:
+        asked.extend(given)
+        return opened
+
+    monkeypatch.setattr(sources, "open_bundle", open_bundle)
     found = evidence_from_bundle(Path("x.car"), b"trusted")
-    assert asked == [(Path("x.car"), b"trusted")]
+    assert asked == [Path("x.car"), b"trusted"]
     origin = (found.origin.chain_id, found.origin.ledger, found.origin.federation)
     assert origin == (77, ledger, FEDERATION)
     assert found.block == TrustedBlock(7, Digest(bytes([7] * 32)), 9)

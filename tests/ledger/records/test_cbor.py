@@ -161,7 +161,7 @@ def test_what_the_library_says_becomes_a_line_of_bounded_length(
     def refuse(_: bytes) -> None:
         raise CBORDecodingError("a\n  bc " * 100)
 
-    monkeypatch.setattr(cbor.dag_cbor, "decode", refuse)
+    monkeypatch.setattr("ledger.cbor.dag_cbor.decode", refuse)
     with pytest.raises(MalformedRecord) as refused:
         cbor.decode(b"\x00")
     assert refused.value.reason == "a bc " * 60
