@@ -187,17 +187,3 @@ def test_no_thread_is_left_where_all_is_read() -> None:
             break
         time.sleep(0.02)
     assert active_count() <= threads
-
-
-def test_a_record_that_two_threads_begin_is_read_once() -> None:
-    reads: list[int] = []
-
-    def read() -> int:
-        reads.append(1)
-        task.run()  # as a second thread does, in the middle of the first one's
-        return len(reads)
-
-    task: Task[int] = Task("a record", read, lambda _: None, Future())
-    task.run()
-    task.run()
-    assert (task.outcome.result(), reads) == (1, [1])
