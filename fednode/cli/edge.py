@@ -36,6 +36,8 @@ SCRUB = "fednode.scrub"
 START = "fednode.start"
 TAKEN = "fednode.taken"
 """Set when a file is written to standard output: what is said about it goes to standard error."""
+WRITTEN = "fednode.written"
+"""The files that options name for writing, each with its option."""
 FAILED = 1
 DOES_NOT_HOLD = 3
 NOT_ALL_CHECKED = 4
@@ -236,13 +238,17 @@ class OutFile(click.ParamType):  # type: ignore[type-arg] # no type argument bef
         """Give the path."""
         path = STANDARD_OUTPUT if str(value) == "-" else Path(str(value))
         require_writable(path)
-        if ctx is not None and is_standard_output(path):
+        if ctx is None:
+            return path
+        option = param.opts[0] if param else "the file"
+        if is_standard_output(path):
             if ctx.meta.get(AS_JSON):
-                raise FedNodeError(
-                    f"{param.opts[0] if param else 'the file'} {path}: --json prints there; write "
-                    "it to a file"
-                )
+                raise FedNodeError(f"{option} {path}: --json prints there; write it to a file")
             ctx.meta[TAKEN] = ctx.meta.get(TAKEN) or not self._text
+        elif path.is_file() or not path.exists():
+            other = ctx.meta.setdefault(WRITTEN, {}).setdefault(path.resolve(), option)
+            if other != option:
+                raise FedNodeError(f"{other} and {option} name one file, {path}: give two")
         return path
 
 

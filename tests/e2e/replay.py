@@ -19,7 +19,15 @@ from fednode.roles.role import Role
 from tests.engines import embedded
 from tests.federations import Cast, Stage, Story, Updates, found, peers, play, policy_of, story
 
-WINDOWS = {"commit": 120, "reveal": 60, "propose": 120, "attest": 60, "challenge": 61, "idle": 3600}
+WINDOWS = {
+    "commit": 120,
+    "reveal": 60,
+    "propose": 120,
+    "fetch": 0,  # what these short windows hold
+    "attest": 60,
+    "challenge": 61,
+    "idle": 3600,
+}
 POLICIES: dict[str, Callable[[], Policy]] = {
     "heart": lambda: policy_of(
         "heart", task={"model": "mlp", "private": []}, training={"rounds": 3}, windows=WINDOWS

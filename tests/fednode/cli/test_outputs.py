@@ -330,6 +330,18 @@ def test_outputs_are_refused_before_any_work(tmp_path: Path) -> None:
         assert json.loads(result.stdout)["error"]["type"] == "FedNodeError"
 
 
+def test_two_outputs_are_two_files(tmp_path: Path) -> None:
+    """The second would replace the first; a link or another spelling does not hide that."""
+    file, link = tmp_path / "both", tmp_path / "link"
+    link.symlink_to(file)
+    for other in (file, link, tmp_path / "." / "both"):
+        result = run("audit", "--html", str(file), "--write-bundle", str(other))
+        assert result.exit_code == 1
+        assert "--html and --write-bundle name one file" in result.stderr
+    result = run("audit", "--html", "/dev/null", "--write-bundle", "/dev/null")
+    assert "name one file" not in result.stderr
+
+
 @pytest.mark.parametrize("to", ["pipe", "file"])
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "link", "self"])
 def test_a_file_on_standard_output_has_it_to_itself(name: str, to: str, tmp_path: Path) -> None:
