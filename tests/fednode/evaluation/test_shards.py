@@ -101,6 +101,11 @@ def test_a_record_is_read_back() -> None:
     GOOD.check("accuracy", coalitions=4, most_rows=40)
 
 
+def test_the_smallest_shards_are_believed() -> None:
+    Counts((20,), (0, 10, 20)).check("accuracy", coalitions=3, most_rows=20)
+    Counts((10, 10), (0, 200)).check("auc_within", coalitions=2, most_rows=20)
+
+
 BAD = [
     (Counts((40,), (0, 20, 30)), "3 counts of 4"),
     (Counts((40,), (0, 20, 30, 41)), "outside 0 to 40"),
