@@ -174,6 +174,9 @@ def test_tolerant_measurements_agree_within_the_tolerance(
 def test_a_tolerance_is_no_licence() -> None:
     assert not agree([3000], [1000], tolerance=500)
     assert not agree([1500], [1000], tolerance=500)
+    assert agree([2000], [1000], tolerance=500)
+    assert not agree([2000], [999], tolerance=500)
+    assert not agree([1000, 3000], [1000, 1000], tolerance=500), "one that is wrong is enough"
     assert not agree([1000], [1000, 1000], tolerance=500)
     assert agree([7], [7], tolerance=0)
     assert not agree([7], [8], tolerance=0)
