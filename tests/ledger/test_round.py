@@ -28,6 +28,7 @@ from ledger.round import (
     Slot,
     Standing,
     SummedRule,
+    awaited,
     compose,
     extend,
     follow,
@@ -296,6 +297,22 @@ def test_what_is_unavailable_has_no_root_whoever_holds_more_of_it() -> None:
 def test_an_exclusion_keeps_the_root_that_its_header_names() -> None:
     slot = with_header(GOOD, payload_root=digest(4), base=digest(5))
     assert entries(compose(CONTEXT, standing(), [slot], RULES))[0].root == digest(4)
+
+
+def test_what_may_still_come_is_awaited() -> None:
+    """A leaf that is missing, and an update that counts in its place and cannot be had yet."""
+    slots = [
+        Slot.missing(),
+        Slot.unsigned(4, digest(4)),
+        Slot(0, digest(5)),  # another of participant 0 counts in its place
+        Slot(3, digest(6)),
+        slot_of(1),
+        Slot(2, digest(7), Published(None, None, hopeless=True)),
+        Slot(0, digest(8)),
+    ]
+    assert awaited(slots, 4) == [0, 3, 6]
+    assert awaited(slots, len(slots)) == [0, 2, 3]
+    assert awaited([slot_of(0), slot_of(1)], 1) == []
 
 
 def test_no_weight_counts_for_nothing() -> None:

@@ -622,6 +622,13 @@ def test_a_silent_committee_is_drawn_anew_whoever_votes_later() -> None:
     assert script.state.round.redraws
 
 
+def test_bytes_of_all_rounds_may_be_asked_for_until_a_result_settles() -> None:
+    script = accepted()
+    assert running().state.over == script.state.over == 0
+    script.do(ev.RoundOpened).at(script.time + CHALLENGE + 7).do(ev.ResultSettled)
+    assert script.state.over == 1
+
+
 def test_a_stake_is_bound_from_when_the_last_own_round_settles() -> None:
     script = left(unbonding_window=50)
     script.do(*[ev.UpdateCommitted] * 2, ev.CommitClosed, ev.ResultProposed, ev.Voted, ev.Voted)

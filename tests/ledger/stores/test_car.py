@@ -29,6 +29,30 @@ def artefacts(draw: st.DrawFn) -> Artefact:
 
 
 @pytest.mark.parametrize("case", VECTORS["car"])
+class _Large(bytes):
+    """Bytes that say they are a block of the largest size."""
+
+    def __len__(self) -> int:
+        return MAX_BLOCK
+
+
+class _Store(MemoryStore):
+    def get(self, cid: CID) -> bytes:
+        return _Large()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_artefact_may_have_a_gibibyte(more: int) -> None:
+    roots = [
+        CID.of(Codec.RAW, bytes([n % 256, n // 256])) for n in range(2**30 // MAX_BLOCK + more)
+    ]
+    if more:
+        with pytest.raises(MalformedRecord, match=f"more than {2**30} bytes under {roots[0]}"):
+            collect(_Store(), roots)
+    else:
+        assert len(collect(_Store(), roots).blocks) == len(roots)
+
+
 def test_kubos_car(case: dict[str, Any]) -> None:
     data = base64.b64decode(case["base64"])
     artefact = read_car(data)
