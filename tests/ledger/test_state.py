@@ -629,6 +629,12 @@ def test_bytes_of_all_rounds_may_be_asked_for_until_a_result_settles() -> None:
     assert script.state.over == 1
 
 
+def test_between_rounds_time_settles_a_result() -> None:
+    state = accepted().state
+    assert state.advances == state.lineage[0].proposal.challenge_deadline
+    assert ended().state.advances is None
+
+
 def test_a_stake_is_bound_from_when_the_last_own_round_settles() -> None:
     script = left(unbonding_window=50)
     script.do(*[ev.UpdateCommitted] * 2, ev.CommitClosed, ev.ResultProposed, ev.Voted, ev.Voted)

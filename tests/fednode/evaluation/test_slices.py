@@ -14,6 +14,7 @@ from fednode.data.fixed import ONE
 from fednode.data.salted import SaltedRows
 from fednode.data.schema import ImageSchema
 from fednode.errors import FedNodeError
+from fednode.evaluation import slices as evaluation_slices
 from fednode.evaluation.slices import SliceCommitment, Slices, SliceTree, cut
 from ledger import cbor
 from ledger.artefacts import record
@@ -71,6 +72,13 @@ def test_every_slice_has_its_share_of_a_sites_classes() -> None:
     for part in cut(rows, 5).parts:
         inside = np.bincount(part.rows.groups * 2 + part.rows.labels, minlength=6)
         assert np.all(np.abs(inside - np.bincount(strata, minlength=6) / 5) <= 1)
+
+
+def test_a_slice_has_no_more_rows_than_may_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation_slices, "MOST_ROWS", 10)
+    assert [len(part) for part in cut(drawn(30), 3).parts] == [10] * 3
+    with pytest.raises(FedNodeError, match="a slice has at most 10 rows"):
+        cut(drawn(31), 3)
 
 
 def test_the_secret_decides_which_slice_a_row_is_in() -> None:

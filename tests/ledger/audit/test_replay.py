@@ -8,6 +8,7 @@ import pytest
 
 from fednode.auditing import run_audit
 from ledger import artefacts, cbor, payouts
+from ledger import history as ev
 from ledger.audit import verdict as v
 from ledger.audit.evidence import Deployment
 from ledger.audit.replay import PolicyRefused, audit
@@ -67,9 +68,13 @@ def test_the_verdict_tells_the_story() -> None:
     assert verdict.paid == last.payout_total
     assert [p.name for p in verdict.participants] == ["Hospital 2", "Hospital 3", "Hospital 4"]
     assert sum(p.share for p in verdict.participants) == 1
+    claims = world.of_kind(ev.PayoutClaimed)
+    assert claims
     claimed = {p.index: p.claimed for p in verdict.participants}
     assert claimed == {p.index: p.paid for p in world.replica.state.participants}
     assert verdict.terms.name == "Trial"
+    details = {f"what participant {claim.participant} has claimed in all" for claim in claims}
+    assert details <= {c.detail for c in verdict.checks if c.step is v.CLAIMS and c.round is None}
 
 
 def test_what_goes_on_is_said() -> None:

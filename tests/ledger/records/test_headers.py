@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields, replace
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, cast
 
@@ -246,3 +247,18 @@ def test_a_committee_is_drawn_if_not_all_fit_in() -> None:
 def test_a_period_ends_every_so_often_and_with_the_last_result(every: int, ends: list[int]) -> None:
     header = replace(POLICY, rounds=7, reward_period=every)
     assert [trained for trained in range(8) if header.ends_period(trained)] == ends
+
+
+NUMBERS: dict[type[IntEnum], list[str]] = {
+    Rule: ["WEIGHTED_MEAN", "TRIMMED_MEAN", "MEDIAN"],
+    Valuation: ["NONE", "LEAVE_ONE_OUT", "EXACT"],
+    Visibility: ["PUBLIC", "MEMBERS"],
+    Evaluation: ["NONE", "PUBLIC", "SLICES", "SHARDS"],
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_choices_keep_their_numbers(kind: type[IntEnum]) -> None:
+    """Policies on chains hold them."""
+    found = {name: int(member) for name, member in kind.__members__.items()}
+    assert found == {name: number for number, name in enumerate(NUMBERS[kind])}

@@ -278,7 +278,9 @@ def test_a_claim_rests_on_the_contract_where_payouts_are_sealed() -> None:
     scene.world.claim(2, paid - 1, scene.world.signer(2))
     finding = verdict_of(scene, AUDITOR).finding
     assert finding is not None
-    assert finding.step == v.CLAIMS
+    assert (finding.step, finding.round) == (v.CLAIMS, None)
+    assert finding.subject == "what participant 2 has claimed in all"
+    assert (finding.expected, finding.found) == (str(paid), str(paid - 1))
 
 
 # -- sealed in part
