@@ -11,7 +11,7 @@ import pytest
 from fednode.auditing import run_audit
 from ledger import cbor
 from ledger.audit import aside
-from ledger.audit.aside import Aside, Task
+from ledger.audit.aside import Aside, Rationed, Task
 from ledger.audit.verdict import Verdict
 from ledger.cid import CID, Codec
 from ledger.stores import Artefact, BlockNotFound, MemoryStore
@@ -173,6 +173,26 @@ def test_a_record_is_read_once_though_two_threads_come_to_it(cancelled: bool) ->
         task.run()
     assert read == ([] if cancelled else [1])
     assert task.outcome.cancelled() == cancelled
+
+
+def test_what_is_read_for_notes_is_rationed_and_only_read() -> None:
+    whole = MemoryStore()
+    blocks = [Artefact.of(Codec.RAW, bytes([n]) * 4) for n in range(3)]
+    for artefact in blocks[:2]:
+        whole.put(artefact)
+    first, second, absent = (artefact.roots[0] for artefact in blocks)
+    store = Rationed(whole, 5)
+    assert [store.has(cid) for cid in (first, second, absent)] == [True, True, False]
+    assert list(store.sized(4)) == list(whole.sized(4))
+    # A block is given while any byte is left.
+    assert (store.get(first), store.get(second)) == (bytes([0] * 4), bytes([1] * 4))
+    with pytest.raises(BlockNotFound, match="too much was read for notes before it"):
+        store.get(first)
+    for write in (lambda: store.put(blocks[2]), lambda: store.remove([first])):
+        with pytest.raises(NotImplementedError):
+            write()
+    assert whole.has(first)
+    assert not whole.has(absent)
 
 
 def test_no_thread_is_left_where_all_is_read() -> None:

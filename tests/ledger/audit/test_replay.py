@@ -17,6 +17,7 @@ from ledger.proceedings import Outcome
 from ledger.replica import Replica
 from ledger.stores import MemoryStore, StoreUnreachable
 from ledger.types import Digest
+from tests.ledger.sealing.scene import Scene
 from tests.tamper.kinds import Clean, clean
 from tests.tamper.policies import draw, terms
 from tests.tamper.story import Publication, Situation, Story
@@ -234,3 +235,31 @@ def test_a_header_of_noise_is_a_finding(clean_world: Clean) -> None:
 @pytest.fixture
 def clean_world() -> Clean:
     return next(one for one in map(clean, range(1, 50)) if one.world.replica.state.lineage)
+
+
+# -- results that were voted down
+
+
+@pytest.mark.parametrize(("accepted", "right"), [(0, True), (1, True), (0, False)])
+def test_a_right_result_that_was_voted_down_is_noted(accepted: int, right: bool) -> None:
+    scene = Scene.form(sealed=False).play(accepted)
+    world = scene.world
+    for index in range(3):
+        scene.commit(index)
+    outcome = scene.compose()
+    if not right:
+        header = replace(outcome.header, weight=outcome.header.weight + 1)
+        outcome = replace(outcome, records=replace(outcome.records, header=header))
+    artefact, digest = artefacts.result_artefact(outcome, parent=b"")
+    world.store.put(artefact)
+    turn = world.replica.state.in_turn(scene.round)
+    assert turn is not None
+    world.propose(turn.signer, outcome.header, digest)
+    for index in (0, 2):
+        world.vote(index, False)
+    verdict = run_audit(world.evidence())
+    assert verdict.holds, verdict.finding
+    assert [note for note in verdict.notes if "was not accepted" in note] == [
+        f"Round {accepted}: a result that follows from its updates was not accepted in attempt 0; "
+        "participants 0, 2 voted against it."
+    ] * right
