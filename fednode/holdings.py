@@ -9,10 +9,12 @@ asked for.
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain as chain_of
 
 from ledger.chain.client import Chain
 from ledger.chain.errors import ChainError
 from ledger.chain.federations import Federations
+from ledger.chain.types import MAX_TRANSACTION_BYTES
 from ledger.cid import CID, Codec
 from ledger.headers import PolicyHeader
 from ledger.history import Event, FederationCreated, HistoryReader
@@ -67,14 +69,16 @@ class Holdings:
 
 def published_header(chain: Chain, created: FederationCreated) -> bytes | None:
     """Find a policy's header in the transaction that created the federation; None where the node
-    does not have the transaction.
+    does not have the transaction, or it is larger than nodes take one.
 
     The creator may be a contract that was itself called: the header is known by its digest.
     """
     with suppress(ChainError):
         transaction = chain.transaction(created.meta.transaction)
         data, size = b"" if transaction is None else transaction.data, size_of(PolicyHeader)
-        for start in (SELECTOR_SIZE, *range(len(data) - size + 1)):
+        if len(data) > MAX_TRANSACTION_BYTES:
+            return None  # every window of it is hashed below
+        for start in chain_of((SELECTOR_SIZE,), range(len(data) - size + 1)):
             found = data[start : start + size]
             if hashlib.sha256(found).digest() == created.policy:
                 return found

@@ -1,12 +1,8 @@
 """A node's JSON-RPC answers as values, each checked and bounded where it is read.
 
-Quantities have the width that Ethereum gives them, so that no number of a node's is larger than
-what is made of it. Leading zeros are taken: some nodes write them.
-
-Source: execution-apis `src/schemas/base-types.yaml`; EIP-1474.
+Source: execution-apis `src/schemas`; EIP-1474.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,21 +10,18 @@ from eth_utils.address import is_hex_address, to_checksum_address
 
 from ledger.chain.blocks import HEADER_FIELDS, HEADER_INTEGERS, integer, raw_transaction
 from ledger.chain.errors import MalformedAnswer
-from ledger.chain.types import Block, Log, Receipt, Transaction
+from ledger.chain.quantities import COUNT, HASH, PRICE, WORD, data, number
+from ledger.chain.types import MAX_GAS, Block, Log, Receipt, Transaction
 from ledger.types import Address, Wei
+
+__all__ = ["COUNT", "HASH", "PRICE", "WORD", "data", "number"]
 
 Json = Mapping[str, object]
 
-COUNT: Final = 64
-"""Bits of block numbers, nonces, indices and amounts of gas."""
-PRICE: Final = 128
-"""Bits of the price of a unit of gas: with any amount of gas the fee stays below 2^256."""
-WORD: Final = 256
 LAST_MOMENT: Final = 253_402_300_799
 """The last second of the year 9999: a later timestamp is no date."""
-HASH: Final = 32
-
-_QUANTITY = re.compile(r"0[xX][0-9a-fA-F]+")
+MAX_INPUT: Final = MAX_GAS // 4
+"""Bytes that a transaction of anyone's can pay for: none costs less than 4 units of gas."""
 
 
 def hexed(data: bytes) -> str:
@@ -58,29 +51,6 @@ def fields_of(value: object, method: str) -> Json:
     if not isinstance(value, Mapping):
         raise MalformedAnswer(method, "not an object")
     return value
-
-
-def data(value: object, where: str, *, size: int | None = None) -> bytes:
-    """Read bytes, of a given number if there is one."""
-    try:
-        if isinstance(value, str) and value.startswith("0x"):
-            found = bytes.fromhex(value[2:])
-            if size is None or len(found) == size:
-                return found
-    except ValueError:
-        pass
-    wanted = "hex bytes" if size is None else f"{size} hex bytes"
-    raise MalformedAnswer(where, f"{str(value)[:40]!r} is not {wanted}")
-
-
-def number(value: object, where: str, *, bits: int = COUNT) -> int:
-    """Read a quantity below 2^bits."""
-    if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
-        raise MalformedAnswer(where, f"{str(value)[:40]!r} is not a hex number")
-    digits = value[2:].lstrip("0") or "0"
-    if 4 * len(digits) > bits + 3 or (found := int(digits, 16)) >> bits:
-        raise MalformedAnswer(where, f"{value[:20]}... is 2^{bits} or more")
-    return found
 
 
 def integer_of(fields: Json, name: str, *, bits: int = COUNT) -> int:
@@ -122,13 +92,14 @@ def transaction(found: object, hash_: bytes) -> Transaction | None:
     fields = fields_of(found, "eth_getTransactionByHash")
     if fields.get("blockHash") is None:
         return None
+    input_ = data(fields.get("input"), "input", most=MAX_INPUT)
     return Transaction(
         hash=hash_,
         sender=_address(fields, "from"),
         to=_address(fields, "to") if fields.get("to") else None,
         nonce=integer_of(fields, "nonce"),
         value=Wei(integer_of(fields, "value", bits=WORD)),
-        data=data(fields.get("input"), "input"),
+        data=input_,
         raw=raw_transaction(fields, hash_),
     )
 

@@ -14,6 +14,7 @@ from eth_utils.crypto import keccak
 from trie.hexary import HexaryTrie
 
 from ledger.chain.bounded_rlp import decode_list
+from ledger.chain.quantities import COUNT, HASH, WORD, data, number
 from ledger.chain.types import Block, Log, Receipt
 from ledger.errors import LedgerError
 
@@ -138,73 +139,78 @@ def _trie(items: Sequence[bytes]) -> HexaryTrie:
 
 
 def raw_transaction(fields: Mapping[str, object], expected: bytes) -> bytes | None:
-    """Rebuild a signed transaction from its JSON-RPC fields; None if it is of an unknown kind."""
+    """Rebuild a signed transaction from its JSON-RPC fields; None if it is of an unknown kind.
+
+    Raise MalformedAnswer for a field that is no number or no bytes.
+    """
     try:
         raw = _encode_transaction(fields)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, TypeError):  # a kind of a chain's own lacks fields, or names others so
         return None
     return raw if raw is not None and keccak(raw) == expected else None
 
 
 def _encode_transaction(fields: Mapping[str, object]) -> bytes | None:
-    kind = _number(fields.get("type", "0x0"))
-    target = _data(fields["to"]) if fields.get("to") else b""
-    message = [target, _quantity(fields["value"]), _data(fields["input"])]
-    nonce, gas = _quantity(fields["nonce"]), _quantity(fields["gas"])
-    r, s = _quantity(fields["r"]), _quantity(fields["s"])
+    kind = 0 if fields.get("type") is None else number(fields["type"], "type", bits=8)
+    if kind > 4:
+        return None
+    target = _address(fields, "to") if fields.get("to") else b""
+    message = [target, _quantity(fields, "value"), data(fields["input"], "input")]
+    nonce, gas = _quantity(fields, "nonce", COUNT), _quantity(fields, "gas", COUNT)
+    r, s = _quantity(fields, "r"), _quantity(fields, "s")
     if kind == 0:
-        price = _quantity(fields["gasPrice"])
-        return bytes(rlp.encode([nonce, price, gas, *message, _quantity(fields["v"]), r, s]))
-    parity = _quantity(fields.get("yParity", fields.get("v")))
-    head: list[object] = [_quantity(fields["chainId"]), nonce]
+        price = _quantity(fields, "gasPrice")
+        return bytes(rlp.encode([nonce, price, gas, *message, _quantity(fields, "v"), r, s]))
+    parity = _quantity(fields, "yParity" if fields.get("yParity") is not None else "v")
+    head: list[object] = [_quantity(fields, "chainId"), nonce]
     if kind == 1:
-        head.append(_quantity(fields["gasPrice"]))
+        head.append(_quantity(fields, "gasPrice"))
     else:
-        head += [_quantity(fields["maxPriorityFeePerGas"]), _quantity(fields["maxFeePerGas"])]
+        head += [_quantity(fields, "maxPriorityFeePerGas"), _quantity(fields, "maxFeePerGas")]
     items = [*head, gas, *message, _access_list(fields.get("accessList"))]
     if kind == 3:
-        items += [_quantity(fields["maxFeePerBlobGas"]), _hashes(fields["blobVersionedHashes"])]
+        hashes = _list(fields["blobVersionedHashes"])
+        items += [
+            _quantity(fields, "maxFeePerBlobGas"),
+            [data(value, "blobVersionedHashes", size=HASH) for value in hashes],
+        ]
     elif kind == 4:
         items.append(_authorisations(fields["authorizationList"]))
-    elif kind > 4:
-        return None
     return bytes([kind]) + bytes(rlp.encode([*items, parity, r, s]))
 
 
-def _number(value: object) -> int:
-    return int(str(value), 16)
+def _quantity(fields: Mapping[str, object], name: str, bits: int = WORD) -> bytes:
+    return integer(number(fields[name], name, bits=bits))
 
 
-def _quantity(value: object) -> bytes:
-    return integer(_number(value))
+def _address(fields: Mapping[str, object], name: str) -> bytes:
+    return data(fields[name], name, size=20)
 
 
-def _data(value: object) -> bytes:
-    return bytes.fromhex(str(value).removeprefix("0x"))
+def _list(entries: object) -> list[Mapping[str, object]]:
+    return entries if isinstance(entries, list) else []
 
 
 def _access_list(entries: object) -> list[list[object]]:
-    if not isinstance(entries, list):
-        return []
-    return [[_data(e["address"]), [_data(key) for key in e["storageKeys"]]] for e in entries]
-
-
-def _hashes(values: object) -> list[bytes]:
-    return [_data(value) for value in values] if isinstance(values, list) else []
+    return [
+        [
+            _address(e, "address"),
+            [data(key, "storageKeys", size=HASH) for key in _list(e["storageKeys"])],
+        ]
+        for e in _list(entries)
+    ]
 
 
 def _authorisations(entries: object) -> list[list[bytes]]:
     """Encode what EIP-7702 lets accounts authorise in a transaction of type 4."""
-    if not isinstance(entries, list):
-        return []
     return [
         [
-            _quantity(e["chainId"]),
-            _data(e["address"]),
-            _quantity(e["nonce"]),
-            _quantity(e["yParity"]),
-            _quantity(e["r"]),
-            _quantity(e["s"]),
+            _quantity(e, "chainId"),
+            _address(e, "address"),
+            _quantity(e, "nonce", COUNT),
+            _quantity(e, "yParity", 8),
+            _quantity(e, "r"),
+            _quantity(e, "s"),
         ]
-        for e in entries
+        for e in _list(entries)
     ]

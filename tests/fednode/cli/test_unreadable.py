@@ -1,5 +1,6 @@
 """Money comes out of a federation whose records nobody can read, and its state can be told."""
 
+import time
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -127,6 +128,11 @@ def test_a_header_is_found_in_what_the_creator_sent(contract: Federations, stran
         node = cast(Chain, Stub(replace(sent, data=data)))
         assert published_header(node, created) == found
     assert published_header(cast(Chain, Stub(None)), created) is None
+    # Nothing is hashed of what is larger than any transaction of ours.
+    large = Stub(replace(sent, data=bytes(15_000_000) + sent.data))
+    started = time.monotonic()
+    assert published_header(cast(Chain, large), created) is None
+    assert time.monotonic() - started < 1
 
 
 @dataclass(frozen=True)
