@@ -4,6 +4,7 @@ Source: execution-apis `src/schemas`; EIP-1474.
 """
 
 from collections.abc import Mapping
+from reprlib import Repr
 from typing import Final
 
 from eth_utils.address import is_hex_address, to_checksum_address
@@ -18,10 +19,16 @@ __all__ = ["COUNT", "HASH", "PRICE", "WORD", "data", "number"]
 
 Json = Mapping[str, object]
 
+MAX_WORDS: Final = 1_000
+"""Characters of an error's message: the line that it stands in has to keep its end."""
+MAX_REVERT: Final = 1 << 14
+"""Bytes of a revert's data."""
 LAST_MOMENT: Final = 253_402_300_799
 """The last second of the year 9999: a later timestamp is no date."""
 MAX_INPUT: Final = MAX_GAS // 4
 """Bytes that a transaction of anyone's can pay for: none costs less than 4 units of gas."""
+
+_SHORT: Final = Repr()
 
 
 def hexed(data: bytes) -> str:
@@ -32,18 +39,23 @@ def hexed(data: bytes) -> str:
 def error(found: object) -> tuple[int, str, bytes]:
     """Read an error object: its code, message, and the revert data wherever the node put it."""
     if not isinstance(found, Mapping):
-        return 0, str(found), b""
+        return 0, _words(found), b""
     code = found.get("code")
     given = found.get("data")
     while isinstance(given, Mapping):
         given = given.get("data") or given.get("result")
-    text = given.removeprefix("Reverted ") if isinstance(given, str) else ""
+    text = given[: 2 * MAX_REVERT].removeprefix("Reverted ") if isinstance(given, str) else ""
     try:
         reverted = bytes.fromhex(text[2:]) if text.startswith("0x") else b""
     except ValueError:
         reverted = b""
-    number_ = code if isinstance(code, int) else 0
-    return number_, str(found.get("message", "no message")), reverted
+    known = code if isinstance(code, int) and abs(code) < 1 << COUNT else 0
+    return known, _words(found.get("message", "no message")), reverted
+
+
+def _words(value: object) -> str:
+    """Give the start of a text, or of what stands in its place."""
+    return (value if isinstance(value, str) else _SHORT.repr(value))[:MAX_WORDS]
 
 
 def fields_of(value: object, method: str) -> Json:

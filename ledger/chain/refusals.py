@@ -14,6 +14,7 @@ from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
 from ledger.chain.errors import ContractRejected, Reverted, TransactionFailed, shown
+from ledger.chain.reverts import MOST
 from ledger.contracts import artifact
 from ledger.plain import ether, moment
 
@@ -151,7 +152,7 @@ class _Fields(dict[str, object]):
         value = super().__getitem__(name)
         if name in MOMENTS and isinstance(value, int):
             return moment(value)
-        return _Amount(value) if isinstance(value, int) else shown(value)
+        return _Amount(value) if isinstance(value, int) else shown(value)[:MOST]
 
 
 class _Amount(int):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import rlp
+from eth_abi.abi import encode as abi_encode
 from eth_account import Account as EthAccount
 from eth_utils.crypto import keccak
 
@@ -14,6 +15,7 @@ from ledger.chain.accounts import Account
 from ledger.chain.answers import Json
 from ledger.chain.client import Chain
 from ledger.chain.errors import (
+    ChainError,
     ChainUnreachable,
     MalformedAnswer,
     Reverted,
@@ -612,6 +614,27 @@ def test_nonsense_is_a_malformed_answer(answer: object) -> None:
             assert read(bytes(32)) is None
     with contextlib.suppress(MalformedAnswer):
         assert chain.logs(TARGET, [], 0, 1) == []
+
+
+LONG: list[object] = ["x" * 1_000_000, ["x" * 9_000] * 900, {"x": "y" * 9_000_000}]
+
+
+@pytest.mark.parametrize("words", LONG)
+@pytest.mark.parametrize("code", [-32000, 429, 3, 10**4000])
+def test_an_error_of_many_words_keeps_address_and_advice(words: object, code: int) -> None:
+    text = abi_encode(["string"], ["z" * 90_000]).hex() if code == 3 else "12" * 90_000
+    told = {"code": code, "message": words, "data": f"0x08c379a0{text}"}
+
+    def transport(method: str, params: Sequence[object]) -> Json:
+        return {"result": "0x1"} if method == "eth_chainId" else {"error": told}
+
+    chain = Chain(RpcEngine(transport, "http://node.example", pause=lambda seconds: None))
+    for asked in (chain.block_number, lambda: chain.call(TARGET, b"")):
+        with pytest.raises(ChainError) as refused:
+            asked()
+        line = str(refused.value)
+        assert len(line) < 1_500
+        assert code != 429 or ("node.example" in line and line.endswith("another --rpc"))
 
 
 def test_reads_are_retried() -> None:
