@@ -8,6 +8,7 @@ whole is asked again in smaller ones.
 Source: JSON-RPC 2.0; EIP-1474; RFC 9110, section 10.2.3 (Retry-After).
 """
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +50,7 @@ Transport = Callable[[str, Sequence[object]], Json]
 Batch = Callable[[Sequence[Question]], Sequence[Json]]
 
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+_end: ContextVar[float] = ContextVar("end", default=math.inf)
 
 
 @contextmanager
@@ -59,6 +61,23 @@ def until(deadline: float) -> Iterator[None]:
         yield
     finally:
         _deadline.reset(token)
+
+
+@contextmanager
+def one_question() -> Iterator[None]:
+    """Inside, all requests count as one question, which is over when PATIENCE is: the first one and
+    what is asked for in its place, narrower.
+    """
+    token = _end.set(min(_end.get(), time.monotonic() + PATIENCE))
+    try:
+        yield
+    finally:
+        _end.reset(token)
+
+
+def seconds_left() -> float:
+    """Give the seconds until the question is over that is being asked."""
+    return _end.get() - time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,23 +140,28 @@ class Questions:
 
     def answer(self, method: str, params: Sequence[object], *, narrowable: bool = False) -> Json:
         """Give the answer, of a result or an error. Raise ChainBusy or ChainUnreachable."""
-        last, end = "", time.monotonic() + PATIENCE
-        for attempt in range(ATTEMPTS):
-            try:
-                return self.once(method, params, narrowable=narrowable)
-            except TransportFailure as failure:
-                last = str(failure)
-                if failure.narrow and narrowable:
-                    raise RpcRefused(method, 0, last) from None
-                if time.monotonic() >= end:  # each try of a node that drips takes its whole time
-                    break
-                if attempt + 1 < ATTEMPTS:
-                    self.pause(pause_after(attempt))
+        last = ""
+        with one_question():
+            for attempt in range(ATTEMPTS):
+                try:
+                    return self.once(method, params, narrowable=narrowable)
+                except TransportFailure as failure:
+                    last = str(failure)
+                    if seconds_left() <= 0:  # each try of a node that drips takes its whole time
+                        break
+                    if failure.narrow and narrowable:
+                        raise RpcRefused(method, 0, last) from None
+                    if attempt + 1 < ATTEMPTS:
+                        self.pause(pause_after(attempt))
         raise ChainUnreachable(self.endpoint, last)
 
     def once(self, method: str, params: Sequence[object], *, narrowable: bool = False) -> Json:
-        """Give the answer as soon as the node is not busy. Raise ChainBusy or TransportFailure."""
-        patience = _Patience(self.endpoint, self.pause)
+        """Give the answer as soon as the node is not busy. Raise ChainBusy or TransportFailure.
+
+        A limit on sizes may be worded as one on requests: if a narrowable question gets the same
+        words after a pause, that raises RpcRefused.
+        """
+        patience, before = _Patience(self.endpoint, self.pause), ""
         while True:
             try:
                 answer = self._transport(method, params)
@@ -150,25 +174,35 @@ class Questions:
                 if found is None:
                     return answer
                 busy = found
+            if narrowable and busy.reason == before:
+                raise RpcRefused(method, 0, busy.reason)
             patience.wait(method, busy)
+            before = busy.reason
 
     def requests(self, method: str, params: Sequence[Sequence[object]]) -> list[object]:
         """Give the results of many questions of one kind, in few requests."""
         results: list[object] = []
-        patience = _Patience(self.endpoint, self.pause)
         while len(results) < len(params):
-            part = [(method, item) for item in params[len(results) :][: self._most]]
-            found = self._leading(part, patience)
-            if found:
-                patience = _Patience(self.endpoint, self.pause)
-            results += found
+            with one_question():
+                results += self._next(method, params[len(results) :])
         return results
+
+    def _next(self, method: str, params: Sequence[Sequence[object]]) -> list[object]:
+        """Give the first results, at least one, of batches that get smaller."""
+        patience = _Patience(self.endpoint, self.pause)
+        while True:
+            found = self._leading([(method, item) for item in params[: self._most]], patience)
+            if found:
+                return found
+            if seconds_left() <= 0:
+                raise ChainUnreachable(self.endpoint, "no whole answer to a batch in time")
 
     def together(self, questions: Sequence[Question]) -> list[object] | None:
         """Send one batch; None unless every question in it was answered."""
         if self._batch is None or len(questions) > self._most:
             return None
-        answered = self._batched(questions, _Patience(self.endpoint, self.pause))
+        with one_question():
+            answered = self._batched(questions, _Patience(self.endpoint, self.pause))
         results = [answer["result"] for answer in answered or () if _answered(answer)]
         return results if len(results) == len(questions) else None
 
@@ -224,7 +258,8 @@ class _Patience:
 
     def __init__(self, endpoint: str, pause: Callable[[float], None]) -> None:
         deadline = _deadline.get()
-        self._left = PATIENCE if deadline is None else deadline - time.monotonic()
+        now = time.monotonic()
+        self._left = min(PATIENCE, _end.get() - now) if deadline is None else deadline - now
         self._step = FIRST_WAIT
         self._endpoint = endpoint
         self._pause = pause

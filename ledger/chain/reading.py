@@ -4,6 +4,7 @@ Reads are of the pending block, or of the newest one where a node has no pending
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from ledger.chain.errors import (
     Unfunded,
     WrongChain,
 )
-from ledger.chain.questions import Batch, Questions, Transport
+from ledger.chain.questions import Batch, Questions, Transport, one_question
 from ledger.chain.reverts import revert_reason
 from ledger.chain.types import MAX_GAS, Block, Call, Log, Receipt, Transaction
 from ledger.types import Address
@@ -30,7 +31,15 @@ from ledger.types import Address
 log = logging.getLogger("fednode")
 
 SPAN = 10_000
-"""Blocks whose logs are asked for at once, unless the node takes fewer."""
+"""Blocks whose logs are asked for at once, at first."""
+MOST_PAGES = 10_000_000
+"""More take days."""
+_TOO_MANY = (
+    "{} more requests would lead to block {}, at {} blocks each; give --from-block, or an --rpc "
+    "that takes more blocks at once"
+)
+RETRIED = 16
+"""Pages of one size after which the node may take larger ones again."""
 
 _COUNT = "eth_getTransactionCount"
 
@@ -68,6 +77,29 @@ class Quote:
     limit: int
 
 
+@dataclass(slots=True)
+class _Pages:
+    """How many blocks' logs a node is asked for at once: twice as many after each success, and half
+    of what it refuses. What was refused is not tried again for a while.
+    """
+
+    size: int = SPAN
+    limit: float = math.inf
+    same: int = 0
+
+    def refused(self, size: int) -> None:
+        self.size, self.limit, self.same = size // 2, size, 0
+
+    def taken(self, size: int) -> None:
+        if size < self.size:  # the last page says nothing of larger ones
+            return
+        self.same += 1
+        if self.same > RETRIED:
+            self.limit = math.inf
+        if 2 * self.size < self.limit:
+            self.size, self.same = 2 * self.size, 0
+
+
 class Reader:
     """One node's answers. Safe for several threads."""
 
@@ -83,7 +115,7 @@ class Reader:
         self.endpoint = endpoint
         self.ask = Questions(transport, endpoint, batch=batch, pause=pause)
         self.pause = pause
-        self._span = SPAN
+        self._pages = _Pages()
         self._first: dict[Address, int] = {}
         self._said = False
         self._newest: Block | None = None
@@ -210,20 +242,31 @@ class Reader:
         """
         found: list[Log] = []
         while from_block <= to_block:
-            end = min(to_block, from_block + self._span - 1)
+            with one_question():
+                logs, from_block = self._page(address, topics, from_block, to_block)
+            found += logs
+        return found
+
+    def _page(
+        self, address: Address, topics: Sequence[bytes | None], from_block: int, to_block: int
+    ) -> tuple[list[Log], int]:
+        """Give the logs of as many blocks as the node takes, and the block after them."""
+        while True:
+            size = min(to_block - from_block + 1, self._pages.size)
             try:
-                found += self._logs(address, topics, from_block, end)
+                logs = self._logs(address, topics, from_block, from_block + size - 1)
             except ChainBusy:
                 raise
             except RpcRefused:
-                if end == from_block:
+                if size == 1:
                     raise
-                self._span = (end - from_block + 1) // 2
+                self._pages.refused(size)
                 continue
-            # Slowly, since what was refused will be refused again.
-            self._span = min(SPAN, self._span + self._span // 8 + 1)
-            from_block = end + 1
-        return found
+            self._pages.taken(size)
+            left = (to_block - from_block) // size
+            if self._pages.same >= RETRIED and left > MOST_PAGES:
+                raise RpcRefused("eth_getLogs", 0, _TOO_MANY.format(left, to_block, size))
+            return logs, from_block + size
 
     def _logs(
         self, address: Address, topics: Sequence[bytes | None], from_block: int, to_block: int
@@ -336,6 +379,7 @@ class Reader:
         """Give the price of a unit of gas that the node suggests."""
         return self.integer("eth_gasPrice", [], bits=PRICE)
 
+    @one_question()
     def quote(self, address: Address) -> Quote:
         """Ask what a transaction has to know; in one request where the node takes that."""
         together = self.ask.together(

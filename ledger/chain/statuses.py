@@ -1,7 +1,8 @@
 """What an HTTP response of a node means: a JSON-RPC answer, or no answer and why there is none.
 
 Nodes and providers send errors of JSON-RPC with any status, a limit on ranges with 400 for example.
-A status without such a body is the gateway's in front of the node.
+A status without such a body is the gateway's in front of the node. Any of them may be meant for the
+size of a question.
 
 Source: RFC 9110, sections 10.2.3 (Retry-After) and 15; JSON-RPC 2.0.
 """
@@ -19,16 +20,6 @@ from ledger.chain.questions import MOST_SECONDS, RETRY_AFTER, Busy, TransportFai
 from ledger.errors import MalformedRecord
 
 _ASK_LATER: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-_TOO_MUCH: Final = frozenset(
-    (
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    )
-)
-"""May be meant for the size of a question or of its answer."""
 _NO_ENTRY: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _SECONDS = re.compile(r"[0-9]+")
 
@@ -60,7 +51,8 @@ def answer_of(response: Response) -> Json | list[object]:
     if status in _NO_ENTRY:
         told = _told(found)
         reason = f"{response.problem}{f' ({told})' if told else ''}; it wants a login or a key"
-        raise TransportFailure(f"{reason}: name it in the address, or in ~/.netrc", sent=True)
+        reason = f"{reason}: name it in the address, or in ~/.netrc"
+        raise TransportFailure(reason, sent=True, narrow=True)
     fine = 200 <= status < 300
     if isinstance(found, Mapping) and (fine or _is_error(found)):
         return _hinted(found, seconds)
@@ -68,7 +60,7 @@ def answer_of(response: Response) -> Json | list[object]:
         return [_hinted(item, seconds) if isinstance(item, Mapping) else item for item in found]
     if fine:
         raise TransportFailure("the answer is not JSON-RPC", sent=True)
-    raise TransportFailure(response.problem, sent=True, narrow=status in _TOO_MUCH)
+    raise TransportFailure(response.problem, sent=True, narrow=True)
 
 
 def seconds_of(retry_after: str, date: str) -> float | None:

@@ -15,12 +15,13 @@ from typing import Final, cast
 from ledger.bounded_json import read_json
 from ledger.chain.answers import Json
 from ledger.chain.errors import BadEndpoint
-from ledger.chain.questions import Batch, Transport, TransportFailure
+from ledger.chain.questions import Batch, Transport, TransportFailure, seconds_left
 from ledger.chain.statuses import Response, Wire
 from ledger.errors import MalformedRecord
 from ledger.urls import fault_of, shown
 
 REQUEST_TIMEOUT: Final = 30.0
+LEAST_TIMEOUT: Final = 0.1
 MAX_ANSWER: Final = 32 << 20
 """More than the receipts of a full block, or the logs that nodes give at once."""
 _PIECE: Final = 1 << 16
@@ -69,7 +70,7 @@ def _http(url: str) -> Wire:
 
     def send(body: bytes) -> Response:
         try:
-            answer = server.post(body, seconds=REQUEST_TIMEOUT, most=MAX_ANSWER)
+            answer = server.post(body, seconds=_seconds(), most=MAX_ANSWER)
         except HttpFailure as failure:
             narrow = failure.sent and failure.kind in (Kind.LATE, Kind.ENDLESS)
             raise TransportFailure(failure.reason, sent=failure.sent, narrow=narrow) from None
@@ -83,9 +84,9 @@ def _socket(path: str) -> Wire:
         raise BadEndpoint(shown(path), "no such socket; begin a URL with its scheme, http or https")
 
     def send(body: bytes) -> Response:
-        end = time.monotonic() + REQUEST_TIMEOUT
+        end = time.monotonic() + (seconds := _seconds())
         with socket.socket(socket.AF_UNIX) as wire:
-            wire.settimeout(REQUEST_TIMEOUT)
+            wire.settimeout(seconds)
             try:
                 wire.connect(path)
             except OSError as error:
@@ -99,6 +100,11 @@ def _socket(path: str) -> Wire:
                 raise TransportFailure("connection lost", sent=True) from None
 
     return send
+
+
+def _seconds() -> float:
+    """Give the time of a request: no longer than the question is asked that it belongs to."""
+    return max(LEAST_TIMEOUT, min(REQUEST_TIMEOUT, seconds_left()))
 
 
 def _whole(wire: socket.socket, end: float) -> bytes:
