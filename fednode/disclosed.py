@@ -1,9 +1,9 @@
 """What a site's rows have told others: the models that were counted on them, and the federations
 that summed them up.
 
-A count on hidden rows answers whatever a crafted model asks, and sums over nearly the same rows
-show the rows in between as a difference. Both add up over rounds, attempts, reorganisations and
-federations, so one file in the journal's folder keeps them by row. Rows stand in it as keyed
+A count on hidden rows answers whatever a crafted model asks. Counts or sums over nearly the same
+rows show the rows in between as a difference. Both add up over rounds, attempts, reorganisations
+and federations, so one file in the journal's folder keeps them by row. Rows stand in it as keyed
 digests. An answer is in the file before it leaves the site, so a killed node has told no more than
 the file says.
 """
@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ from ledger.whole_file import write_whole
 
 DISCLOSED: Final = "disclosed.json"
 LOCK: Final = "disclosed.lock"
+MARK: Final = b"kept\n"
+"""What the lock's file says once there is a record, so that a lost one is noticed."""
 ROW_BYTES: Final = 8
 NEARLY: Final = 10
 """Sets of rows are nearly the same if at most one row in so many is in one of them only."""
@@ -103,23 +105,49 @@ class _Record(_Entry):
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """An earlier statistics round over nearly the same rows: how many of these went into it, and
-    how many rows are in one of both rounds only.
+    """Nearly the same rows that have told an earlier federation something: how many rows there are
+    now, how many are in one of both sets only, and whether others of the earlier set were forgotten
+    since.
     """
 
     federation: str
     rows: int
     differing: int
+    forgotten: bool
 
-    def text(self) -> str:
-        """Warn in one line."""
+    @classmethod
+    def between(cls, now: Sequence[str], earlier: RowSet, federation: str) -> Self | None:
+        """Compare two sets of rows; None if they are the same, or are not nearly the same."""
+        own, other = Counter(now), Counter(earlier.rows)
+        common, differing = (own & other).total(), ((own - other) + (other - own)).total()
+        nearly = differing < LEAST_CELL or NEARLY * differing <= max(own.total(), other.total())
+        same = differing == 0 and earlier.whole
+        if same or not nearly or common <= differing:
+            return None
+        return cls(federation, own.total(), differing, not earlier.whole)
+
+    def sums_text(self) -> str:
+        """Warn in one line of sums."""
         return (
             f"warning: the statistics round of federation {self.federation} was over nearly the "
-            f"same rows ({self.differing} are in one of both only, of {self.rows} here): the "
-            "difference of the two sums shows these rows. A federation that is created with "
-            f"--ancestor {self.federation} sums nothing again, and one with data.statistics = "
-            "false sums nothing at all"
+            f"same rows ({self._difference}): the difference of the two sums shows these rows. A "
+            f"federation that is created with --ancestor {self.federation} sums nothing again, and "
+            "one with data.statistics = false sums nothing at all"
         )
+
+    def counts_text(self) -> str:
+        """Warn in one line of counts."""
+        return (
+            f"warning: the shard of federation {self.federation} had nearly the same rows "
+            f"({self._difference}): members who bring the same models again read these rows from "
+            "the difference of the counts. Take part without shards (evaluation.mode), with "
+            "another data.split.seed, or without all rows of the earlier shard"
+        )
+
+    @property
+    def _difference(self) -> str:
+        forgotten = " and those forgotten since" if self.forgotten else ""
+        return f"{self.differing}{forgotten} are in one of both only, of {self.rows} here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +162,8 @@ class Disclosed:
         """Enter models that are about to be counted on rows for a result; give how many the rows
         have answered then, each row in all federations together.
 
-        The same question about the same rows has the same answer, and is entered once. Raise
+        The same question about the same rows has the same answer, and is entered once. About
+        other rows, if only one is gone, it is a new question for each of them. Raise
         AnswersSpent, with nothing entered, if any of the rows would answer more than `most`.
         """
         with self._changing() as book:
@@ -165,10 +194,20 @@ class Disclosed:
         book = _Book(self._read())
         return book.most_asked(book.digests(rows))
 
-    def overlapping(self, rows: Rows, federation: FederationId) -> list[Overlap]:
-        """List the statistics rounds of other federations over nearly the same rows."""
+    def nearly_summed(self, rows: Rows) -> list[Overlap]:
+        """List the statistics rounds over nearly these rows, but not over the same."""
         book = _Book(self._read())
-        return list(book.overlapping(book.digests(rows), federation.hex()))
+        return book.nearly(book.digests(rows), book.summed)
+
+    def nearly_counted(self, rows: Rows) -> list[Overlap]:
+        """List the shards of nearly these rows, but not the same, that models were counted on."""
+        book = _Book(self._read())
+        return book.nearly(book.digests(rows), book.answers)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a record."""
+        return self._path.exists()
 
     def sum_up(self, rows: Rows, federation: FederationId) -> None:
         """Enter the statistics round that rows are about to go into."""
@@ -184,11 +223,11 @@ class Disclosed:
 
     def digests(self, rows: Rows) -> tuple[str, ...]:
         """Give the digests that rows stand under here; none if nothing was ever entered."""
-        return _Book(self._read()).digests(rows) if self._path.exists() else ()
+        return _Book(self._read()).digests(rows) if self.exists else ()
 
     def forget(self, digests: Collection[str]) -> None:
         """Take rows out of the record."""
-        if digests and self._path.exists():
+        if digests and self.exists:
             with self._changing() as book:
                 book.forget(set(digests))
 
@@ -200,12 +239,23 @@ class Disclosed:
         try:
             return _Record.model_validate_json(read_private(self._path))
         except FileNotFoundError:
+            self._require_never_kept()
             return _Record(key=secrets.token_hex(32))
         except (OSError, ValidationError):
             raise FedNodeError(
                 f"{self._path} cannot be read, and it says what this site's rows have told others: "
                 "restore it from a copy"
             ) from None
+
+    def _require_never_kept(self) -> None:
+        """Refuse to count from 0 again where there was a record."""
+        lock = self.folder / LOCK
+        if lock.exists() and lock.stat().st_size:
+            raise FedNodeError(
+                f"{self._path} is missing, and it says what this site's rows have told others: "
+                f"restore it from a copy (if there is none, remove {lock} too: the count then "
+                "starts at 0)"
+            )
 
     @contextmanager
     def _changing(self) -> Iterator["_Book"]:
@@ -221,10 +271,11 @@ class Disclosed:
             book = _Book(before)
             yield book
             after = book.record()
-            if after == before:
-                return
             try:
-                write_whole(self._path, [after.model_dump_json().encode()], mode=0o600)
+                if after != before:
+                    write_whole(self._path, [after.model_dump_json().encode()], mode=0o600)
+                if self.exists and not os.fstat(lock).st_size:
+                    os.write(lock, MARK)
             except OSError as error:
                 raise self._unwritable(error) from None
 
@@ -278,16 +329,11 @@ class _Book:
                 asked[digest] += number
         return max(asked.values(), default=0)
 
-    def overlapping(self, digests: Sequence[str], federation: str) -> Iterator[Overlap]:
-        """Give the statistics rounds of other federations that most of these rows went into."""
-        own = Counter(digests)
-        for one in self.summed:
-            earlier = Counter(self.sets[one.rows].rows)
-            common, differing = (own & earlier).total(), ((own - earlier) + (earlier - own)).total()
-            largest = max(own.total(), earlier.total())
-            nearly = differing < LEAST_CELL or NEARLY * differing <= largest
-            if one.federation != federation and common > differing and nearly:
-                yield Overlap(one.federation, own.total(), differing)
+    def nearly(self, digests: Sequence[str], told: Iterable[Answer | Summed]) -> list[Overlap]:
+        """Compare rows with the sets that were told of, each once for each federation."""
+        places = dict.fromkeys((one.rows, one.federation) for one in told)
+        found = (Overlap.between(digests, self.sets[rows], whose) for rows, whose in places)
+        return [overlap for overlap in found if overlap is not None]
 
     def forget(self, digests: set[str]) -> None:
         """Take rows out of all sets."""

@@ -21,7 +21,7 @@ from fednode.cli.edge import (
     store_options,
 )
 from fednode.cli.open import Place, address, placed
-from fednode.cli.warning import warn_of_counts, warn_of_sums
+from fednode.cli.warning import warn_of_counts, warn_of_differences
 from fednode.errors import FedNodeError
 from fednode.files import write_file
 from fednode.membership import NO_KEY, make_request, membership, read_invitation, site_secret
@@ -101,7 +101,7 @@ def join(
     rows = load_site(opened.policy, open_sites(opened.policy, data_dir, public_rows=public), site)
     _require_way(opened.policy, asks=request is not None, invited=invitation is not None)
     warn_of_counts(opened, rows, journal)
-    warn_of_sums(opened, rows, journal)
+    warn_of_differences(opened, rows, journal)
     secret = site_secret(journal)
     keep_word(journal, site, public_rows=public_rows)
     asked, identity = make_request(opened.id, account, name=name, site=rows, secret=secret)

@@ -83,7 +83,7 @@ def participant(
     May be killed and started again at any time: it goes on where it was. At the end it opens its
     test set, once, and prints what the released model is worth on it.
     """
-    from fednode.cli.warning import warn_of_sums
+    from fednode.cli.warning import warn_of_differences
     from fednode.final_report import final_report
     from fednode.forgetting import require_declared
     from fednode.in_use import alone
@@ -110,7 +110,7 @@ def participant(
         require_declared(opened, journal)
         raise
     keep_word(journal, site, public_rows=public_rows)
-    warn_of_sums(opened, rows, journal)
+    warn_of_differences(opened, rows, journal)
     own_journal = Journal(journal, opened.id)
     ctx.with_resource(alone(own_journal.folder))
     trainer = Trainer(opened.rulebook.task, rows.train, rows.shard)

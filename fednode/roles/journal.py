@@ -397,6 +397,16 @@ def private_tensors(federation: Federation, journal: Journal, height: int) -> Te
     return start
 
 
+def federations_with_counts(root: Path) -> Iterator[FederationId]:
+    """Give the federations for which a journal holds an update that came with counts on a shard."""
+    for folder in sorted(root.glob("[0-9a-f]" * 64)):
+        federation = FederationId(bytes.fromhex(folder.name))
+        journal = Journal(root, federation)
+        updates = chain.from_iterable(map(journal.all_updates, journal.rounds()))
+        if any(update.header.evaluation != ZERO_DIGEST for update in updates):
+            yield federation
+
+
 def _free(path: Path) -> Path:
     """Give a name that is not taken yet: after a backup was restored, the first one may be."""
     names = (path.with_name(f"{path.name}-{number}") for number in count(2))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fednode.data.evaluation_set import EvaluationSet
-from fednode.disclosed import DISCLOSED, AnswersSpent, Disclosed
+from fednode.disclosed import DISCLOSED, LOCK, AnswersSpent, Disclosed
 from fednode.errors import FedNodeError
 from ledger.types import Digest, FederationId
 
@@ -63,10 +63,20 @@ def test_a_row_answers_no_more_than_the_policy_allows(
     assert disclosed.answer(rows(*range(50, 80)), federation, result(2), models=3, most=10) == 3
 
 
+@pytest.mark.parametrize("other", [range(29), range(1, 30), range(31)])
+def test_about_other_rows_the_same_models_are_a_new_question(tmp_path: Path, other: range) -> None:
+    """The difference of the two answers is one about the rows in between."""
+    disclosed = Disclosed(tmp_path)
+    assert disclosed.answer(SHARD, FIRST, result(1), models=5, most=10) == 5
+    assert disclosed.answer(rows(*other), FIRST, result(1), models=5, most=10) == 10
+    with pytest.raises(AnswersSpent):
+        disclosed.answer(rows(*range(2, 29)), FIRST, result(1), models=5, most=10)
+
+
 @pytest.mark.parametrize(
     ("other", "differing"),
     [
-        (range(100), 0),
+        (range(100), None),
         (range(99), 1),
         (range(1, 101), 2),
         (range(9, 100), 9),
@@ -74,14 +84,15 @@ def test_a_row_answers_no_more_than_the_policy_allows(
         (range(200, 300), None),
     ],
 )
-def test_a_second_statistics_round_over_nearly_the_same_rows_is_told(
-    tmp_path: Path, other: range, differing: int | None
-) -> None:
+def test_nearly_the_same_rows_are_told(tmp_path: Path, other: range, differing: int | None) -> None:
+    """A difference of nothing shows nothing."""
     disclosed, again = Disclosed(tmp_path), rows(*other)
     disclosed.sum_up(rows(*range(100)), FIRST)
-    assert disclosed.overlapping(again, FIRST) == []
-    found = [overlap.differing for overlap in disclosed.overlapping(again, SECOND)]
-    assert found == ([] if differing is None else [differing])
+    for number in (1, 2):
+        disclosed.answer(rows(*range(100)), FIRST, result(number), models=1, most=10)
+    for found in (disclosed.nearly_summed(again), disclosed.nearly_counted(again)):
+        assert [overlap.differing for overlap in found] == [differing][: differing is not None]
+        assert all(overlap.federation == FIRST.hex() for overlap in found)
     disclosed.sum_up(again, SECOND)
     disclosed.sum_up(again, SECOND)
     assert len(json.loads((tmp_path / DISCLOSED).read_text())["summed"]) == 2
@@ -96,7 +107,9 @@ def test_a_forgotten_row_is_gone_and_the_others_stay_counted(tmp_path: Path) -> 
     disclosed.forget([gone])
     assert gone not in (tmp_path / DISCLOSED).read_text()
     left = rows(*(number for number in range(30) if number != 7))
-    assert [overlap.differing for overlap in disclosed.overlapping(left, SECOND)] == [0]
+    for told in (disclosed.nearly_summed(left), disclosed.nearly_counted(left)):
+        assert [(overlap.differing, overlap.forgotten) for overlap in told] == [(0, True)]
+        assert "(0 and those forgotten since are in one of both only" in told[0].counts_text()
     with pytest.raises(AnswersSpent):
         disclosed.answer(left, FIRST, result(1), models=8, most=10)
 
@@ -126,3 +139,28 @@ def test_what_cannot_be_read_answers_nothing(
     spoil(tmp_path / DISCLOSED)
     with pytest.raises(FedNodeError, match="restore it from a copy"):
         disclosed.answer(SHARD, FIRST, result(2), models=1, most=10)
+
+
+def test_a_lost_record_is_noticed(tmp_path: Path) -> None:
+    """One without the mark was made before there was one: its next change makes up for it."""
+    disclosed = Disclosed(tmp_path)
+    for number in (1, 2):
+        disclosed.answer(SHARD, FIRST, result(number), models=1, most=10)
+        if number == 1:
+            (tmp_path / LOCK).write_bytes(b"")
+    (tmp_path / DISCLOSED).unlink()
+    for ask in (disclosed.asked, disclosed.nearly_summed, disclosed.nearly_counted):
+        with pytest.raises(FedNodeError, match=r"missing.* restore it from a copy"):
+            ask(SHARD)
+    with pytest.raises(FedNodeError, match="missing"):
+        disclosed.answer(SHARD, FIRST, result(3), models=1, most=10)
+    assert not disclosed.exists
+    (tmp_path / LOCK).unlink()
+    assert disclosed.answer(SHARD, FIRST, result(3), models=1, most=10) == 1
+
+
+def test_a_record_that_was_never_written_is_not_missed(tmp_path: Path) -> None:
+    disclosed = Disclosed(tmp_path)
+    with pytest.raises(AnswersSpent):
+        disclosed.answer(SHARD, FIRST, result(1), models=2, most=1)
+    assert disclosed.asked(SHARD) == 0

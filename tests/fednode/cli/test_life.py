@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from fednode.data.evaluation_set import EvaluationSet
-from fednode.disclosed import Disclosed
+from fednode.disclosed import DISCLOSED, LOCK, Disclosed
 from fednode.federation import Federation
 from fednode.models.export import read_export
 from fednode.policy import load_policy
+from fednode.roles.journal import Journal
 from fednode.site import load_site, open_sites
 from ledger.chain.client import Chain
 from ledger.chain.federations import Federations
 from ledger.stores import DirectoryStore
 from ledger.types import Digest, FederationId
 from tests.fednode.cli.world import World, require_one_line
+from tests.fednode.roles.test_journal import prepared
 
 ETHER = 10**18
 
@@ -210,6 +212,42 @@ def test_by_shards_what_colluders_read_is_said_and_counted(world: World) -> None
     )
 
 
+def test_a_shard_of_nearly_the_same_rows_is_warned_of(world: World) -> None:
+    """The difference of the counts would show the row that was taken out. Without the record of
+    what was counted there is an error, or a warning where only an update tells of it.
+    """
+    desk, journal = world.desk, world.desk.folder / "j" / "differ"
+    text = (desk.folder / "open.toml").read_text(encoding="utf-8")
+    text = text.replace('mode = "public"', 'mode = "shards"').replace(*WITHOUT_STATISTICS)
+    text = text.replace("rounds = 1", "rounds = 4")
+    text = text.replace("[training]", f"{LARGER_SHARDS}\n[training]")
+    (desk.folder / "shards.toml").write_text(text, encoding="utf-8")
+    with without_last_row(desk.folder / "north.csv"):
+        less = held(world)
+    made = desk.ask("create --account @0.json --policy @shards.toml --salt 31")
+    here = {"FEDNODE_FEDERATION": str(made["federation"])}
+    disclosed = Disclosed(journal)
+    for number, rows in ((8, held(world)), (9, less)):
+        old = FederationId(bytes([number]) * 32)
+        disclosed.answer(rows, old, Digest(bytes(32)), models=1, most=20)
+    told = desk.run("join --account @1.json --site north --name N --journal @j/differ", **here)
+    warning = f"warning: the shard of federation {'09' * 32} had nearly the same rows"
+    assert (told.exit_code, told.stderr.count("nearly the same rows")) == (0, 1)
+    assert warning in told.stderr
+    world.anvil.rpc("evm_increaseTime", 3601)
+    world.anvil.rpc("evm_mine")
+    desk.ask("close --account @5.json", **here)
+    participant = "participant --account @1.json --site north --journal @j/differ"
+    assert warning in desk.run(participant, **here).stderr
+    (journal / DISCLOSED).unlink()
+    require_one_line(desk.run(participant, **here), 1, DISCLOSED, "missing", "from a copy")
+    (journal / LOCK).unlink()
+    assert "holds counts" not in desk.run(participant, **here).stderr
+    Journal(journal, old).save_update(3, prepared(evaluation=Digest(bytes([1]) * 32)))
+    told = desk.run(participant, **here)
+    assert f"holds counts for federation {'09' * 32} and no {DISCLOSED}" in told.stderr
+
+
 LARGER_SHARDS = "[data.split]\nvaluation = 0.4\ntest = 0.2\n"
 
 
@@ -224,8 +262,13 @@ def held(world: World) -> EvaluationSet:
 def test_a_second_statistics_round_over_nearly_the_same_rows_is_warned_of(world: World) -> None:
     """The difference of the two sums would show the row that was taken out."""
     desk, warning = world.desk, f"federation {world.ended} was over nearly the same rows"
-    new = str(desk.ask("create --account @0.json --policy @open.toml --salt 21")["federation"])
+    same, new = (
+        str(desk.ask(f"create --account @0.json --policy @open.toml --salt {salt}")["federation"])
+        for salt in (20, 21)
+    )
     line = "join --account @1.json --site north --name N --journal @j/north"
+    quiet = desk.run(line, FEDNODE_FEDERATION=same)
+    assert (quiet.exit_code, quiet.stderr) == (0, "")
     with without_last_row(desk.folder / "north.csv"):
         told = desk.run(line, FEDNODE_FEDERATION=new)
     assert told.exit_code == 0
@@ -249,8 +292,10 @@ WITHOUT_STATISTICS = ('source = "csv"', 'source = "csv"\nstatistics = false')
 def without_last_row(file: Path) -> Iterator[None]:
     text = file.read_text(encoding="utf-8")
     file.write_text("\n".join([*text.splitlines()[:-1], ""]), encoding="utf-8")
-    yield
-    file.write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.write_text(text, encoding="utf-8")
 
 
 def test_a_federation_goes_on_from_an_ancestor(world: World) -> None:

@@ -201,3 +201,32 @@ def test_the_ration_ends_the_attack(owner: Owner) -> None:
     assert len(attack.known) == 24
     other = Attack(owner.layout, patients(owner))
     assert play(replace(owner, federation=OTHER), other, 100) == 0
+
+
+def test_a_shard_less_one_row_shows_that_row(owner: Owner) -> None:
+    """The same models, counted again without a patient: the difference says of each whether it is
+    right about that patient. Both questions count, and the site can know before it answers.
+    """
+    patient, size = 3, owner.layout.leaves * payload.LANES
+    rng = np.random.default_rng(2)
+    updates = [rng.integers(-90_000, 90_000, size).astype(np.int32) for _ in range(3)]
+    before: Int32 = np.zeros(size, dtype=np.int32)
+    players = Players((0, 1, 2), tuple(updates), (1, 1, 1))
+    kept = np.delete(np.arange(len(owner.shard)), patient)
+    rest = EvaluationSet(
+        owner.shard.features[kept], owner.shard.labels[kept], owner.shard.groups[kept]
+    )
+    heir = replace(owner, shard=rest, federation=OTHER)
+    old = owner.counts(before, players, bytes(32))
+    (warned,) = owner.disclosed.nearly_counted(heir.shard)
+    assert f"federation {FEDERATION.hex()}" in warned.counts_text()
+    assert "(1 are in one of both only, of 45 here)" in warned.counts_text()
+    new = heir.counts(before, players, bytes(32))
+    attack = Attack(owner.layout, patients(owner))
+    right = [
+        int(attack.ill(model)[patient] == owner.shard.labels[patient])
+        for model in owner.models(before, players)
+    ]
+    assert [a - b for a, b in zip(old, new, strict=True)] == right
+    assert 0 < sum(right) < len(right)
+    assert owner.disclosed.asked(heir.shard) == 2 * len(old)

@@ -30,7 +30,9 @@ OPERATIONS = 60
 KILLED, DONE = 9, 0
 
 
-def prepared(fill: int = 1, *, parent: Digest = PARENT) -> PreparedUpdate:
+def prepared(
+    fill: int = 1, *, parent: Digest = PARENT, evaluation: Digest = ZERO_DIGEST
+) -> PreparedUpdate:
     data = Payload(bytes([fill]) * 1024)
     training = artefacts.record({"seed": fill})
     header = UpdateHeader(
@@ -48,7 +50,7 @@ def prepared(fill: int = 1, *, parent: Digest = PARENT) -> PreparedUpdate:
         dataset=0,
         index=data.index_digest,
         training=training[0].digest,
-        evaluation=ZERO_DIGEST,
+        evaluation=evaluation,
     )
     private = {"bias": np.array([fill], dtype=np.int32)}
     return PreparedUpdate(
