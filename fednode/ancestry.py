@@ -66,10 +66,12 @@ def ancestor_of(
 def _of_statistics(federation: Federation, settled: list[Accepted]) -> Accepted:
     """Give the result of a federation's statistics round."""
     if federation.replica.policy.statistics == 0:
+        owner = federation.replica.policy.ancestor if federation.replica.locked() else None
+        advice = (
+            "" if owner is None else f"give --ancestor {owner.hex()}, where it has its own, or "
+        )
         raise NoAncestor(
-            federation.id,
-            "has no round of statistics: give the federation that it took them over from, or leave "
-            "out --untrained",
+            federation.id, f"has no round of statistics: {advice}leave out --untrained"
         )
     return settled[0]
 
