@@ -80,4 +80,5 @@ def terms(policy: Policy, *, exact: bool) -> Terms:
         pool=Wei(policy.reward.pool),
         token=None if token is None else Address(token),
         exact=exact,
+        evaluation=policy.evaluation.mode,
     )

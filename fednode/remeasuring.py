@@ -112,6 +112,7 @@ def remeasure(
         checks=(*verdict.checks, *checks),
         notes=(*verdict.notes, *told, *history.notes),
         finding=None if wrong is None else _finding(wrong),
+        remeasured=sum(one.recorded is not None for one in found),
     )
 
 

@@ -11,7 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ledger.audit.verdict import STEPS, Finding, RoundSummary, Step, Verdict
+from ledger.audit.quality import basis, rows_differ, trust
+from ledger.audit.verdict import STEPS, UTILITIES, Finding, RoundSummary, Step, Verdict
 from ledger.audit.wording import (
     DASH,
     amount,
@@ -42,10 +43,18 @@ def _parts(verdict: Verdict) -> Iterator[RenderableType]:
     if verdict.participants:
         yield _participants(verdict)
     yield _steps(verdict)
-    yield from (Text(f"Note: {clean(note)}", style="dim") for note in verdict.notes)
+    yield from (Text(f"Note: {clean(note)}", style="dim") for note in _notes(verdict))
     if verdict.finding is not None:
         yield _finding(verdict, verdict.finding)
     yield _headline(verdict)
+
+
+def _notes(verdict: Verdict) -> Iterator[str]:
+    yield from trust(verdict)
+    differ = rows_differ(verdict)
+    if differ is not None and verdict.rounds:
+        yield differ
+    yield from verdict.notes
 
 
 def _headline(verdict: Verdict) -> RenderableType:
@@ -89,9 +98,16 @@ def _steps(verdict: Verdict) -> Table:
         lacks = lacked(own)
         tally = f"{sum(check.ok for check in own)} of {len(own)}" if own else DASH
         table.add_row(
-            _step_mark(verdict, step), step.title, tally + (f", {lacks}" if lacks else "")
+            _step_mark(verdict, step),
+            _title(verdict, step),
+            tally + (f", {lacks}" if lacks else ""),
         )
     return table
+
+
+def _title(verdict: Verdict, step: Step) -> str:
+    place = basis(verdict).place if step == UTILITIES else ""
+    return f"{step.title}, {place}" if place else step.title
 
 
 def _step_mark(verdict: Verdict, step: Step) -> Text:
@@ -104,7 +120,7 @@ def _step_mark(verdict: Verdict, step: Step) -> Text:
 
 
 def _participants(verdict: Verdict) -> Table:
-    heads = ("participant", "signer", "weight", "contribution", "payout", "claimed")
+    heads = ("participant", "signer", "weight", "contribution", "due", "claimed")
     table = _table("Participants", heads, right={2, 3, 4, 5})
     for person in verdict.participants:
         table.add_row(
@@ -119,18 +135,23 @@ def _participants(verdict: Verdict) -> Table:
 
 
 def _rounds(verdict: Verdict) -> Table:
-    heads = ("round", "outcome", "version", "quality", "updates", "votes", "result", "gas")
+    chained = rows_differ(verdict) is None
+    measured = "quality" if chained else "quality before, after"
+    heads = ("round", "outcome", "version", measured, "updates", "votes", "result", "gas")
     table = _table(f"Rounds: {tally(verdict)}", heads, right={0, 2, 3, 7})
     for summary in verdict.rounds:
-        table.add_row(*_round_row(summary))
+        table.add_row(*_round_row(summary, chained=chained))
     return table
 
 
-def _round_row(summary: RoundSummary) -> Iterator[str]:
+def _round_row(summary: RoundSummary, *, chained: bool) -> Iterator[str]:
     yield str(summary.round)
     yield summary.outcome.value + (" (statistics)" if summary.statistics else "")
     yield DASH if summary.version is None else str(summary.version)
-    yield quality(summary.utility_after)
+    before = "" if chained or summary.utility_before is None else quality(summary.utility_before)
+    yield (
+        f"{before}, {quality(summary.utility_after)}" if before else quality(summary.utility_after)
+    )
     left_out = ", ".join(dict.fromkeys(reason(entry.reason) for entry in summary.excluded))
     updates = f"{len(summary.counted)} of {len(summary.entries)}" if summary.entries else DASH
     yield f"{updates} ({left_out})" if left_out else updates

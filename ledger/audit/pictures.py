@@ -7,10 +7,12 @@ colour.
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from math import ceil, floor, log10
 from typing import Final, NamedTuple
 
 from ledger.audit.markup import Markup, element, join
+from ledger.audit.quality import comparable
 from ledger.audit.verdict import UTILITY_UNIT, Check, ParticipantSummary, Step, Terms, Verdict
 from ledger.audit.wording import (
     MINUS,
@@ -65,18 +67,22 @@ def axis(values: Sequence[Number], start: float, end: float, *, marks: int = 5) 
 
 
 def quality_picture(verdict: Verdict) -> Markup | None:
-    """Draw the measured quality of each model version, or nothing where none was measured."""
-    versions = _versions(verdict)
-    if len(versions) < 2:
+    """Draw the measured quality of each model version, or nothing where none was measured. Only
+    points of the same rows are joined.
+    """
+    lines = _lines(verdict)
+    versions = [version for line in lines for version in line]
+    if not versions:
         return None
     height, left, right, top, bottom = 280, 64, 24, 20, 48
     y = axis([Fraction(v, UTILITY_UNIT) for _, v in versions], height - bottom, top)
-    numbers = [number for number, _ in versions]
+    numbers = sorted({number for number, _ in versions})
     x = Axis(Fraction(numbers[0]), Fraction(numbers[-1]), left, WIDTH - right, ())
     spots = [(x(n), y(Fraction(v, UTILITY_UNIT)), n, v) for n, v in versions]
-    line = " ".join(f"{px:.1f},{py:.1f}" for px, py, _, _ in spots)
+    places = iter(f"{px:.1f},{py:.1f}" for px, py, _, _ in spots)
+    drawn = [" ".join(islice(places, len(line))) for line in lines]
     labels = [
-        _label(spots[0], "start", 10, 18 if versions[0][1] < versions[-1][1] else -12),
+        _label(spots[0], "start", 10, 18 if versions[0][1] < lines[0][-1][1] else -12),
         _label(spots[-1], "end", 4, -12),
     ]
     caption = element(
@@ -85,12 +91,15 @@ def quality_picture(verdict: Verdict) -> Markup | None:
     return _picture(
         height,
         f"Quality over model versions: {metric(verdict.terms.metric)}",
-        f"A line from {quality(versions[0][1])} at version {numbers[0]} "
-        f"to {quality(versions[-1][1])} at version {numbers[-1]}.",
+        " ".join(
+            f"A line from {quality(line[0][1])} at version {line[0][0]} "
+            f"to {quality(line[-1][1])} at version {line[-1][0]}."
+            for line in lines
+        ),
         [
             *_grid(y, left, WIDTH - right),
             *_version_marks(numbers, x, height - bottom + 20),
-            element("polyline", points=line, class_="line"),
+            *(element("polyline", points=at, class_="line") for at in drawn),
             *(_spot(spot, small=len(spots) > 40) for spot in spots),
             *labels,
             caption,
@@ -99,7 +108,7 @@ def quality_picture(verdict: Verdict) -> Markup | None:
 
 
 def contribution_picture(verdict: Verdict) -> Markup | None:
-    """Draw a bar per participant: its contribution, the interval around it, and its payout."""
+    """Draw a bar per participant: its contribution, the interval around it, and what is due."""
     people = verdict.participants
     if not people:
         return None
@@ -109,7 +118,7 @@ def contribution_picture(verdict: Verdict) -> Markup | None:
     x = axis(reach, left, WIDTH - right, marks=4)
     heads = [
         element("text", "Contribution", x=x(0), y=16, class_="strong"),
-        element("text", "Payout", x=WIDTH - 4, y=16, text_anchor="end", class_="strong"),
+        element("text", "Due", x=WIDTH - 4, y=16, text_anchor="end", class_="strong"),
     ]
     rows = [
         mark
@@ -118,7 +127,7 @@ def contribution_picture(verdict: Verdict) -> Markup | None:
     ]
     return _picture(
         height,
-        "Contribution and payout of each participant",
+        "Contribution of each participant, and what it is due",
         "; ".join(
             f"{clean(p.name, 60)}: {points(p.value)}, {rounded_amount(p.payout, verdict.terms)}"
             for p in people
@@ -158,13 +167,16 @@ def steps_picture(verdict: Verdict, steps: Sequence[Step]) -> Markup:
     )
 
 
-def _versions(verdict: Verdict) -> list[tuple[int, int]]:
-    measured = [r for r in verdict.rounds if r.version is not None and r.utility_after is not None]
-    versions = [(r.version, r.utility_after) for r in measured]
-    found = [(v, u) for v, u in versions if v is not None and u is not None]
-    if found and measured[0].utility_before is not None:
-        found.insert(0, (found[0][0] - 1, measured[0].utility_before))
-    return found
+def _lines(verdict: Verdict) -> list[list[tuple[int, int]]]:
+    """Give versions with their utilities, in lines of what is comparable: all rounds, or each."""
+    rounds = [
+        [(r.version - 1, r.utility_before), (r.version, r.utility_after)]
+        for r in verdict.rounds
+        if r.version is not None and r.utility_before is not None and r.utility_after is not None
+    ]
+    if not rounds or not comparable(verdict):
+        return rounds
+    return [[rounds[0][0], *(after for _, after in rounds)]]
 
 
 def _grid(y: Axis, left: float, right: float) -> Iterator[Markup]:
@@ -231,8 +243,8 @@ def _bar(person: ParticipantSummary, x: Axis, top: float, terms: Terms) -> Itera
         yield element("path", d=whisker, class_="whisker")
         furthest = max(end, high)
     yield element("text", points(person.value), x=furthest + 8, y=middle + 5, class_="strong")
-    paid = rounded_amount(person.payout, terms)
-    yield element("text", paid, x=WIDTH - 4, y=middle + 5, text_anchor="end")
+    due = rounded_amount(person.payout, terms)
+    yield element("text", due, x=WIDTH - 4, y=middle + 5, text_anchor="end")
 
 
 def _spans(rounds: Sequence[int]) -> list[range]:

@@ -14,13 +14,22 @@ from typing import Final
 
 from ledger.audit.markup import Child, Markup, element, join
 from ledger.audit.pictures import contribution_picture, quality_picture, steps_picture
-from ledger.audit.texts import GLOSSARY, LIMITS
+from ledger.audit.quality import (
+    NONE,
+    SHARDS,
+    basis,
+    comparable,
+    first_and_last,
+    question,
+    rows_differ,
+    trust,
+)
+from ledger.audit.texts import glossary, limits
 from ledger.audit.verdict import (
     STEPS,
     Finding,
     Lack,
     Outcome,
-    ParticipantSummary,
     RoundSummary,
     Step,
     Terms,
@@ -33,7 +42,6 @@ from ledger.audit.wording import (
     count,
     headline,
     lacked,
-    last_quality,
     metric,
     percent,
     points,
@@ -77,7 +85,7 @@ def _sections(verdict: Verdict, title: str) -> Iterator[Markup | None]:
         yield _contributions(verdict)
         yield _rounds(verdict)
     yield _limits(verdict)
-    yield _glossary()
+    yield _glossary(verdict)
     yield _particulars(verdict)
 
 
@@ -103,15 +111,19 @@ def _facts(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
         f"{len(verdict.rounds):,}",
         tally(verdict),
     )
-    measured = last_quality(verdict)
+    measured = first_and_last(verdict)
     if measured is not None:
+        how = "" if comparable(verdict) else ", the first quality and each round's gain"
         yield (
             "Quality",
             quality(measured[1]),
-            f"from {quality(measured[0])}: {metric(verdict.terms.metric)}",
+            f"from {quality(measured[0])}: {metric(verdict.terms.metric)}{how}",
         )
-    pool = rounded_amount(verdict.terms.pool, verdict.terms)
-    yield "Paid out", rounded_amount(verdict.paid, verdict.terms), f"of a pool of {pool}"
+    pool, taken = (
+        rounded_amount(units, verdict.terms) for units in (verdict.terms.pool, verdict.claimed)
+    )
+    due = rounded_amount(verdict.due, verdict.terms)
+    yield "Due", due, f"of a pool of {pool}, {taken} claimed"
     held = sum(check.ok for check in verdict.checks)
     yield (
         "Checks",
@@ -159,21 +171,29 @@ def _badge(kind: str) -> Markup:
 def _good_news(verdict: Verdict) -> Iterator[str]:
     if verdict.lacks:
         yield from _what_lacks(verdict)
+        yield from trust(verdict)
         return
     versions = sum(r.version is not None for r in verdict.rounds)
     yield (
         f"{count(len(verdict.participants), 'participant')} trained one model in "
         f"{count(versions, 'round')} with an accepted result{_void(verdict)}. From the chain's "
-        "record and the published bytes alone, this audit computed these results again: each "
-        "model, each measured quality, each contribution and each payment."
+        "record and the published bytes alone, this audit computed these results again: "
+        f"{_computed(verdict)}."
     )
-    if verdict.terms.exact:
+    if verdict.terms.exact or verdict.terms.evaluation in (SHARDS, NONE):
         yield "It came to the same numbers, to the last bit."
     else:
         yield (
             "It came to the same models and amounts, to the last bit. Quality was measured again "
             "within the tolerance that the policy allows."
         )
+    yield from trust(verdict)
+
+
+def _computed(verdict: Verdict) -> str:
+    parts = ["each model", basis(verdict).checked]
+    parts += ["each contribution"] if verdict.terms.valuation != "none" else []
+    return f"{', '.join(filter(None, parts))} and each payment"
 
 
 def _what_lacks(verdict: Verdict) -> Iterator[str]:
@@ -181,8 +201,8 @@ def _what_lacks(verdict: Verdict) -> Iterator[str]:
     if Lack.ERASED in verdict.lacks:
         yield (
             "Participants may erase their own updates once a round is over, and must say so on the "
-            "chain. What only these updates could show was not checked; sums, models, "
-            "contributions and payments of these rounds were computed again from what is left."
+            "chain. What only these updates could show was taken from the record, unchecked: the "
+            "table of steps counts it as erased. The rest of these rounds was computed again."
         )
     if Lack.SEALED in verdict.lacks:
         yield (
@@ -198,7 +218,7 @@ def _bad_news(verdict: Verdict) -> Iterator[str]:
     if finding is None:
         yield "At least one check failed; the tables below show which."
         return
-    yield f"What was asked: {finding.step.question} The answer is no."
+    yield f"What was asked: {question(verdict, finding.step)} The answer is no."
     yield (
         "Nothing that builds on this step can be relied on: no later model version, contribution "
         "or payment. Figures below are those on record; they are shown, not confirmed."
@@ -232,7 +252,7 @@ def _finding(verdict: Verdict, finding: Finding) -> Markup:
 
 def _steps(verdict: Verdict) -> Markup:
     steps = _used_steps(verdict)
-    rows = [(step.title, step.question, *_answer(verdict, step)) for step in steps]
+    rows = [(step.title, question(verdict, step), *_answer(verdict, step)) for step in steps]
     return element(
         "section",
         element("h2", "What was checked"),
@@ -249,11 +269,11 @@ def _steps(verdict: Verdict) -> Markup:
                 element(
                     "tr",
                     element("th", title, scope="row"),
-                    element("td", question),
+                    element("td", asked),
                     element("td", checks, class_="number"),
                     element("td", answer, class_=kind),
                 )
-                for title, question, checks, answer, kind in rows
+                for title, asked, checks, answer, kind in rows
             ],
             numbers={2},
         ),
@@ -286,9 +306,7 @@ def _quality(verdict: Verdict) -> Markup:
     picture = quality_picture(verdict)
     if picture is None:
         return element(
-            "section",
-            element("h2", "How the model improved"),
-            element("p", "This federation's policy does not measure the model's quality."),
+            "section", element("h2", "How the model improved"), element("p", _unmeasured(verdict))
         )
     return element(
         "section",
@@ -296,11 +314,24 @@ def _quality(verdict: Verdict) -> Markup:
         _reservation(verdict),
         element(
             "p",
-            f"Quality of each model version: {metric(verdict.terms.metric)}, on rows that were "
-            "set aside and fixed before training. Higher is better.",
+            f"Quality of each model version: {metric(verdict.terms.metric)}, "
+            f"{basis(verdict).rows}. Higher is better.",
         ),
+        _rows_differ(verdict, "In the picture each line is one round. "),
+        *(element("p", text) for text in trust(verdict)),
         element("div", picture, class_="scroll"),
     )
+
+
+def _unmeasured(verdict: Verdict) -> str:
+    if verdict.terms.evaluation == NONE:
+        return "This federation's policy does not measure the model's quality."
+    return "This audit has no record of a measured quality."
+
+
+def _rows_differ(verdict: Verdict, first: str = "") -> Markup | None:
+    text = rows_differ(verdict)
+    return None if text is None else element("p", f"{first}{text}")
 
 
 def _contributions(verdict: Verdict) -> Markup:
@@ -308,13 +339,14 @@ def _contributions(verdict: Verdict) -> Markup:
     whiskers = any(person.interval for person in verdict.participants)
     return element(
         "section",
-        element("h2", "Who contributed, and who was paid"),
+        element("h2", "Who contributed, and what is due"),
         _reservation(verdict),
         element(
             "p",
             "A contribution is the part of the gained quality that is owed to a participant "
             f"(valuation: {verdict.terms.valuation}). Payouts follow from it by the policy's "
-            "formula, in whole units, and add up exactly.",
+            "formula, in whole units, and add up exactly. Due is a participant's payout so far, "
+            "claimed is what was taken of it.",
         ),
         element(
             "p",
@@ -338,7 +370,7 @@ def _participant_table(verdict: Verdict) -> Markup:
             _number(points(person.value)),
             _number(percent(person.share)),
             _number(amount(person.payout, terms)),
-            _number(_claimed(person, terms)),
+            _number(_taken(person.claimed, person.payout, terms)),
         )
         for person in verdict.participants
     ]
@@ -348,18 +380,18 @@ def _participant_table(verdict: Verdict) -> Markup:
         _number(""),
         _number(points(sum((p.value for p in verdict.participants), Fraction(0)))),
         _number(percent(sum((p.share for p in verdict.participants), Fraction(0)))),
-        _number(amount(verdict.paid, terms)),
-        _number(""),
+        _number(amount(verdict.due, terms)),
+        _number(_taken(verdict.claimed, verdict.due, terms)),
         class_="total",
     )
-    heads = ("Participant", "Weight", "Contribution", "Share", "Payout", "Claimed")
+    heads = ("Participant", "Weight", "Contribution", "Share", "Due", "Claimed")
     return _table(heads, [*rows, total], numbers={1, 2, 3, 4, 5})
 
 
-def _claimed(person: ParticipantSummary, terms: Terms) -> str:
-    if person.claimed == person.payout:
-        return "all" if person.payout else DASH
-    return amount(person.claimed, terms) if person.claimed else "nothing yet"
+def _taken(claimed: int, due: int, terms: Terms) -> str:
+    if claimed == due:
+        return "all" if due else DASH
+    return amount(claimed, terms) if claimed else "nothing yet"
 
 
 def _rounds(verdict: Verdict) -> Markup:
@@ -379,6 +411,7 @@ def _rounds(verdict: Verdict) -> Markup:
         "section",
         element("h2", "Round by round"),
         _reservation(verdict),
+        _rows_differ(verdict),
         _table(heads, [_round_row(verdict, r) for r in verdict.rounds], numbers={2, 3, 4, 8}),
         element("h3", "Updates that did not count") if exclusions else None,
         element("ul", *(element("li", text) for text in exclusions)) if exclusions else None,
@@ -417,14 +450,14 @@ def _limits(verdict: Verdict) -> Markup:
     return element(
         "section",
         element("h2", "What this audit does not cover"),
-        element("ul", *(element("li", limit) for limit in LIMITS)),
+        element("ul", *(element("li", limit) for limit in limits(verdict))),
         element("h3", "Notes of this audit") if verdict.notes else None,
         notes if verdict.notes else None,
     )
 
 
-def _glossary() -> Markup:
-    return element("section", element("h2", "Words"), _pairs(*GLOSSARY))
+def _glossary(verdict: Verdict) -> Markup:
+    return element("section", element("h2", "Words"), _pairs(*glossary(verdict)))
 
 
 def _particulars(verdict: Verdict) -> Markup:

@@ -2,7 +2,10 @@
 
 from typing import Final
 
-GLOSSARY: Final = (
+from ledger.audit import quality
+from ledger.audit.verdict import Verdict
+
+_WORDS: Final = (
     (
         "Federation",
         "Institutions that train one model together. Each keeps its own data; only changes to the "
@@ -28,11 +31,6 @@ GLOSSARY: Final = (
         "fingerprint.",
     ),
     (
-        "Quality",
-        "How well a model does on rows that were set aside and fixed beforehand; the policy names "
-        "the measure.",
-    ),
-    (
         "Contribution",
         "What the model gained through a participant. Where the policy asks for the Shapley "
         "value: the average of what it adds, over every order in which the participants could "
@@ -50,13 +48,24 @@ GLOSSARY: Final = (
     ),
 )
 
-LIMITS: Final = (
+_LIMITS: Final = (
     "What happened after the trusted block.",
     "Whether the participants' data are genuine, lawful or of good quality. The audit sees what "
     "was made of them, not the data.",
-    "Whether the model is fit for use with patients. The quality shown is that on the rows that "
-    "the policy sets aside, no clinical evaluation.",
-    "Whether an update that was called unavailable could really not be had at that time: that, "
-    "like the choice of the evaluation rows, rests on the majority of the voting participants.",
+    "Whether the model is fit for use with patients. A quality that is shown is no clinical "
+    "evaluation.",
+    "Whether an update that was called unavailable could really not be had at that time. That "
+    "rests on the majority of the voting participants.",
     "Who stands behind an account, beyond the identity record that the account itself published.",
 )
+
+
+def glossary(verdict: Verdict) -> tuple[tuple[str, str], ...]:
+    """Return the report's words; what quality means depends on the rows it is measured on."""
+    place = next(k for k, (word, _) in enumerate(_WORDS) if word == "Contribution")
+    return (*_WORDS[:place], ("Quality", quality.basis(verdict).meaning), *_WORDS[place:])
+
+
+def limits(verdict: Verdict) -> tuple[str, ...]:
+    """Return what the audit does not cover."""
+    return (*_LIMITS, *quality.limits(verdict))

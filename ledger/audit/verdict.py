@@ -78,7 +78,7 @@ UTILITIES = Step(
 CONTRIBUTIONS = Step(
     "contributions",
     "Contributions",
-    "Do the recorded contributions follow from the measured quality?",
+    "Do the recorded contributions follow from the recorded quality?",
 )
 PAYOUTS = Step(
     "payouts",
@@ -219,11 +219,11 @@ class RoundSummary:
 
 @dataclass(frozen=True, slots=True)
 class ParticipantSummary:
-    """A participant, what it contributed and what it was paid.
+    """A participant, what it contributed, what it is due and what it has claimed of that.
 
     `value` is the contribution in millionths of a utility unit, summed over all rounds; `interval`
-    its bounds in the same unit, where they were estimated; `share` its part of everything that was
-    paid out.
+    its bounds in the same unit, where they were estimated; `share` its part of all
+    payouts.
     """
 
     index: int
@@ -241,7 +241,7 @@ class ParticipantSummary:
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What the policy says, in the words of its file. `token` is None where payouts are in
-    ether.
+    ether. `evaluation` is the rows' mode, empty where it is not known.
     """
 
     name: str
@@ -251,6 +251,7 @@ class Terms:
     pool: Wei
     token: Address | None = None
     exact: bool = True
+    evaluation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +266,8 @@ class TrustedBlock:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Everything that an audit found. It holds if no step failed; it is complete if, beside that,
-    nothing was erased or sealed from it.
+    nothing was erased or sealed from it. `remeasured` says how many records of quality were
+    measured again on original rows that the audit was shown.
     """
 
     federation: FederationId
@@ -279,6 +281,7 @@ class Verdict:
     finding: Finding | None = None
     notes: tuple[str, ...] = ()
     erased: tuple[Erased, ...] = ()
+    remeasured: int = 0
 
     @property
     def holds(self) -> bool:
@@ -297,9 +300,14 @@ class Verdict:
         return "fails" if not self.holds else self.lacks[0].value if self.lacks else "holds"
 
     @property
-    def paid(self) -> int:
-        """The sum of all payouts."""
+    def due(self) -> int:
+        """The sum of all payouts, claimed or not."""
         return sum(participant.payout for participant in self.participants)
+
+    @property
+    def claimed(self) -> int:
+        """What participants have taken of their payouts."""
+        return sum(participant.claimed for participant in self.participants)
 
     def who(self, address: Address | None) -> str | None:
         """Return the name of the participant that signs with an address, if one does."""

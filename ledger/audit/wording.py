@@ -186,10 +186,3 @@ def rounds(erased: Erased) -> str:
     return f"round{'s' if len(erased.rounds) > 1 else ''} {some}" + (
         f" and {more} more" if more > 0 else ""
     )
-
-
-def last_quality(verdict: Verdict) -> tuple[int, int] | None:
-    """Return the first and the last measured utility of the accepted versions, if there are any."""
-    before = [r.utility_before for r in verdict.rounds if r.utility_before is not None]
-    after = [r.utility_after for r in verdict.rounds if r.utility_after is not None]
-    return (before[0], after[-1]) if before and after else None

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from fednode.report_terminal import terminal
@@ -42,3 +43,24 @@ def test_terminal_takes_hostile_names_as_text() -> None:
     assert "\x1b[2J" not in text
     assert "\x07" not in text
     assert "\u202e" not in text
+
+
+@pytest.mark.parametrize(
+    ("mode", "place"),
+    [
+        ("public", "Model quality, on published rows"),
+        ("slices", "Model quality, on opened slices"),
+        ("shards", "Model quality, sums of reported counts"),
+        ("none", "Model quality, not measured"),
+    ],
+)
+def test_terminal_says_what_was_checked_of_quality(mode: str, place: str) -> None:
+    passing = samples.passing()
+    text = printed(replace(passing, terms=replace(passing.terms, evaluation=mode)))
+    assert place in text
+    assert ("the word of the shards' owners" in text) == (mode == "shards")
+    own = mode in ("slices", "shards")
+    assert ("never figures of two rounds" in " ".join(text.split())) == own
+    assert ("quality before, after" in text) == own
+    assert "due" in text
+    assert "payout" not in text

@@ -55,7 +55,7 @@ def test_a_real_federation_passes() -> None:
     live = told()
     verdict = run_audit(live.evidence())
     assert verdict.holds, verdict.finding
-    assert verdict.paid > 0
+    assert verdict.due > 0
     assert {check.step for check in verdict.checks} >= {*v.STEPS} - {v.CLAIMS}
 
 

@@ -33,6 +33,7 @@ def passing(rounds: int = 11) -> v.Verdict:
             metric="AUC within hospitals",
             valuation="exact Shapley value",
             pool=Wei(10**18),
+            evaluation="public",
         ),
         rounds=tuple(_round(k, utilities) for k in range(rounds)),
         participants=_participants(),

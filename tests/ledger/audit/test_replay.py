@@ -66,7 +66,7 @@ def test_the_verdict_tells_the_story() -> None:
     assert {r.outcome for r in verdict.rounds} == {v.Outcome.SETTLED}
     assert [r.utility_before is None for r in verdict.rounds] == [True, False, False]
     last = world.headers[world.replica.state.head]
-    assert verdict.paid == last.payout_total
+    assert verdict.due == last.payout_total
     assert [p.name for p in verdict.participants] == ["Hospital 2", "Hospital 3", "Hospital 4"]
     assert sum(p.share for p in verdict.participants) == 1
     claims = world.of_kind(ev.PayoutClaimed)

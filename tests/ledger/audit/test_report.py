@@ -140,10 +140,104 @@ def test_report_sums_up_beneath_its_title() -> None:
         "Participants 4 weighted mean (FedAvg)",
         "Rounds 11 10 accepted results, 1 void",
         "Quality 0.8487 from 0.7786: AUC within hospitals",
-        "Paid out 0.6385 ETH of a pool of 1.0000 ETH",
+        "Due 0.6385 ETH of a pool of 1.0000 ETH, 0.5269 ETH claimed",
         "Checks 446 of 446 held",
     ):
         assert fact in text
+
+
+def of_mode(mode: str, **changes: object) -> v.Verdict:
+    """A verdict of a federation that measures on such rows; but on public rows no round begins
+    with the quality that the one before ended with, and `none` has no quality.
+    """
+    base = samples.passing()
+    gap = 0 if mode == "public" else 36_700
+    rounds = tuple(
+        r
+        if r.utility_before is None
+        else replace(
+            r,
+            utility_before=None if mode == "none" else r.utility_before + gap * r.round,
+            utility_after=None
+            if mode == "none" or r.utility_after is None
+            else r.utility_after + gap * r.round,
+        )
+        for r in base.rounds
+    )
+    terms = replace(base.terms, evaluation=mode)
+    return replace(base, terms=terms, rounds=rounds, **changes)  # type: ignore[arg-type]
+
+
+MEASURED = {
+    "public": ("each measured quality,", "on the published rows", "published before training"),
+    "slices": ("each quality on an opened slice,", "on the opened slices", "its holder"),
+    "shards": ("the sum of the counts that participants reported,", "owners reported?", "shards"),
+    "none": ("each model, each contribution and", "measures no quality", "not measure it"),
+}
+
+
+@pytest.mark.parametrize("mode", MEASURED)
+def test_report_says_what_was_checked_of_quality(mode: str) -> None:
+    text = Reader(html(of_mode(mode))).text.replace("their holder", "its holder")
+    assert [part for part in MEASURED[mode] if part not in text] == []
+    others = (part for other in MEASURED.values() if other != MEASURED[mode] for part in other[:2])
+    assert [part for part in others if part in text] == []
+    word = "these rest on the word of the shards' owners"
+    assert text.count(word) == (2 if mode == "shards" else 0)
+    assert ("set aside" in text) == (mode in ("public", "slices"))
+    measured_again = "Does measuring the models again"
+    assert (measured_again in text) == (mode in ("public", "slices"))
+
+
+@pytest.mark.parametrize("mode", ["shards", "none"])
+def test_no_tolerance_applies_to_what_was_not_measured(mode: str) -> None:
+    verdict = of_mode(mode)
+    text = Reader(html(replace(verdict, terms=replace(verdict.terms, exact=False)))).text
+    assert "within the tolerance" not in text
+
+
+def test_report_tells_counts_that_were_measured_again_from_others() -> None:
+    text = Reader(html(of_mode("shards", remeasured=3))).text
+    assert "3 reports of counts were measured again on shards" in text
+    assert "All other counts rest on the word" in text
+    assert "Whether the counts on the other shards are true." in text
+    assert "measured no rows" not in text
+
+
+@pytest.mark.parametrize("lack", [v.Lack.ERASED, v.Lack.SEALED])
+def test_an_incomplete_audit_of_shards_says_whose_word_it_takes(lack: v.Lack) -> None:
+    base = of_mode("shards")
+    missing = v.Check(v.UTILITIES, 3, "the counts", ok=False, lack=lack)
+    text = Reader(html(replace(base, checks=(*base.checks, missing)))).text
+    assert ("the word of the shards' owners" in text) == (lack is v.Lack.ERASED)
+    assert "Whether the counts on shards are true." in text
+
+
+@pytest.mark.parametrize("mode", ["public", "slices", "shards"])
+def test_only_comparable_quality_is_joined_and_its_gains_are_summed(mode: str) -> None:
+    verdict = of_mode(mode)
+    page = html(verdict)
+    measured = [r for r in verdict.rounds if r.utility_before is not None]
+    own = mode != "public"
+    assert page.count("<polyline") == (len(measured) if own else 1)
+    assert ("never figures of two rounds" in page) == own
+    # The gap moves the first quality as it moves each round, and no gain.
+    first, last = (0.8153, 0.8854) if own else (0.7786, 0.8487)
+    assert f"Quality {last} from {first}: AUC within hospitals" in Reader(page).text
+    assert ("the first quality and each round's gain" in Reader(page).text) == own
+
+
+@pytest.mark.parametrize(
+    ("claimed", "text"), [(0, "0.0000 ETH claimed"), (None, "0.6385 ETH claimed")]
+)
+def test_what_is_due_is_told_from_what_was_claimed(claimed: int | None, text: str) -> None:
+    base = samples.passing()
+    people = tuple(
+        replace(p, claimed=Wei(p.payout if claimed is None else claimed)) for p in base.participants
+    )
+    page = Reader(html(replace(base, participants=people))).text
+    assert f"Due 0.6385 ETH of a pool of 1.0000 ETH, {text}" in page
+    assert "Paid out" not in page
 
 
 def test_failing_report_names_step_values_and_signer() -> None:

@@ -45,7 +45,7 @@ def test_what_was_paid_adds_up() -> None:
     people = tuple(
         replace(person, payout=Wei(3**n)) for n, person in enumerate(PASSING.participants)
     )
-    assert replace(PASSING, participants=people).paid == 1 + 3 + 9 + 27
+    assert replace(PASSING, participants=people).due == 1 + 3 + 9 + 27
 
 
 def test_signers_have_names() -> None:
