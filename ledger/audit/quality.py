@@ -86,7 +86,8 @@ _UNKNOWN: Final = Basis(
 
 _OWN_ROWS: Final = {
     SLICES: "Each round is measured on a slice of its own.",
-    SHARDS: "Each round is measured on its own set of shards, with the result after it. A last "
+    SHARDS: "A round is measured with the result after it. On each shard the quality after leaves "
+    "out the update of the shard's owner, so the next round begins with another figure. A last "
     "round that only carries counts makes a version but keeps the model.",
 }
 

@@ -8,8 +8,8 @@ from ledger.audit.verdict import Verdict
 _WORDS: Final = (
     (
         "Federation",
-        "Institutions that train one model together. Each keeps its own data; only changes to the "
-        "model leave the house.",
+        "Institutions that train one model together. Each keeps its training rows and sends "
+        "changes to the model.",
     ),
     ("Round", "One turn of training: everybody sends an update, and together they make a result."),
     (

@@ -24,6 +24,7 @@ from fednode.site import evaluation_rows, open_sites, slice_rows
 from fednode.training.task import open_task
 from incentives.valuation import LeaveOneOut
 from ledger import artefacts, cbor
+from ledger.audit.quality import first_and_last
 from ledger.audit.verdict import Lack, Verdict
 from ledger.chain.accounts import Account
 from ledger.cid import CID, Codec
@@ -56,6 +57,15 @@ def terms(mode: str, *, rounds: int, **evaluation: object) -> dict[str, Changes]
 
 def audited(theatre: Theatre) -> Verdict:
     return run_audit(replace(theatre.world.evidence(), store=theatre.blocks))
+
+
+def headline(theatre: Theatre, verdict: Verdict) -> str:
+    """Check that a report's quality is the one that `status` shows, and return the rows' mode."""
+    trail = theatre.view().replica.trail()
+    assert first_and_last(verdict) == (trail[0], trail[-1])
+    last = [r.utility_after for r in verdict.rounds if r.utility_after is not None][-1]
+    assert last != trail[-1]
+    return verdict.terms.evaluation
 
 
 def records(theatre: Theatre) -> list[Records]:
@@ -96,6 +106,7 @@ def test_shards_value_every_round_one_result_later(by_shards: Callable[..., Thea
     assert records(theatre)[-1].header.gain == sum(gains)
     before = [summary.utility_before for summary in verdict.rounds]
     assert before == [r.utilities[0] for r in records(theatre)[1:]] + [None]
+    assert headline(theatre, verdict) == "shards"
 
 
 def measured(theatre: Theatre, height: int) -> tuple[int, ...]:
@@ -226,6 +237,7 @@ def test_every_round_is_measured_on_a_slice_of_its_own(tmp_path: Path) -> None:
     verdict = audited(stage.theatre)
     assert verdict.holds, verdict.finding
     assert not [note for note in verdict.notes if "slice" in note]
+    assert headline(stage.theatre, verdict) == "slices"
 
 
 def test_no_slice_is_known_before_all_have_committed(tmp_path: Path) -> None:
@@ -474,6 +486,7 @@ def test_an_auditor_with_the_rows_counts_all_shards_again(
     plain, full = audited(theatre), again(theatre, *files(theatre))
     assert full.holds
     assert len(full.checks) == len(plain.checks) + 2 * 4
+    assert (plain.remeasured, full.remeasured) == (0, 2 * 4)
 
 
 class Liar(Trainer):
