@@ -35,6 +35,11 @@ from ledger.round import Int32
 from ledger.stores import Artefact, ContentStore, MemoryStore
 from ledger.types import ZERO_DIGEST, Address, Digest, FederationId
 
+SLICES_MISSING = (
+    "--slices is missing: let the holder run `fednode data evaluation`, and give the root that it "
+    "prints"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -165,11 +170,13 @@ def _initial(policy: Policy, task: TrainingTask) -> Tensors:
 
 
 def _require_slices(policy: Policy, slices: SliceCommitment | None) -> None:
-    if (slices is not None) != (policy.evaluation.mode == "slices"):
+    mode = policy.evaluation.mode
+    if mode == "slices" and slices is None:
+        raise PolicyError("evaluation.mode", f"is {mode!r}: {SLICES_MISSING}")
+    if mode != "slices" and slices is not None:
         raise PolicyError(
             "evaluation.mode",
-            "slices are promised before a federation is created, and in no other mode: let the "
-            "holder run `fednode data evaluation`, and create with --slices and its root",
+            f"is {mode!r}, and --slices is for a policy in mode 'slices' alone: leave it out",
         )
 
 

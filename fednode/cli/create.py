@@ -28,7 +28,7 @@ from fednode.cli.open import (
     open_contract,
     require_shipped,
 )
-from fednode.creation import Plan, plan
+from fednode.creation import SLICES_MISSING, Plan, plan
 from fednode.creation import create as create_federation
 from fednode.data.errors import RowsNotPublic
 from fednode.data.evaluation_set import EvaluationSet
@@ -44,7 +44,7 @@ from ledger.chain.accounts import Account
 from ledger.chain.federations import Federations
 from ledger.plain import ether, span
 from ledger.stores import ContentStore
-from ledger.types import ZERO_ADDRESS, Digest, Wei
+from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Digest, Wei
 
 FOR_REAL = ("rpc", "ledger", "keystore")
 """Options that a dry run can do without."""
@@ -140,7 +140,7 @@ def create(
             layout_of(task, policy.numeric_columns),
             untrained=untrained,
         ),
-        slices=_slices(slices, holder, account),
+        slices=_slices(_root(policy, slices, notes if dry_run else None), holder, account),
     )
     output.note(_cost(planned))
     output.note(_pool(planned))
@@ -152,7 +152,9 @@ def create(
         output.note(warning)
     if account is None or contract is None or content is None:
         unchecked = _unchecked(contract, content)
-        fields = {**_predictions(policy, planned), "not_checked": unchecked}
+        if slices is None and policy.evaluation.mode == "slices":
+            unchecked.append("the slices")
+        fields = {**_predictions(policy, planned), "notes": notes, "not_checked": unchecked}
         output.result(fields, f"nothing was created; not checked: {', '.join(unchecked)}")
         return
     if policy.reward.token is not None:
@@ -165,6 +167,7 @@ def create(
             "gas": receipt.gas_used,
             "block": receipt.block_number,
             **_predictions(policy, planned),
+            "notes": notes,
         },
         f"federation {federation.hex()} (block {receipt.block_number}, {receipt.gas_used} gas)",
     )
@@ -183,6 +186,14 @@ def _published(
             raise
         notes.append(f"not yet: {error}")
     return published_rows(policy, data_dir, public_rows=True)
+
+
+def _root(policy: Policy, root: str | None, notes: list[str] | None) -> str | None:
+    """Give the root of the slices. A dry run goes on without: it notes what the real run needs."""
+    if root is not None or notes is None or policy.evaluation.mode != "slices":
+        return root
+    notes.append(f"not yet: {SLICES_MISSING}")
+    return ZERO_DIGEST.hex()
 
 
 def _require_given(ctx: click.Context, names: Collection[str]) -> None:

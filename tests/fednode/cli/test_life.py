@@ -176,6 +176,20 @@ def test_a_holder_that_trains_is_warned_of(world: World, holder: str, warned: bo
     assert ("warning: evaluation.holder is 'north'" in told.stdout) is warned
 
 
+def test_slices_that_are_missing_are_asked_for(world: World) -> None:
+    folder = world.desk.folder
+    text = (folder / "open.toml").read_text(encoding="utf-8")
+    kept = text.replace('mode = "public"', 'mode = "slices"\nholder = "creator"')
+    (folder / "unpromised.toml").write_text(kept, encoding="utf-8")
+    line = "create --account @0.json --salt 09 --policy"
+    found = world.desk.ask(f"{line} @unpromised.toml --dry-run")
+    assert "not yet: --slices is missing" in str(found["notes"])
+    assert "the slices" in str(found["not_checked"])
+    require_one_line(world.desk.run(f"{line} @unpromised.toml"), 1, "--slices is missing")
+    surplus = world.desk.run(f"{line} @open.toml --slices {'12' * 32}")
+    require_one_line(surplus, 1, "evaluation.mode", "leave it out")
+
+
 def test_by_shards_what_colluders_read_is_said_and_counted(world: World) -> None:
     """Four rounds of three participants at most are twenty models that a row answers."""
     desk = world.desk

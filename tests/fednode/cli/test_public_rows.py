@@ -48,8 +48,11 @@ def test_the_price_is_told_without_it(world: World) -> None:
     assert result.exit_code == 0
     assert "not yet: " in result.stdout
     assert "--public-rows" in result.stdout
-    said = world.desk.run(f"{line} --public-rows", **SILENT)
-    assert "not yet" not in said.stdout
+    fields = world.desk.ask(line, **SILENT)
+    assert "not yet: " in str(fields["notes"])
+    assert fields["not_checked"]
+    said = world.desk.ask(f"{line} --public-rows", **SILENT)
+    assert "not yet" not in str(said["notes"])
 
 
 def test_looking_at_ones_own_rows_needs_no_word(world: World) -> None:
