@@ -62,8 +62,8 @@ class Outlook:
         """Whether the phase's time is over, and no node has moved the federation on yet."""
         return self.deadline is not None and now >= self.deadline
 
-    def sentence(self, now: int, called: Called, *, proposes: bool = False) -> str:
-        """Say what is waited for; `proposes`: the reader's node proposes once a turn has passed."""
+    def sentence(self, now: int, called: Called) -> str:
+        """Say what is waited for."""
         if self.phase is Phase.FORMING:
             return f"waiting for {self.joins} more to join"
         if self.deadline is None:
@@ -72,7 +72,7 @@ class Outlook:
         if self.passed(now):
             return f"waiting for a node to end the phase, whose time was over at {until}"
         return f"waiting for {self._whom(called)} to {ACTS[self.phase]} until {until}" + (
-            self._then(proposes=proposes) if self.turn is not None else ""
+            ", then any account may propose" if self.turn is not None else ""
         )
 
     def _whom(self, called: Called) -> str:
@@ -81,11 +81,6 @@ class Outlook:
         if self.missing is None:
             return "participants, directly or through the relay,"
         return listed([called(participant) for participant in self.missing]) or "the next block"
-
-    def _then(self, *, proposes: bool) -> str:
-        if proposes:
-            return ", then it is this node's turn"
-        return ", then any account may propose"
 
 
 def _missing(state: FederationState) -> tuple[Participant, ...] | None:

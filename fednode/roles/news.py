@@ -9,7 +9,7 @@ from fednode.outlook import Outlook, calling, closing
 from ledger.members import Participant
 from ledger.plain import dated
 from ledger.proceedings import Outcome, Round
-from ledger.state import FederationState
+from ledger.state import FederationState, Phase
 from ledger.types import Address
 
 log = logging.getLogger("fednode")
@@ -52,9 +52,9 @@ class News:
     def wait(
         self, federation: Federation, own: Address, *, proposes: bool = False, coming: bool = False
     ) -> None:
-        """Log what the federation waits for, once for each phase and attempt. `own` is this node's
-        account; `proposes`: it proposes once a turn has passed; `coming`: names are on their way,
-        so that the line is worth a few looks of delay.
+        """Log what the federation waits for, once for each phase and attempt. `own` is this
+        process's account; `proposes`: the process is a proposer, else a participant; `coming`:
+        names are on their way, so that the line is worth a few looks of delay.
         """
         if coming and self._held < HELD:
             self._held += 1
@@ -69,11 +69,21 @@ class News:
         called = calling(federation.names())
 
         def named(participant: Participant) -> str:
-            return "this node" if participant.signer == own else called(participant)
+            if participant.signer != own:
+                return called(participant)
+            return _ours(outlook.phase, proposes=proposes)
 
-        proposes = proposes and (outlook.turn is None or outlook.turn.signer != own)
         place = "" if outlook.round is None else f"round {outlook.round}: "
-        log.info("%s%s", place, outlook.sentence(now, named, proposes=proposes))
+        log.info("%s%s", place, outlook.sentence(now, named))
+
+
+def _ours(phase: Phase, *, proposes: bool) -> str:
+    """Name the process of this account that acts in a phase: a proposer neither commits nor votes,
+    and a participant does not propose.
+    """
+    if phase is Phase.PROPOSE:
+        return "this node" if proposes else "this account (with `fednode proposer`)"
+    return "this account's participant" if proposes else "this node"
 
 
 def _deadline(federation: Federation) -> str:

@@ -64,14 +64,14 @@ def attempt(what: str, send: Callable[[], Receipt]) -> bool:
     try:
         receipt = send()
     except ContractRejected as rejected:
-        log.debug("%s was not needed: %s", what, rejected)
+        log.debug("not %s, as it was not needed: %s", what, rejected)
         return False
     except TransactionFailed as failed:
-        log.info("%s came too late: %s", what, failed)
+        log.info("not %s, as it came too late: %s", what, failed)
         return False
     except (Reverted, TransactionTooLarge) as error:
         # Not a reason to end: what else a node does must go on.
-        log.warning("%s was not possible: %s", what, error)
+        log.warning("not %s, as it was not possible: %s", what, error)
         return False
     log.info("%s (block %d, %d gas)", what, receipt.block_number, receipt.gas_used)
     return True

@@ -49,18 +49,26 @@ def test_a_node_says_once_what_it_waits_for(start: Found, caplog: pytest.LogCapt
     cast = start(rounds=1)
     people = [hospital.participant() for hospital in cast.hospitals]
     proposer = cast.hospitals[2].proposer()
+    play(cast, lambda: people, until=opened(0))
+    proposer.step()
+    assert "this account's participant" in caplog.messages[-1]
     play(cast, lambda: people, until=in_phase(Phase.PROPOSE))
+    for _ in range(10):
+        people[0].step()
+    own = [line for line in caplog.messages if "waiting for this account (with `fednode" in line]
+    assert len(own) == 1, caplog.messages
+    assert "`fednode proposer`) to propose until" in own[0]
     federation = people[2]._federation
     while federation.gather():  # as its participant does when nothing else is due
         time.sleep(0.01)
     for _ in range(40):
         proposer.step()
     lines = [record.getMessage() for record in caplog.records]
-    waiting = [line for line in lines if "to propose until" in line and "this node's turn" in line]
+    waiting = [line for line in lines if "to propose until" in line and "cleveland" in line]
     assert len(waiting) == 1, lines
     assert waiting[0].startswith("round 0: waiting for cleveland (0x")
     assert " UTC (in " in waiting[0]
-    assert waiting[0].endswith("), then it is this node's turn")
+    assert waiting[0].endswith("), then any account may propose")
     cast.stage.engine.hurry(cast.state().round.propose_deadline)
     caplog.clear()
     proposer.step()

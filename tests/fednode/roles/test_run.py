@@ -1,6 +1,7 @@
 """The loop around a role: it outlives what passes, and ends with what does not."""
 
 import itertools
+import logging
 from collections.abc import Callable
 
 import pytest
@@ -92,11 +93,17 @@ def test_run_ends_with_what_the_caller_waits_for(caplog: pytest.LogCaptureFixtur
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_transaction_that_is_not_taken_ends_nobody(error: Exception) -> None:
+def test_a_transaction_that_is_not_taken_ends_nobody(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "fednode")
+
     def send() -> Receipt:
         raise error
 
-    assert not attempt("did", send)
+    assert not attempt("voted for result 12", send)
+    (line,) = caplog.messages
+    assert line.startswith("not voted for result 12, as it ")
 
 
 def test_nodes_outlive_a_chain_that_comes_and_goes(
