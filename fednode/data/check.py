@@ -97,7 +97,7 @@ def check(source: Source, site: str, *, most_faults: int = 20) -> Conformance:
     try:
         table = source.load(site)
     except SchemaMismatch as error:
-        return Conformance(site, "0", (), {}, (str(error),), ())
+        return Conformance(site, "0", (), {}, (error.finding,), ())
     if not len(table):
         return Conformance(site, "0", (), {}, (EMPTY,), ())
     counts = Counter(table.labels.tolist())
@@ -138,14 +138,14 @@ def _check_deal(source: DealtTable, found: Conformance) -> Conformance:
 
 
 def _check_cells(schema: TableSchema, raw: RawTable, site: str, most_faults: int) -> Conformance:
-    rows = show(len(raw.rows))
+    rows = show(sum(map(_filled, raw.rows)))
     if not raw.rows:
         return Conformance(site, rows, (), {}, (EMPTY,), ())
     try:
         position, label_position = column_positions(schema, raw, site)
         _same_width(raw, site)
     except SchemaMismatch as error:
-        return Conformance(site, rows, (), {}, (str(error),), ())
+        return Conformance(site, rows, (), {}, (error.finding,), ())
     faults: list[str] = []
     reports = [
         _check_column(schema, column, raw, position[column.name], faults)
@@ -153,6 +153,11 @@ def _check_cells(schema: TableSchema, raw: RawTable, site: str, most_faults: int
     ]
     label, classes = _check_label(schema, raw, label_position, faults)
     return Conformance(site, rows, (*reports, label), classes, (), _first(faults, most_faults))
+
+
+def _filled(row: tuple[str, ...]) -> bool:
+    """Whether a row is more than a blank line."""
+    return len(row) > 1 or bool("".join(row).strip())
 
 
 def _first(faults: list[str], most: int) -> tuple[str, ...]:

@@ -42,7 +42,10 @@ class MalformedData(DataError):
 
 
 class SchemaMismatch(DataError):
-    """A row that the policy's schema does not allow; names row and column, never the value."""
+    """A row that the policy's schema does not allow; names row and column, never the value.
+
+    `finding` is what is wrong, without the advice to run the check that may have found it.
+    """
 
     def __init__(self, site: str, row: int | None, column: str | None, reason: str) -> None:
         self.site = site
@@ -54,8 +57,9 @@ class SchemaMismatch(DataError):
             + ([] if row is None else [f"row {row}"])
             + ([] if column is None else [f"column '{column}'"])
         )
+        self.finding = f"{where}: {reason}"
         super().__init__(
-            f"{where}: {reason}; run 'fednode data check' for the whole report, then mend the file"
+            f"{self.finding}; run 'fednode data check' for the whole report, then mend the file"
         )
 
 

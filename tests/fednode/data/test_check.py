@@ -83,8 +83,15 @@ def test_check_reports_a_file_of_other_columns(tmp_path: Path) -> None:
     assert "column 'sex': the file has no such column" in report.problems[0]
     write(tmp_path, ["50,f,no", "50,f"])
     report = check(open_source(SPEC, SCHEMA, tmp_path), "a")
-    assert "row 3: 2 cells where 3 are expected" in report.problems[0]
+    assert report.problems == ("site 'a', row 3: 2 cells where 3 are expected",)
     assert report.rows == "<10"
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_blank_lines_are_no_rows(tmp_path: Path, blank: str) -> None:
+    write(tmp_path, ["50,f,no"] * 12 + [blank] * 5 + ["50,f,no"])
+    report = check(open_source(SPEC, SCHEMA, tmp_path), "a")
+    assert (report.rows, report.conforms) == ("13", False)
 
 
 def test_check_of_a_missing_file_or_site(tmp_path: Path) -> None:
