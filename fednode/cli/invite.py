@@ -13,11 +13,14 @@ from fednode.cli.edge import (
     ledger_option,
     options,
 )
-from fednode.cli.open import federation_id, open_account, open_contract
+from fednode.cli.open import federation_id, open_account, open_contract, require_not_ended
 from fednode.errors import FedNodeError
 from fednode.files import write_file
 from fednode.membership import invite as sign
 from fednode.membership import read_request
+
+ENDED = 4
+"""The contract's number of the phase in which no participant can join."""
 
 
 @click.command()
@@ -50,12 +53,15 @@ def invite(
     asked = read_request(request)
     account = open_account(keystore, password_file)
     contract = open_contract(rpc, chain_id, ledger)
-    creator = contract.view(federation_id(asked.federation)).creator
+    federation = federation_id(asked.federation)
+    found = contract.view(federation)
+    creator = found.creator
     if creator != account.address:
         raise FedNodeError(
             f"{request} asks to join federation {asked.federation}, whose creator is {creator}, "
             f"not {account.address}: only its creator's invitations count"
         )
+    require_not_ended(federation, ended=found.phase == ENDED)
     invitation = sign(
         asked,
         account,

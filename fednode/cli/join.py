@@ -20,7 +20,7 @@ from fednode.cli.edge import (
     own_rows_options,
     store_options,
 )
-from fednode.cli.open import Place, address, placed
+from fednode.cli.open import Place, address, placed, require_not_ended
 from fednode.cli.warning import warn_of_counts, warn_of_differences
 from fednode.errors import FedNodeError
 from fednode.files import write_file
@@ -29,6 +29,7 @@ from fednode.own_word import keep_word, says_public
 from fednode.policy import Policy, load_policy, require_same
 from fednode.site import load_site, open_sites
 from ledger.sealing import load_key
+from ledger.state import Phase
 from ledger.types import Wei
 
 
@@ -100,6 +101,8 @@ def join(
     public = says_public(journal, site, now=public_rows)
     rows = load_site(opened.policy, open_sites(opened.policy, data_dir, public_rows=public), site)
     _require_way(opened.policy, asks=request is not None, invited=invitation is not None)
+    if request is not None:  # the contract refuses a join itself
+        require_not_ended(opened.id, ended=opened.state.phase is Phase.ENDED)
     warn_of_counts(opened, rows, journal)
     warn_of_differences(opened, rows, journal)
     secret = site_secret(journal)

@@ -142,6 +142,15 @@ def open_contract(rpc: str, chain_id: int | None, ledger: str) -> Federations:
     return contract
 
 
+def require_not_ended(federation: FederationId, *, ended: bool) -> None:
+    """Refuse to prepare for a federation that no participant can join any more."""
+    if ended:
+        raise FedNodeError(
+            f"federation {federation.hex()} has ended, so no participant can join it: check "
+            "--federation, or ask its creator for the one that goes on from it"
+        )
+
+
 def deploying(deployers: Iterable[str]) -> list[Address]:
     """Read the addresses of those that may have deployed the contract."""
     return [address(deployer, option="--deployer") for deployer in deployers]

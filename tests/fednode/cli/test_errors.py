@@ -5,10 +5,12 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ledger.chain.accounts import create_keystore
+from ledger.state import Phase
 from ledger.stores import DirectoryStore
 from tests.fednode.cli.world import PASSWORD, Desk, World, require_one_line
 
@@ -267,7 +269,9 @@ def test_invitations_that_are_none(
     require_one_line(desk.run(line), 1, *words)
 
 
-def test_the_way_in_by_invitation(world: World, desk: Desk) -> None:
+def test_the_way_in_by_invitation(
+    world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chosen = {"FEDNODE_FEDERATION": world.forming}
     require_one_line(desk.run(JOIN, **chosen), 1, "--request", "--invitation")
     assert desk.run(f"{JOIN} --request @ask.json", **chosen).exit_code == 0
@@ -290,3 +294,11 @@ def test_the_way_in_by_invitation(world: World, desk: Desk) -> None:
     export = desk.run("model export --out @m.st", **chosen)
     require_one_line(export, 1, "no model version yet")
     assert not (desk.folder / "m.st").exists()
+    late = {**json.loads((desk.folder / "ask.json").read_text()), "federation": world.ended}
+    (desk.folder / "late.json").write_text(json.dumps(late), encoding="utf-8")
+    invited = desk.run("invite @late.json --out @late-inv.json --account @0.json")
+    require_one_line(invited, 1, "has ended", "no participant can join it")
+    monkeypatch.setattr("fednode.cli.join.Phase", SimpleNamespace(ENDED=Phase.FORMING))
+    asked = desk.run(f"{JOIN} --request @late-ask.json", **chosen)
+    require_one_line(asked, 1, "has ended", "no participant can join it")
+    assert not list(desk.folder.glob("late-[ai]*"))
