@@ -37,7 +37,7 @@ from requests.utils import (
 )
 from yarl import URL
 
-from ledger.urls import HIDDEN, LEAST_SECRET, shown
+from ledger.urls import HIDDEN, LEAST_SECRET, fault_of_host, shown
 
 MAX_LINE: Final = 8 << 10
 MAX_HEADERS: Final = 100
@@ -215,6 +215,9 @@ def _url(address: str) -> URL:
         raise BadAddress("the address or its port cannot be read") from None
     if not named or url.fragment:
         raise BadAddress("this is no http or https URL of a host")
+    fault = fault_of_host(url.raw_host or "")
+    if fault is not None:
+        raise BadAddress(fault)
     return url
 
 

@@ -28,6 +28,13 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 _PORT = re.compile(r"[0-9]{1,5}")
 _PLACE = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::([^:]*))?")
 MOST_PORT: Final = 65_535
+MOST_HOST: Final = 253
+MOST_LABEL: Final = 63
+_LABEL = re.compile(r"[A-Za-z0-9_-]+")
+_NUMERIC = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+"""A last label that makes a host an IPv4 address (the URL standard, "ends in a number")."""
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _DELIMITERS = re.compile(r"[/?#&=;,:@]")
 
 
@@ -73,6 +80,22 @@ def fault_of(url: str) -> str | None:
         return "what stands in brackets is no IPv6 address"
     if port is not None and not (_PORT.fullmatch(port) and 0 < int(port) <= MOST_PORT):
         return f"its port is no number from 1 to {MOST_PORT}"
+    return None
+
+
+def fault_of_host(host: str) -> str | None:
+    """Say why a host is neither an address nor a name that can be looked up; None if it is."""
+    if ":" in host:
+        return None if _is_ipv6(host) else "its host is no IPv6 address"
+    labels = host.removesuffix(".").split(".")
+    if _NUMERIC.fullmatch(labels[-1]) and not _IPV4.fullmatch(host):
+        return "its host is no IPv4 address of four numbers from 0 to 255, as in 127.0.0.1"
+    if not all(labels):
+        return "its host has an empty part between dots"
+    if len(host) > MOST_HOST or max(map(len, labels)) > MOST_LABEL:
+        return f"its host has more than {MOST_HOST} letters, or {MOST_LABEL} between dots"
+    if not all(_LABEL.fullmatch(label) for label in labels):
+        return "its host holds a character that no name has"
     return None
 
 

@@ -7,6 +7,9 @@ from ledger.plain import ether
 from ledger.plain import moment as utc
 from ledger.types import Address
 
+DAY = 86_400
+"""Seconds."""
+
 
 class ChainError(LedgerError):
     """Base of every error of the chain layer."""
@@ -74,7 +77,10 @@ class ChainBusy(RpcRefused):
         super().__init__(method, 0, reason)
         self.endpoint = endpoint
         self.seconds = seconds
-        wish = "" if seconds is None else f", and wants to be asked again in {seconds:.0f} s"
+        when = (
+            "" if seconds is None else f"{seconds:.0f} s" if seconds <= DAY else "more than a day"
+        )
+        wish = f", and wants to be asked again in {when}" if when else ""
         self.args = (
             f"the chain's node at {endpoint} limits requests: {reason}{wish}; try later, or give "
             "another --rpc",

@@ -73,6 +73,35 @@ def test_an_upload_that_is_not_taken_has_an_end() -> None:
         assert time.monotonic() - started < 3
 
 
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        *(
+            (host, "no IPv4")
+            for host in ("127.1", "2130706433", "0x7f.1", "1.2.3.4.5", "1.2.3.256")
+        ),
+        *((host, "no IPv4") for host in ("0177.0.0.1", "0x7f000001", "127.0.0.1.", "a.1")),
+        ("a..b", "empty part"),
+        (".a", "empty part"),
+        ("a..", "empty part"),
+        ("a" * 70, "between dots"),
+        (f"{'b' * 64}.example", "between dots"),
+        (".".join(["abcdefg"] * 40), "more than 253"),
+        ("a%20b", "character|cannot be read"),
+    ],
+)
+def test_a_host_that_is_none_is_named_before_it_is_asked(host: str, reason: str) -> None:
+    with pytest.raises(BadAddress, match=reason):
+        Server.at(f"http://{host}:8545")
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "[::1]", "localhost", "localhost.", "a_b.example", "1a.b2", "bücher.de"]
+)
+def test_a_host_that_is_one_is_taken(host: str) -> None:
+    Server.at(f"http://{host}:8545")
+
+
 def test_no_connection_says_so() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

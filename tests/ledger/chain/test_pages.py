@@ -141,3 +141,8 @@ def test_a_question_is_over_in_time_however_it_is_cut(monkeypatch: pytest.Monkey
         with pytest.raises(ChainUnreachable, match="in time"):
             asked()
         assert time.monotonic() - started < 0.6
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(86_400.0, "in 86400 s"), (2.5e11, "than a day;")])
+def test_a_long_wait_is_not_told_in_seconds(seconds: float, told: str) -> None:
+    assert told in str(ChainBusy("http://node.example", "eth_call", "busy", seconds))
