@@ -119,6 +119,18 @@ class TransactionTooLarge(ChainError):
         super().__init__(f"the transaction needs at least {amount} {what}, the limit is {limit}")
 
 
+class BlockTooSmall(TransactionTooLarge):
+    """A contract whose creation takes more gas than a block of the chain holds."""
+
+    def __init__(self, endpoint: str, amount: int, limit: int) -> None:
+        super().__init__("gas", amount, limit)
+        self.endpoint = endpoint
+        self.args = (
+            f"the contract cannot be created: that takes at least {amount} gas, and a block of the "
+            f"chain at {endpoint} holds {limit}; raise the gas limit of its blocks",
+        )
+
+
 class Reverted(ChainError):
     """A call that the contract reverts, with the bytes that it returned; nothing was sent."""
 

@@ -5,7 +5,8 @@ An address is ours if CREATE2 (EIP-1014) puts the shipped bytecode there: that n
 node, whoever sent the deployment.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import astuple, dataclass
 
@@ -20,6 +21,7 @@ from ledger.chain.accounts import Account
 from ledger.chain.calls import call, call_data
 from ledger.chain.client import Chain
 from ledger.chain.errors import (
+    BlockTooSmall,
     ChainBusy,
     ChainTooOld,
     ContractRejected,
@@ -55,6 +57,9 @@ from ledger.types import (
 from ledger.words import AddressWord, BoolWord, Bytes32, UInt8, UInt32, UInt64, UInt128, UInt256
 
 DEPLOYER_NONCES = 32
+CREATION_GAS = 53_000
+STORED_GAS, BYTE_GAS, ZERO_GAS = 200, 16, 12
+"""What a contract's creation costs: for each byte of its code, and less for a zero that is sent."""
 PAYEE_GAS = 100_000
 """Gas that the contract gives each of several payees in ether; mirror of `Money.sol`."""
 TOKEN_GAS = 300_000
@@ -638,10 +643,29 @@ def deploy(chain: Chain, account: Account, *, salt: Digest = ZERO_DIGEST) -> Add
     plan = deployment(_deployer(chain, account), salt)
     for part in (*plan.libraries, plan):
         if not chain.code(part.address):
-            chain.send(account, part.deployer, part.call_data)
+            with _naming_small_blocks(chain, part.init_code):
+                chain.send(account, part.deployer, part.call_data)
             if not chain.code(part.address):
                 raise UnknownContract(part.address, "the deployer did not put the contract there")
     return plan.address
+
+
+@contextmanager
+def _naming_small_blocks(chain: Chain, code: bytes) -> Iterator[None]:
+    """Turn the failure of a creation into BlockTooSmall, if a block holds less gas than it takes.
+
+    Nodes estimate with the gas of a block, and word it as a plain revert.
+    """
+    try:
+        yield
+    except (Reverted, RpcRefused, TransactionTooLarge) as error:
+        if isinstance(error, ChainBusy):
+            raise
+        limit = int.from_bytes(chain.newest().header.get("gasLimit", b""), "big")
+        needed = CREATION_GAS + (STORED_GAS + BYTE_GAS) * len(code) - ZERO_GAS * code.count(0)
+        if not 0 < limit < needed:
+            raise
+        raise BlockTooSmall(chain.endpoint, needed, limit) from error
 
 
 def _require_cancun(chain: Chain) -> None:
@@ -673,7 +697,8 @@ def _deployer(chain: Chain, account: Account) -> Address:
         code = chain.code(candidate := created_address(account.address, nonce))
         if code and shipped.endswith(code):
             return candidate
-    created = chain.send(account, None, shipped).contract
+    with _naming_small_blocks(chain, shipped):
+        created = chain.send(account, None, shipped).contract
     if created is None:
         raise UnknownContract(ZERO_ADDRESS, "the node names no address for the new deployer")
     return created
