@@ -165,8 +165,9 @@ class Examination:
         if self._is_readable():
             return
         artefact, index = self.federation.bundle(self._outcome)
-        self.federation.store.put(artefact)
+        self.federation.hold(artefact)
         self.federation.replica.stand_in(self.proposal.result, index)
+        self.federation.store.put(artefact)
 
     def _is_readable(self) -> bool:
         """Whether all is there of the published result that the next round builds on."""

@@ -10,6 +10,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from math import inf
 from typing import Protocol
 
 from fednode.data.evaluation_set import EvaluationSet
@@ -43,6 +44,7 @@ from ledger.slots import batch_of
 from ledger.state import FederationState, Phase
 from ledger.stores import (
     Artefact,
+    AtHandStore,
     BlockUnavailable,
     Budget,
     BudgetedStore,
@@ -50,8 +52,9 @@ from ledger.stores import (
     CountingStore,
     LocalStore,
     RecordingStore,
+    StoreUnreachable,
 )
-from ledger.stores.budget import in_turns, spending, spending_part
+from ledger.stores.budget import current, in_turns, spending, spending_part
 from ledger.types import ZERO_DIGEST, Digest, FederationId
 
 log = logging.getLogger("fednode")
@@ -197,14 +200,15 @@ class Federation:
         self.chain = contract.chain
         self.contract = contract
         self.id = federation
-        self.store = CountingStore(BudgetedStore(store))
+        self._at_hand = AtHandStore(BudgetedStore(store))
+        self.store = CountingStore(self._at_hand)
         self._vault = vault
         self._held: dict[Digest, tuple[Published, Artefact]] = {}
         self._opened: tuple[tuple[Digest, Digest], FederationRules] | None = None
         self._fetchers = ThreadPoolExecutor(FETCHERS)
         # What strangers name must not take the places of what a round needs.
         beside = ThreadPoolExecutor(BESIDE)
-        self._honouring = Honouring(store, beside)
+        self._honouring = Honouring(self._at_hand, beside)
         self._identities = Identities(store, beside)
         self._behind = 0
         self._resting = 0
@@ -248,11 +252,18 @@ class Federation:
             self._held.clear()
         return state
 
-    def waiting(self) -> AbstractContextManager[Budget]:
-        """Let all fetches inside wait for `windows.fetch` seconds together, at most for a quarter
-        of what is left of the phase: there must be time for what they are needed for.
+    def hold(self, artefact: Artefact) -> None:
+        """Hold in memory what this node has made or verified: a store that stops answering keeps it
+        from nothing that builds on that.
         """
-        seconds = float(self.policy.windows.patience)
+        self._at_hand.hold(artefact)
+
+    def waiting(self, most: float = inf) -> AbstractContextManager[Budget]:
+        """Let all that is fetched or put inside wait for `windows.fetch` seconds together, or for
+        `most`. It is at most a quarter of what is left of the phase: there must be time for what it
+        is needed for.
+        """
+        seconds = min(most, float(self.policy.windows.patience))
         end = self.state.phase_deadline
         if end is not None:
             seconds = min(seconds, max(0, end - self.chain.now()) / 4)
@@ -366,14 +377,18 @@ class Federation:
                 self._held[commit.digest] = gathered
         return gathered
 
-    def keep(self, round_: Round) -> None:
-        """Keep a round's batch, slice and updates in this node's own store, as far as it has them:
+    def parts(self, round_: Round) -> list[Artefact]:
+        """Give a round's batch, slice and updates, as far as this node has them. It keeps them:
         relay, holder and authors need not stay for an audit to be possible. Nothing is fetched.
         """
         here = LocalStore(self.store)
         parts = chain(self._batch(round_, here), self._updates(round_, here))
-        for artefact in _joined(chain(parts, self._slice(round_, here))):
-            self.store.put(artefact)
+        found = list(_joined(chain(parts, self._slice(round_, here))))
+        budget = current()
+        if budget is not None and not budget.left:
+            # What did not come in time looks as if it were not here.
+            raise StoreUnreachable("the content store", "it does not give what is kept in time")
+        return found
 
     def _batch(self, round_: Round, here: ContentStore) -> Iterator[Artefact]:
         recording = RecordingStore(here)

@@ -16,6 +16,7 @@ from ledger.members import Participant as Member
 from ledger.proceedings import Round
 from ledger.slots import direct
 from ledger.stores import StoreError
+from ledger.stores.budget import spending_part
 from ledger.types import Digest
 
 log = logging.getLogger("fednode")
@@ -156,9 +157,12 @@ class Committing:
             return False
         done = self._journal.marked(round_.index, PUBLISHED) is not None
         if not done:
-            self._federation.store.put(update.artefact)
+            # An own store that is slow must leave time for the others' bytes, and for a vote.
+            with spending_part(1 / 4):
+                self._federation.store.put(update.artefact)
             self._journal.mark(round_.index, PUBLISHED)
             log.info("published update %s", update.digest.hex()[:16])
+        self._federation.hold(update.artefact)
         self._published = situation
         return not done
 

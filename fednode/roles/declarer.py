@@ -67,7 +67,8 @@ class Declarer:
             self._seen = state.h
             return False
         record = first.erasure(self._federation.id).artefact()
-        self._federation.store.put(record)
+        with self._federation.waiting():
+            self._federation.store.put(record)
         digest = record.roots[0].digest
         return volunteer(
             f"declared the erasure {digest.hex()[:16]} again",

@@ -29,6 +29,9 @@ from ledger.types import Address
 
 log = logging.getLogger("fednode")
 
+KEEPING = 1.0
+"""Seconds of a step that a participant waits at most for its store to take what it keeps."""
+
 
 class NotAMember(FedNodeError):
     """An account that signs for no participant."""
@@ -105,8 +108,10 @@ class Participant:
                 ("voting", partial(self._in_round, member, Phase.ATTEST)),
             )
         acted = acted or self._dispute()
-        # A store may take long to keep what it is given: no challenge and no answer waits for it.
-        duties.do("keeping", self._voting.keep)
+        # A store may take long to keep what it is given: no challenge and no answer waits for it,
+        # and what it has not taken yet it goes on with beside the next steps.
+        with self._federation.waiting(most=KEEPING):
+            duties.do("keeping", self._voting.keep)
         acted = acted or duties.first(
             ("charging", lambda: self._charger.step(member) is Progress.ACTED),
             ("declaring", lambda: self._declarer.step(member)),

@@ -55,6 +55,7 @@ class Proposer:
         self._duties = Duties()
         self._news = News()
         self._ready: tuple[Turn, Outcome, Digest] | None = None
+        self._made: tuple[Turn, Outcome, Digest, Artefact] | None = None
         self._proposed: tuple[Turn, Digest] | None = None
         self._barred = -1
 
@@ -130,6 +131,19 @@ class Proposer:
         turn = _basis(round_)
         if self._ready is not None and self._ready[0] == turn:
             return self._ready[1:]
+        if self._made is None or self._made[0] != turn:
+            self._made = self._computed(round_, turn)
+        if self._made is None:
+            return None
+        _, outcome, index, artefact = self._made
+        # The store may go on with it beside the next steps.
+        self._federation.store.put(artefact)
+        self._federation.hold(artefact)
+        self._ready, self._made = (turn, outcome, index), None
+        return outcome, index
+
+    def _computed(self, round_: Round, turn: Turn) -> tuple[Turn, Outcome, Digest, Artefact] | None:
+        """Compute the round's result, with the blocks that are to be published."""
         assert round_.closed is not None
         slots = self._federation.slots(round_)
         missing = len(awaited(slots, round_.batched))
@@ -146,9 +160,7 @@ class Proposer:
         outcome = self._federation.compose(round_, slots, content=content)
         artefact, index = self._federation.bundle(outcome)
         self._require_readable(round_, outcome, artefact, index)
-        self._federation.store.put(artefact)
-        self._ready = (turn, outcome, index)
-        return outcome, index
+        return turn, outcome, index, artefact
 
     def _require_readable(
         self, round_: Round, outcome: Outcome, artefact: Artefact, index: Digest

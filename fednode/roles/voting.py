@@ -8,6 +8,7 @@ the journal names what is still to be kept, and a node that was stopped goes on 
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import replace
 
 from fednode.federation import Federation
@@ -54,6 +55,7 @@ class Voting:
         self._noted: set[str] = set()
         self._collected: tuple[RoundIndex, Digest] | None = None
         self._agreed: dict[Digest, Artefact] = {}
+        self._left: dict[Digest, list[Artefact]] = {}
         self._unkept: dict[int, str] | None = None
         self._coming: dict[int, Future[Artefact]] = {}
 
@@ -123,26 +125,33 @@ class Voting:
         round_, proposal = rounds[0], found[-1]
         if proposal.fallen:
             return True
-        own = self._agreed.pop(proposal.result, None)
-        if own is not None:
-            try:
-                with self._meter.running(index):
-                    self._put(round_, own)
-            except StoreError:
-                self._agreed = {proposal.result: own}
-                raise
+        # What this takes is the round's effort, unless a later round is measured by now.
+        measured = proposal.result in self._agreed and index == self._federation.state.round.index
+        with self._meter.running(index) if measured else nullcontext():
+            if not self._put(round_, proposal):
+                return False
+        if measured:
             self._meter.note()
             self._say(round_)
-            return True
-        published = self._published(round_, proposal)
-        if published is None:
-            return False
-        self._put(round_, published)
+        del self._left[proposal.result]
+        self._agreed.pop(proposal.result, None)
+        self._coming.pop(index, None)
         return True
 
-    def _put(self, round_: Round, result: Artefact) -> None:
-        self._federation.keep(round_)
-        self._federation.store.put(result)
+    def _put(self, round_: Round, proposal: Proposal) -> bool:
+        """Put what is left of a round into the store, the result last; say whether all was there.
+        What the store has taken it is not given again.
+        """
+        if proposal.result not in self._left:
+            own = self._agreed.get(proposal.result) or self._published(round_, proposal)
+            if own is None:
+                return False
+            self._left = {proposal.result: [*self._federation.parts(round_), own]}
+        left = self._left[proposal.result]
+        while left:
+            self._federation.store.put(left[0])
+            del left[0]
+        return True
 
     def _published(self, round_: Round, proposal: Proposal) -> Artefact | None:
         """Fetch a result that was voted for before a start: beside the steps, which do not wait."""
@@ -152,12 +161,15 @@ class Voting:
             return None
         if not coming.done():
             return None
-        del self._coming[round_.index]
         try:
             return coming.result()
         except (BlockUnavailable, MalformedRecord, NotForUs) as error:
+            del self._coming[round_.index]
             log.info("round %d: the result voted for is not kept yet: %s", round_.index, error)
             return None
+        except StoreError:
+            del self._coming[round_.index]
+            raise
 
     # -- what is there
 
@@ -253,6 +265,7 @@ class Voting:
         if index != proposal.index:
             return False
         self._agreed = {proposal.result: artefact}
+        self._federation.hold(artefact)
         self._watcher.trust(proposal)
         return True
 

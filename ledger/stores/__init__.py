@@ -5,6 +5,7 @@ The same code runs on all of them; nothing but `open_store` knows which one it i
 
 from pathlib import Path
 
+from ledger.stores.at_hand import AtHandStore
 from ledger.stores.base import (
     MAX_BLOCK,
     Artefact,
@@ -25,6 +26,7 @@ from ledger.stores.recording import RecordingStore
 __all__ = [
     "MAX_BLOCK",
     "Artefact",
+    "AtHandStore",
     "BlockCorrupt",
     "BlockNotFound",
     "BlockUnavailable",

@@ -10,22 +10,25 @@ each block `GRACE` seconds, so that blocks which the store holds itself can alwa
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures import TimeoutError as Unanswered
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
+from functools import partial
 from threading import Lock, Thread
 from typing import TypeVar
 
 from ledger.cid import CID
 from ledger.stores.base import (
+    Artefact,
     BlockNotFound,
     BlockUnavailable,
     ContentStore,
     StoreError,
     StoreUnreachable,
 )
+from ledger.stores.one_put import OnePut
 from ledger.stores.passing import PassingStore
 
 GRACE = 0.25
@@ -95,6 +98,11 @@ class Budget:
                 except BlockUnavailable as error:
                     missed = self._missed[cid] = error
         raise BlockNotFound(cid, missed.store, missed.reason) from missed
+
+    def wait(self, work: Callable[[float], T]) -> T:
+        """Do what waits for a store, and tell it how many seconds it has."""
+        with self._counted():
+            return work(max(self.left, self._grace))
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -205,16 +213,38 @@ def patience(longest: float) -> float:
 
 
 class BudgetedStore(PassingStore):
-    """Another store, whose reads draw on the budget that they are made under, if there is one.
+    """Another store, whose calls draw on the budget that they are made under, if there is one.
 
     Such a read is made in a thread of its own, which is left alone if the answer takes too long.
-    As long as it lasts the block is not asked for a second time.
+    As long as it lasts the block is not asked for a second time. A put goes on in the same way, and
+    the next one waits for its end.
     """
 
     def __init__(self, store: ContentStore) -> None:
         super().__init__(store)
         self._lock = Lock()
         self._asked: dict[CID, Future[bytes]] = {}
+        self._puts = OnePut(store)
+
+    def put(self, artefact: Artefact) -> None:
+        """Put an artefact while the budget lasts; raise StoreUnreachable if it takes longer."""
+        budget = _budget.get()
+        if budget is None:
+            self._puts.put(artefact, None)
+        else:
+            budget.wait(partial(self._puts.put, artefact))
+
+    def has(self, cid: CID) -> bool:
+        """Ask the store while the budget lasts; raise StoreUnreachable if it takes longer."""
+        budget = _budget.get()
+        return self._store.has(cid) if budget is None else budget.wait(partial(self._told, cid))
+
+    def remove(self, cids: Sequence[CID], *, roots: Collection[CID] = ()) -> list[CID]:
+        """Let go of blocks, but not while a put may bring them back."""
+        if self._puts.busy:
+            raise StoreUnreachable("the content store", "it is still taking what it was given")
+        self._puts.forget([*cids, *roots])
+        return super().remove(cids, roots=roots)
 
     def get(self, cid: CID) -> bytes:
         """Read a block while the budget lasts."""
@@ -261,6 +291,23 @@ class BudgetedStore(PassingStore):
                 raise
             return self._within(cid, left)
 
+    def _told(self, cid: CID, seconds: float) -> bool:
+        answer = Future[bool]()
+
+        def ask() -> None:
+            _patience.set(seconds)
+            try:
+                answer.set_result(self._store.has(cid))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        _beside(ask)
+        try:
+            return answer.result(seconds)
+        except Unanswered:
+            reason = f"it does not say within {seconds:.1f} s whether it has block {cid}"
+            raise StoreUnreachable("the content store", reason) from None
+
     def _ask(self, cid: CID, seconds: float) -> tuple[Future[bytes], bool]:
         """Give the answer that is waited for, and whether the block was only now asked for."""
         with self._lock:
@@ -281,12 +328,20 @@ class BudgetedStore(PassingStore):
                 answer.set_result(found)
 
         try:
-            Thread(target=copy_context().run, args=(ask,), daemon=True).start()
-        except RuntimeError as error:
+            _beside(ask)
+        except StoreUnreachable as error:
             self._forget(cid)
-            answer.set_exception(StoreUnreachable("the content store", str(error)))
+            answer.set_exception(error)
         return answer, True
 
     def _forget(self, cid: CID) -> None:
         with self._lock:
             del self._asked[cid]
+
+
+def _beside(work: Callable[[], None]) -> None:
+    """Work in a thread that nothing waits for at the end of the process."""
+    try:
+        Thread(target=copy_context().run, args=(work,), daemon=True).start()
+    except RuntimeError as error:  # no more threads
+        raise StoreUnreachable("the content store", str(error)) from None

@@ -9,15 +9,22 @@ from collections.abc import Iterator
 import pytest
 
 from fednode import federation
+from fednode.federation import Federation
 from ledger import payload
 from ledger.batch import Batch, Posted
 from ledger.cid import CID, Codec
 from ledger.merkle import root_of_bytes
+from ledger.proceedings import Round
 from ledger.state import Phase
 from ledger.stores import Artefact, MemoryStore
 from ledger.types import Digest
 from tests.federations import in_phase, play
 from tests.fednode.roles.conftest import Found
+
+
+def keep(view: Federation, round_: Round) -> None:
+    for part in view.parts(round_):
+        view.store.put(part)
 
 
 def test_an_update_is_read_and_hashed_once(start: Found, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +53,7 @@ def test_an_update_is_read_and_hashed_once(start: Found, monkeypatch: pytest.Mon
     monkeypatch.setattr(payload, "root_of_bytes", hashing)
     published = [view.published(commit) for commit in round_.commits]
     assert view.compose(round_, view.replica.slots(round_, published)).header.number == 4
-    view.keep(round_)
+    keep(view, round_)
     for hospital, found in zip(cast.hospitals, published, strict=True):
         update = hospital.journal.update(0)
         assert update is not None
@@ -71,7 +78,7 @@ def test_of_what_cannot_be_had_the_header_is_kept(
     view.slots(view.state.round)
     kept = MemoryStore()
     monkeypatch.setattr(view.store, "put", kept.put)
-    view.keep(view.state.round)
+    keep(view, view.state.round)
     assert [cid for cid in update.artefact.blocks if kept.has(cid)] == [header]
 
 
@@ -92,7 +99,7 @@ def test_a_round_is_kept_in_few_pieces(
     lost = Batch(Posted(Digest(bytes(32)), 1, Digest(bytes(32))), (), (), final=False)
     pieces: list[Artefact] = []
     monkeypatch.setattr(view.store, "put", pieces.append)
-    view.keep(round_)
+    keep(view, round_)
     own = cast.hospitals[0].journal.update(0)
     assert own is not None
     assert {cid for piece in pieces for cid in piece.blocks} == set(own.artefact.blocks)
@@ -100,7 +107,7 @@ def test_a_round_is_kept_in_few_pieces(
     view.slots(round_)
     monkeypatch.setattr(federation, "KEPT_AT_ONCE", at_once)
     monkeypatch.setattr(federation, "batch_of", lambda _store, _round: lost)
-    view.keep(round_)
+    keep(view, round_)
     assert len(pieces) in puts
     assert all(piece.roots for piece in pieces)
     kept = pieces[0].merge(*pieces[1:])

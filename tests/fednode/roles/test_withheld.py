@@ -8,6 +8,7 @@ asked with, or half a minute, as a Kubo node does whose peers do not have the bl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from fednode.roles.journal import Journal
 from fednode.roles.participant import HELD, Participant
 from fednode.roles.role import Progress, Role
 from fednode.roles.trainer import Trainer
+from fednode.roles.voting import KEEPING
 from fednode.roles.watcher import Secret, Watcher, challenge_time
 from fednode.training.task import layout_of, open_task
 from ledger import cbor, payload
@@ -36,8 +38,17 @@ from ledger.proofs import Demand, Proof, Wanted
 from ledger.replica import Origin, Replica
 from ledger.round import Outcome, Slot
 from ledger.state import Phase
-from ledger.stores import BlockNotFound, Budget, MemoryStore
+from ledger.stores import (
+    Artefact,
+    BlockNotFound,
+    Budget,
+    ContentStore,
+    MemoryStore,
+    StoreError,
+    StoreUnreachable,
+)
 from ledger.stores.budget import patience, spending
+from ledger.stores.passing import PassingStore
 from ledger.types import Digest, ParticipantId
 from tests.engines import embedded
 from tests.federations import Stage, found, in_phase, peers, play, policy_of
@@ -111,7 +122,7 @@ class Disputing(Contract):
 class Watched(Federation):
     """A federation that follows a world, with a store that hangs."""
 
-    def __init__(self, world: World, store: Hanging) -> None:
+    def __init__(self, world: World, store: ContentStore) -> None:
         self._world = world
         super().__init__(cast("Federations", Disputing(world)), world.federation, store)
 
@@ -427,6 +438,76 @@ def test_no_dispute_waits_for_what_is_kept(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(participant._watcher, "see_to_disputes", noted("dispute"))
     participant.step()
     assert order == ["dispute", "keep"]
+
+
+class Dripping(PassingStore):
+    """A store of which, from some time on, no call ends in time."""
+
+    def __init__(self, store: ContentStore) -> None:
+        super().__init__(store)
+        self.slow = threading.Event()
+
+    def _drip(self) -> None:
+        if self.slow.is_set():
+            threading.Event().wait(patience(TIMEOUT) + 5)  # so long Kubo's client waits
+            raise StoreUnreachable("dripping", "timed out")
+
+    def get(self, cid: CID) -> bytes:
+        self._drip()
+        return self._store.get(cid)
+
+    def put(self, artefact: Artefact) -> None:
+        self._drip()
+        super().put(artefact)
+
+    def has(self, cid: CID) -> bool:
+        self._drip()
+        return super().has(cid)
+
+
+def test_a_store_that_drips_after_the_vote_costs_neither_commit_nor_vote(tmp_path: Path) -> None:
+    policy = policy_of(
+        "digits",
+        task={"model": "logistic", "options": {}},
+        training={"rounds": 3},
+        evaluation={"rows": 60},
+        windows={"fetch": FETCH, "attest": 300},
+    )
+    theatre = Theatre.found(policy, tmp_path)
+    world, store = theatre.world, Dripping(theatre.stores[HONEST])
+    voter = theatre.participant(HONEST)
+    view = Watched(world, store)
+    journal = Journal(tmp_path / "voter", world.federation)
+    trainer = voter._committing.trainer
+    voter = Participant(view, account(FIRST_MEMBER + HONEST), trainer, journal)
+
+    def step() -> None:
+        with suppress(StoreError):  # as the loop around a role
+            voter.step()
+
+    others = [role for place in range(HONEST) for role in _people(theatre, place)]
+    theatre.play([*others, voter], until=in_phase(Phase.ATTEST, 0))
+    view.slots(view.refresh().round)
+    store.slow.set()
+    assert took(step) < LIMIT
+    voted = world.replica.state.round.proposal
+    assert voted.votes[ParticipantId(HONEST)] is True
+    assert journal.marked(0, KEEPING) == voted.result.hex()
+
+    theatre.play(others, until=in_phase(Phase.COMMIT, 1))
+    assert took(step) < LIMIT
+    assert world.replica.state.round.committed(ParticipantId(HONEST))
+
+    theatre.play(others, until=in_phase(Phase.ATTEST, 1))
+    proposal = world.replica.state.round.proposal
+    world.time = proposal.attest_deadline - 75
+    assert took(step) < LIMIT
+    assert HONEST in proposal.votes
+    assert journal.marked(0, KEEPING) is not None  # to be kept, now or by the next process
+
+
+def _people(theatre: Theatre, place: int) -> list[Role]:
+    return [theatre.participant(place), theatre.proposer(place)]
 
 
 ALTERED: list[dict[str, object]] = [
