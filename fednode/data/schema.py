@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -99,7 +99,19 @@ ExactDecimal = Annotated[
 Token = Annotated[str, BeforeValidator(_token), Field(max_length=200)]
 """A cell's text in canonical form."""
 
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+def _one_line(text: str) -> str:
+    for place, character in enumerate(text):
+        if character < " " or character == "\x7f":
+            raise ValueError(
+                "must be one line of printable characters: "
+                f"character {place + 1} is U+{ord(character):04X}"
+            )
+    return text
+
+
+MOST_NAME: Final = 100
+Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME), AfterValidator(_one_line)]
 
 
 class Section(BaseModel):

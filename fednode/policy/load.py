@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from decimal import Decimal
+from fractions import Fraction
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
+from fednode.data.schema import MOST_NAME
 from fednode.models.errors import ModelDescriptionError
 from fednode.models.registry import build
 from fednode.policy.bounds import check_keys, check_values
@@ -18,6 +20,7 @@ from fednode.policy.errors import PolicyError
 from fednode.policy.messages import first_error
 from ledger import cbor
 from ledger.errors import MalformedRecord
+from ledger.names import composed, name_fault
 from ledger.utf8 import NotUtf8, decode
 
 MOST_BYTES: Final = 1 << 20
@@ -54,11 +57,25 @@ def parse_policy(text: str, *, source: str = "policy") -> Policy:
         policy = Policy.model_validate(document)
     except ValidationError as error:
         raise first_error(Policy, error, document, source=source) from None
-    if not policy.federation.name.strip():
-        raise PolicyError("federation.name", "must not be blank", source=source)
+    _require_sound(policy, source)
     _require_readable(policy, source)
     _require_model(policy, source)
     return policy
+
+
+def _require_sound(policy: Policy, source: str) -> None:
+    """Refuse what no new federation needs. The records of earlier ones are still read."""
+    fault = name_fault(composed(policy.federation.name), most=MOST_NAME)
+    if fault is not None:
+        raise PolicyError("federation.name", fault, source=source)
+    training = policy.training
+    if Fraction(training.weight_decay) * Fraction(training.learning_rate) > 1:
+        raise PolicyError(
+            "training.weight_decay",
+            "times training.learning_rate is above 1, so each step takes more from a weight than "
+            "all of it, and weights can grow without end: lower one of the two",
+            source=source,
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -182,6 +182,11 @@ def test_a_wrong_key_is_named(change: tuple[str, str], key: str, reason: str) ->
         (("rounds = 5", "rounds = 5\nweight_decay = -1"), "training.weight_decay", "greater"),
         (("rounds = 5", "rounds = 5\nweight_decay = nan"), "training.weight_decay", "finite"),
         (("rounds = 5", "rounds = 5\nweight_decay = 1001"), "training.weight_decay", "1000"),
+        (
+            ("rounds = 5", "rounds = 5\nweight_decay = 21"),  # times 0.05
+            "training.weight_decay",
+            "times training.learning_rate is above 1",
+        ),
         (("open = true", 'open = "yes"'), "federation.open", "boolean"),
         (("open = true", "quorum = 0.5"), "federation.quorum", "greater than 0.5"),
         (("open = true", "quorum = 0.66667"), "federation.quorum", "four decimals"),
