@@ -118,5 +118,5 @@ class _WithHeader(PassingStore):
             if found is not None:
                 return found
         if isinstance(self._store, MemoryStore):
-            raise BlockNotFound(cid, "no store", "give --ipfs or --store with one that has it")
+            raise BlockNotFound(cid, "no store", "none was given")
         return self._store.get(cid)

@@ -84,12 +84,13 @@ def claim(
 
 
 def _report(output: Output, claims: Claims, names: Mapping[int, str]) -> None:
-    """Print what was taken out, and why the rest was not; with --everybody also for whom."""
+    """Print what was taken out, and why the rest was not; with --everybody for whom."""
     unread, failed = claims.unread, claims.failed
     claimed, called = _by_transaction(claims.claimed), _payees(claims, names)
-    lines = [f"{c.kind}: {_amount(claims, c)} ({c.receipt.gas_used} gas)" for c in claimed]
     if claims.everybody:
-        lines += [f"{called(c)}: {c.kind} of {_amount(claims, c)}" for c in claims.claimed]
+        lines = [f"{called(c)}: {c.kind} of {_amount(claims, c)}" for c in claims.claimed]
+    else:
+        lines = [f"{c.kind}: {_amount(claims, c)} ({c.receipt.gas_used} gas)" for c in claimed]
     nothing = "nothing else was due to this account" if unread else "nothing is due to this account"
     output.result(
         {

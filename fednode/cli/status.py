@@ -18,8 +18,9 @@ from fednode.cli.edge import (
     options,
     own_option,
     store_options,
+    warn,
 )
-from fednode.cli.open import Place, StoreNotNamed, open_content, placed
+from fednode.cli.open import Place, placed
 from fednode.disclosed import Disclosed
 from fednode.holdings import Holdings
 from fednode.overview import Overview, Recorded
@@ -28,12 +29,14 @@ from fednode.roles.effort import Effort, attested
 from fednode.roles.journal import Journal
 from ledger.errors import MalformedRecord
 from ledger.lines import clean
-from ledger.stores import BlockUnavailable
+from ledger.stores import BlockUnavailable, ContentStore
 from ledger.types import FederationId
 
 UNREADABLE = (BlockUnavailable, MalformedRecord, PolicyError)
 """Errors of a policy's records, or of results, that a store lacks or has in no usable form."""
 NOTHING = Recorded()
+NOT_READ = "names, policy and quality were not read"
+CHAIN_ALONE = f"{NOT_READ}: give --ipfs or --store with a store that has them"
 LONGEST_LINE = 1_000
 """Characters of a line that are printed, whatever strangers called themselves."""
 ANSWERED = {
@@ -65,11 +68,13 @@ def status(
     and payouts.
 
     The chain alone tells most of it; names and quality need --ipfs or --store. No model is built.
-    Where the records cannot be read, what the chain tells is printed, and an error.
+    Without a store a note says what was not read. If a store does not have the records, what the
+    chain tells is printed, and an error.
     """
     output = Output(as_json)
     holdings = place.holdings()
-    recorded, unread = _recorded(place, holdings)
+    content = place.content()
+    recorded, unread = (NOTHING, CHAIN_ALONE) if content is None else _recorded(holdings, content)
     overview = _fields(holdings, recorded)
     fields, lines = overview.record(), _text(overview).split("\n")
     if unread is not None:
@@ -81,19 +86,19 @@ def status(
         fields |= answered
         lines += [f"{ANSWERED[name]}: {number}" for name, number in answered.items()]
     output.result(fields, *lines)
-    if unread is not None:
+    if content is None:
+        warn(f"note: {CHAIN_ALONE}")
+    elif unread is not None:
         output.error(unread)
         ctx.exit(FAILED)
 
 
-def _recorded(place: Place, holdings: Holdings) -> tuple[Recorded, str | None]:
+def _recorded(holdings: Holdings, content: ContentStore) -> tuple[Recorded, str | None]:
     """Read what the records add; else say why they cannot be read."""
     try:
-        return Recorded.read(holdings, open_content(place.ipfs, place.store)), None
-    except StoreNotNamed as error:
-        return NOTHING, f"names, policy and quality were not read: {error}"
+        return Recorded.read(holdings, content), None
     except UNREADABLE as error:
-        return NOTHING, advised(error)
+        return NOTHING, f"{NOT_READ}: {advised(error)}"
 
 
 def _fields(opened: Holding, recorded: Recorded = NOTHING) -> Overview:

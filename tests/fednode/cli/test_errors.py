@@ -67,7 +67,7 @@ WRONG = [
     (f"claim --account @1.json --federation {UNKNOWN}", {}, 1, ["is not on this contract"]),
     (f"audit --federation {UNKNOWN}", {}, 1, ["is not on this contract"]),
     # the content store
-    ("status", {"FEDNODE_STORE": None}, 1, ["--ipfs", "--store", "neither is set"]),
+    ("model export --out @m.st", {"FEDNODE_STORE": None}, 1, ["--store", "neither is set"]),
     ("status --ipfs http://127.0.0.1:1", {}, 1, ["both"]),
     ("status --store @none", {}, 1, ["no such directory"]),
     ("status --ipfs here", {"FEDNODE_STORE": None}, 1, ["http://127.0.0.1:5001"]),
@@ -77,7 +77,7 @@ WRONG = [
         1,
         ["127.0.0.1:1", "unreachable", "Kubo"],
     ),
-    ("status --store @empty", {}, 1, ["not found", "--store"]),
+    ("status --store @empty", {}, 1, ["were not read", "not found", "--store"]),
     # accounts
     (f"{CREATE} --account @none.json", {}, 1, ["none.json", "No such file"]),
     (f"{CREATE} --account @open.toml", {}, 1, ["open.toml", "not a keystore"]),

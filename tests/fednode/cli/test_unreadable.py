@@ -80,7 +80,7 @@ def test_status_tells_what_the_chain_tells(
     assert f"federation: {stranded}" in result.stdout
     assert f"participant 0: {key(1).address}, 10 rows" in result.stdout
     told = desk.run("status --json", **chosen)
-    assert '"unread": "block' in told.stdout
+    assert '"unread": "names, policy and quality were not read: block' in told.stdout
     # A record that is there and says nothing is no better, and no worse.
     blocks = dict([record({"policy": "garbage"}), raw(garbage_header(contract).encode())])
     DirectoryStore(desk.folder / "store").put(Artefact(tuple(blocks), blocks))
@@ -111,6 +111,7 @@ def test_payouts_need_the_store_and_say_so(world: World, contract: Federations) 
     assert "\n" not in str(caught.value)
     result = world.desk.run("claim --account @5.json", FEDNODE_STORE=None)
     require_one_line(result, 1, "payouts were not claimed", "--store")
+    assert result.stderr.count("give --ipfs or --store") == 1
 
 
 def test_a_header_is_found_in_what_the_creator_sent(contract: Federations, stranded: str) -> None:
