@@ -25,7 +25,7 @@ from fednode.models.layout import Layout
 from fednode.models.pinning import LINK as SOURCE
 from fednode.models.pinning import require_pinned
 from fednode.models.registry import is_own
-from fednode.names import read_names
+from fednode.names import KnownNames
 from fednode.policy import Policy, PolicyError, require_header
 from fednode.policy.document import NO_FEDERATION
 from fednode.rounds import FederationRules
@@ -209,6 +209,7 @@ class Federation:
         # What strangers name must not take the places of what a round needs.
         beside = ThreadPoolExecutor(BESIDE)
         self._honouring = Honouring(self._at_hand, beside)
+        self._names = KnownNames()
         self._identities = Identities(store, beside)
         self._behind = 0
         self._resting = 0
@@ -301,10 +302,10 @@ class Federation:
         return self._identities.step(self.state)
 
     def names(self) -> dict[int, str]:
-        """Give the names that participants have signed, as far as this node's own store has them:
+        """Give the names that participants have signed, as far as the node's own store had them:
         `gather` puts them there.
         """
-        return read_names(self.state.participants, LocalStore(self.store))
+        return self._names.read(self.state.participants, LocalStore(self.store))
 
     def slots(self, round_: Round, known: Sequence[Slot] = ()) -> list[Slot]:
         """Read all that a round is made from, as far as it can be had. What is there of the `known`

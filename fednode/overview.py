@@ -161,7 +161,9 @@ class Overview:
         if outlook.missing and state.phase is not Phase.PROPOSE:
             acted = "committed" if state.phase is Phase.COMMIT else "voted"
             yield f"not {acted} yet: {listed([called(p) for p in outlook.missing])}"
-        if state.phase is not Phase.ENDED or not state.settled:
+        if state.settled:
+            yield "now: all is over: the federation has ended, and all its results have settled"
+        else:
             yield f"now: {outlook.sentence(self.now, called)}"
         due = state.deadline
         if due is not None and due != outlook.deadline:
@@ -188,9 +190,10 @@ class Overview:
         state, known = self._state, self.recorded
         settled = sum(accepted.settled for accepted in state.lineage)
         void = sum(r.outcome is Outcome.VOID for r in state.rounds)
+        more = f"; {state.policy.rounds} results are to be trained"
         yield (
             f"results: {len(state.lineage)} accepted, {settled} of them settled; "
-            f"{void} rounds void; {state.policy.rounds} results are to be trained"
+            f"{void} rounds void{'' if state.phase is Phase.ENDED else more}"
         )
         disputed = sum(1 for _ in state.disputed())
         if disputed:

@@ -90,7 +90,8 @@ def _deadline(federation: Federation) -> str:
     deadline = federation.state.deadline
     if deadline is None:
         return ""
-    return f", deadline {dated(deadline, federation.chain.now())}"
+    what = "deadline" if deadline == federation.state.phase_deadline else "next due"
+    return f", {what} {dated(deadline, federation.chain.now())}"
 
 
 def _cause(state: FederationState, round_: Round) -> str:

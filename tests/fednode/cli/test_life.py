@@ -31,10 +31,14 @@ def test_status_tells_where_it_stands(world: World) -> None:
     assert fields["released_version"] == 1
     text = world.desk.run("status").stdout
     assert "phase: ended" in text
+    assert "now: all is over" in text
+    assert "to be trained" not in text
     assert "None" not in text
     assert "attesting" not in text
     waiting = world.desk.ask("status", FEDNODE_FEDERATION=world.forming)
     assert (waiting["phase"], waiting["round"]) == ("forming", None)
+    forming = world.desk.run("status", FEDNODE_FEDERATION=world.forming).stdout
+    assert "1 results are to be trained" in forming
 
 
 def test_status_tells_what_attesting_cost(world: World) -> None:

@@ -77,6 +77,31 @@ def test_a_node_says_once_what_it_waits_for(start: Found, caplog: pytest.LogCapt
     assert any("waiting for a node to end the phase" in line for line in lines), lines
 
 
+def test_a_name_once_read_is_kept(start: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast = start(rounds=1)
+    view = cast.hospitals[0].view()
+    view.refresh()
+    while view.gather():
+        time.sleep(0.01)
+    assert set(view.names().values()) == {h.site.name for h in cast.hospitals}
+    monkeypatch.setattr("fednode.names.PATIENCE", 0.0)  # a store that is too slow now
+    assert set(view.names().values()) == {h.site.name for h in cast.hospitals}
+    assert cast.hospitals[0].view().names() == {}
+
+
+def test_after_the_end_no_phase_has_a_deadline(
+    start: Found, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fednode")
+    cast = start(rounds=1)
+    roles = cast.roles()
+    play(cast, lambda: roles, until=in_phase(Phase.ENDED, 1))
+    caplog.clear()
+    cast.hospitals[0].proposer().step()
+    assert "phase ended, next due 20" in caplog.messages[0]
+    assert "deadline" not in caplog.messages[0]
+
+
 def test_void_rounds_in_a_row_point_to_the_way_out(
     start: Found, caplog: pytest.LogCaptureFixture
 ) -> None:
