@@ -86,8 +86,12 @@ class _Pages:
     size: int = SPAN
     limit: float = math.inf
     same: int = 0
+    retried: int = 0
+    firm: bool = False
+    """Whether the limit was refused again after many pages: then it is none of their contents."""
 
     def refused(self, size: int) -> None:
+        self.firm = size // 2 == self.retried
         self.size, self.limit, self.same = size // 2, size, 0
 
     def taken(self, size: int) -> None:
@@ -95,9 +99,9 @@ class _Pages:
             return
         self.same += 1
         if self.same > RETRIED:
-            self.limit = math.inf
+            self.limit, self.retried = math.inf, self.size
         if 2 * self.size < self.limit:
-            self.size, self.same = 2 * self.size, 0
+            self.size, self.same, self.firm = 2 * self.size, 0, False
 
 
 class Reader:
@@ -241,6 +245,7 @@ class Reader:
         asked for fewer. Raise RpcRefused if a single block is refused.
         """
         found: list[Log] = []
+        self._pages.firm = False
         while from_block <= to_block:
             with one_question():
                 logs, from_block = self._page(address, topics, from_block, to_block)
@@ -264,7 +269,7 @@ class Reader:
                 continue
             self._pages.taken(size)
             left = (to_block - from_block) // size
-            if self._pages.same >= RETRIED and left > MOST_PAGES:
+            if self._pages.firm and left > MOST_PAGES:
                 raise RpcRefused("eth_getLogs", 0, _TOO_MANY.format(left, to_block, size))
             return logs, from_block + size
 

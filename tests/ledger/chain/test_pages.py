@@ -100,7 +100,7 @@ def test_a_head_that_a_limit_puts_out_of_reach_is_named(monkeypatch: pytest.Monk
     node = Node(10_000, lambda: error(200))
     with pytest.raises(RpcRefused, match="at 10000 blocks each; give --from-block"):
         reader(node, monkeypatch).logs(ANY, [], 0, 1 << 62)
-    assert len(node.asked) < 32
+    assert len(node.asked) < 48
 
 
 @pytest.mark.parametrize("most", [7, 800, SPAN, 3 * SPAN])
