@@ -265,7 +265,7 @@ class Disclosed:
             lock = open_private(self.folder / LOCK, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise self._unwritable(error) from None
-        with os.fdopen(lock):
+        with os.fdopen(lock, "r+b", buffering=0) as file:
             fcntl.flock(lock, fcntl.LOCK_EX)
             before = self._read()
             book = _Book(before)
@@ -275,7 +275,7 @@ class Disclosed:
                 if after != before:
                     write_whole(self._path, [after.model_dump_json().encode()], mode=0o600)
                 if self.exists and not os.fstat(lock).st_size:
-                    os.write(lock, MARK)
+                    file.write(MARK)
             except OSError as error:
                 raise self._unwritable(error) from None
 
