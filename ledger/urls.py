@@ -116,12 +116,14 @@ def _authority(rest: str) -> str:
     authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
     if "@" in rest[len(authority) :]:
         return HIDDEN
-    host, colon, port = authority.rpartition("@")[2], "", ""
+    host, port = authority.rpartition("@")[2], ""
     if not _HOST.fullmatch(host):
-        host, colon, port = host.rpartition(":")
+        host, _, port = host.rpartition(":")
     if not _HOST.fullmatch(host):
         return HIDDEN
-    return host + colon + port if not colon or _PORT.fullmatch(port) else host
+    if not port:
+        return host
+    return f"{host}:{port if _PORT.fullmatch(port) else HIDDEN}"
 
 
 def secrets_of(address: str) -> frozenset[str]:

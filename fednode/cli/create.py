@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from fednode.ancestry import ancestor_of
+from fednode.ancestry import NoAncestor, ancestor_of
 from fednode.cli.edge import (
     Output,
     account_options,
@@ -43,8 +43,9 @@ from fednode.training.task import layout_of, open_task
 from ledger.chain.accounts import Account
 from ledger.chain.federations import Federations
 from ledger.plain import ether, span
+from ledger.replica import UnknownFederation
 from ledger.stores import ContentStore
-from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Digest, Wei
+from ledger.types import ZERO_ADDRESS, ZERO_DIGEST, Digest, FederationId, Wei
 
 FOR_REAL = ("rpc", "ledger", "keystore")
 """Options that a dry run can do without."""
@@ -135,7 +136,7 @@ def create(
         ancestor=None
         if ancestor is None or contract is None or content is None
         else ancestor_of(
-            Federation(contract, federation_id(ancestor, option="--ancestor"), content, own=own),
+            _ancestor(contract, federation_id(ancestor, option="--ancestor"), content, own),
             policy,
             layout_of(task, policy.numeric_columns),
             untrained=untrained,
@@ -171,6 +172,17 @@ def create(
         },
         f"federation {federation.hex()} (block {receipt.block_number}, {receipt.gas_used} gas)",
     )
+
+
+def _ancestor(
+    contract: Federations, federation: FederationId, content: ContentStore, own: tuple[str, ...]
+) -> Federation:
+    """Open the federation that a new one goes on from."""
+    try:
+        return Federation(contract, federation, content, own=own)
+    except UnknownFederation:
+        reason = "is not on this contract: check --ancestor, --ledger and --rpc"
+        raise NoAncestor(federation, reason) from None
 
 
 def _published(

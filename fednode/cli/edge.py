@@ -236,11 +236,12 @@ class OutFile(click.ParamType):  # type: ignore[type-arg] # no type argument bef
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> Path:
         """Give the path."""
-        path = STANDARD_OUTPUT if str(value) == "-" else Path(str(value))
+        text = _given(value, param)
+        path = STANDARD_OUTPUT if text == "-" else Path(text)
         require_writable(path)
         if ctx is None:
             return path
-        option = param.opts[0] if param else "the file"
+        option = _option(param)
         if is_standard_output(path):
             if ctx.meta.get(AS_JSON):
                 raise FedNodeError(f"{option} {path}: --json prints there; write it to a file")
@@ -258,12 +259,24 @@ class NewFile(click.ParamType):  # type: ignore[type-arg]
     name = "file"
 
     def convert(
-        self, value: object, _param: click.Parameter | None, _ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, _ctx: click.Context | None
     ) -> Path:
         """Give the path."""
-        if str(value) == "-":
+        text = _given(value, param)
+        if text == "-":
             raise FedNodeError("'-' is no place for a private file: give the path of a new file")
-        return Path(str(value))
+        return Path(text)
+
+
+def _given(value: object, param: click.Parameter | None) -> str:
+    """Give a file's path as it was written; refuse an empty one, which would be the folder."""
+    if not str(value):
+        raise FedNodeError(f"{_option(param)} '' names no file: give the path of one")
+    return str(value)
+
+
+def _option(param: click.Parameter | None) -> str:
+    return param.opts[0] if param else "the file"
 
 
 def options(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:

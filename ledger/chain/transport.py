@@ -80,8 +80,11 @@ def _http(url: str) -> Wire:
 
 
 def _socket(path: str) -> Wire:
-    if not Path(path).exists():
-        raise BadEndpoint(shown(path), "no such socket; begin a URL with its scheme, http or https")
+    if not path or not Path(path).exists():
+        raise BadEndpoint(
+            shown(path) if path else "''",
+            "no such socket; begin a URL with its scheme, http or https",
+        )
 
     def send(body: bytes) -> Response:
         end = time.monotonic() + (seconds := _seconds())

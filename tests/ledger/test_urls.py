@@ -20,7 +20,7 @@ ADDRESSES = [
     ("http://user:12/34@rpc.example", f"http://{HIDDEN}"),
     ("http://user:12?34@rpc.example", f"http://{HIDDEN}"),
     ("http://user:12#34@rpc.example", f"http://{HIDDEN}"),
-    ("http://rpc.example:password", "http://rpc.example"),
+    ("http://rpc.example:password", "http://rpc.example:***"),
     ("http://rpc.example\\key", "http://rpc.example"),
     ("http:///v3/key", f"http://{HIDDEN}"),
     ("/ip4/127.0.0.1/tcp/5001", "/ip4/127.0.0.1/tcp/5001"),

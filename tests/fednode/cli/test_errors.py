@@ -53,6 +53,10 @@ WRONG = [
         1,
         ["http://127.0.0.1:99999 is no address", "port is no number from 1 to 65535"],
     ),
+    ("status --rpc http://127.0.0.1:abc", {}, 1, ["http://127.0.0.1:*** is no address", "port"]),
+    ("status --rpc ''", {}, 1, ["'' is no address", "no such socket", "http or https"]),
+    ("audit --html ''", {}, 1, ["--html '' names no file"]),
+    ("data evaluation --policy @open.toml --out ''", {}, 1, ["--out '' names no file"]),
     ("status --from-block -1", {}, 2, ["--from-block", "-1"]),
     ("status --chain-id 1", {}, 1, ["is chain 31337, expected chain 1"]),
     # the contract
@@ -91,6 +95,7 @@ WRONG = [
     (f"{CREATE} --salt zz", {}, 1, ["--salt 'zz'"]),
     (f"{CREATE} --salt 01 --account @poor.json", {}, 1, ["has 0 wei", "send it"]),
     (f"{CREATE} --ancestor 12", {}, 1, ["--ancestor '12'"]),
+    (f"{CREATE} --ancestor {UNKNOWN}", {}, 1, [f"--ancestor {UNKNOWN} is not", "check --ancestor"]),
     (f"{CREATE} --policy @none.toml", {}, 1, ["none.toml", "no such file"]),
     (f"{CREATE} --policy @0.json", {}, 1, ["0.json", "not TOML"]),
     (f"{CREATE} --data @none", {}, 1, ["north.csv", "not found"]),
