@@ -218,10 +218,13 @@ def test_joins_that_fail_when_mined_have_a_limit(world: World, tmp_path: Path) -
         with mining_by_hand(world):
             statuses = [
                 snatched(world, url, joining(world, FOUNDERS + number), thieves[number])
-                for number in range(most + 2)
+                for number in range(most + 4)
             ]
+    # On a busy machine a thief can come so early that the relay still refuses, and loses nothing.
     mined, over = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS
-    assert statuses == [mined] * most + [over] * 2
+    refused = statuses.index(over)
+    assert most <= refused < len(statuses)
+    assert statuses == [mined] * refused + [over] * (len(statuses) - refused)
     lost = [receipt for receipt in sent(world, since) if not receipt.status]
     assert len(lost) == most
     limit = Gas.of(world.policy).join + SPREAD
