@@ -22,10 +22,10 @@ from tests.federations import Cast, Stage, Story, Updates, found, peers, play, p
 WINDOWS = {
     "commit": 120,
     "reveal": 60,
-    "propose": 120,
-    "fetch": 0,  # what these short windows hold
-    "attest": 60,
-    "challenge": 61,
+    "propose": 600,
+    "fetch": 0,  # what these windows hold
+    "attest": 600,  # also where a busy machine with plain instructions measures one evaluation
+    "challenge": 601,
     "idle": 3600,
 }
 POLICIES: dict[str, Callable[[], Policy]] = {
